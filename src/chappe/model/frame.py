@@ -1,0 +1,43 @@
+"""A message encoded once, shared by every connection it goes to."""
+
+from collections.abc import Sequence
+
+
+class Frame:
+    """One encoded message of a protocol, ready for a carrier.
+
+    A frame is immutable; the carriers keep their own encoding of it here, so that a fan-out frames it once.
+
+    Attributes:
+        payload: the protocol's bytes.
+        text: whether a carrier that tells text from binary sends text.
+        channel: the channel whose slow-consumer policy applies, or None: an answer, never dropped.
+        key: frames of one channel with the same key replace each other under the policy `latest`.
+        carried: bytes as the carrier sends them, filled at first use; one slot per carrier kind.
+    """
+
+    __slots__ = ("channel", "key", "payload", "sse", "text", "websocket")
+
+    def __init__(self, payload: bytes, text: bool, channel: str | None = None, key: str | None = None) -> None:
+        self.payload = payload
+        self.text = text
+        self.channel = channel
+        self.key = key
+        self.websocket: bytes | None = None
+        self.sse: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"<Frame {len(self.payload)} bytes {'text' if self.text else 'binary'}>"
+
+
+class Bundle(Frame):
+    """Several frames that a link takes whole or not at all, in order.
+
+    A recovered gap goes as one bundle: like one large message it may exceed a send queue's cap once.
+    """
+
+    __slots__ = ("frames",)
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        super().__init__(b"", True)
+        self.frames = tuple(frames)

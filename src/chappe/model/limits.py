@@ -1,0 +1,55 @@
+"""The limits of a hub, each with its unit in its name and a default with a reason."""
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client may use before it is told to stop.
+
+    Attributes:
+        message_bytes: largest payload; above: error 113, skipped. 64 KiB is what OWASP and most hubs take.
+        frame_bytes: largest carrier message; above: close 1009. 1 MiB bounds what one peer can make us buffer.
+        send_queue_bytes: what may wait for a slow reader before its channel's policy acts; 1 MiB as Centrifugo.
+        send_queue_messages: the same in messages; 0 is no limit (preset strict: 1,000).
+        connections_per_address: open connections of one address (IPv6: one /64); above: close 3504.
+        channels_per_client: subscriptions of one session; 128 as Centrifugo.
+        messages_per_s: sustained commands of one session a second; above: error 111. 0 is no limit.
+        messages_burst: commands that may come at once before `messages_per_s` counts.
+        channel_bytes: longest channel name.
+        json_depth: deepest nesting of a payload; parsers of clients are recursive.
+        json_keys: most object members in a payload.
+        history_page: publications in one history answer.
+        recovery_publications: longest gap that is filled; above: recovered false.
+        hook_queue_frames: frames of one session that wait for its running hook before its reading stops.
+        presence_members: above so many members only counts are told.
+        handshake_timeout_s: from the connection to the first command, where anonymous is refused.
+        ping_interval_s: between the hub's pings.
+        pong_timeout_s: from a ping to any frame of the peer.
+        idle_timeout_s: without any frame; twice the ping would cut sleeping phones.
+        background_idle_s: the same for a session in background.
+        name_probe_s: how long the holder of a wanted name has to show that it lives.
+        resume_window_s: how long a session's handle is worth something after its connection was lost.
+    """
+
+    message_bytes: int = 65_536
+    frame_bytes: int = 1_048_576
+    send_queue_bytes: int = 1_048_576
+    send_queue_messages: int = 0
+    connections_per_address: int = 100
+    channels_per_client: int = 128
+    messages_per_s: float = 50.0
+    messages_burst: int = 200
+    channel_bytes: int = 255
+    json_depth: int = 32
+    json_keys: int = 1_000
+    history_page: int = 1_000
+    recovery_publications: int = 10_000
+    hook_queue_frames: int = 64
+    presence_members: int = 200
+    handshake_timeout_s: float = 10.0
+    ping_interval_s: float = 25.0
+    pong_timeout_s: float = 10.0
+    idle_timeout_s: float = 300.0
+    background_idle_s: float = 600.0
+    name_probe_s: float = 2.0
+    resume_window_s: float = 120.0
