@@ -1,0 +1,452 @@
+"""Publications kept in the memory of one process.
+
+`append` stores and answers inside the call. Everything is gone when the process ends: then epochs are new, and whoever
+comes back learns that it missed something.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Final
+
+from msgspec.structs import replace
+
+from chappe.hub.contracts import (
+    IDEMPOTENCY_S,
+    Append,
+    BrokerSink,
+    Clock,
+    Outcome,
+    Random,
+    Read,
+    ReadLog,
+    ReadLogResult,
+    ReadResult,
+    Timer,
+)
+from chappe.hub.namespaces import Namespace
+from chappe.model.channels import is_pattern, pattern_matches
+from chappe.model.error_codes import Code
+from chappe.model.position import Position
+from chappe.model.publication import Publication
+
+#: How long a channel that nobody uses keeps its epoch, at least: longer than clients try to come back at full pace.
+DEFAULT_META_AGE_S: Final = 600.0
+#: Idempotency keys held at once; about 80 MB, or 870 keyed publications a second for the whole five minutes.
+DEFAULT_MAX_KEYS: Final = 262_144
+#: Seconds between two sweeps: what is too old for a reader is never given, the sweep only frees its memory.
+SWEEP_S: Final = 10.0
+#: Streams looked at in one go, about a millisecond, so that a sweep of many channels does not hold messages up.
+SWEEP_SLICE: Final = 2_000
+
+_NOWHERE: Final = Position("", 0)
+_UNAVAILABLE: Final = Outcome(Code.NOT_AVAILABLE, _NOWHERE)
+#: More digits are no position of ours; Python refuses to read very long numbers.
+_MAX_DIGITS: Final = 19
+
+_Done = Callable[[Sequence[Outcome]], None]
+
+
+class _Stream:
+    """One channel's life: its epoch, its last offset and what is kept."""
+
+    __slots__ = (
+        "age_s",
+        "by_pattern",
+        "count",
+        "epoch",
+        "history",
+        "log",
+        "namespace",
+        "offset",
+        "patterns",
+        "retained",
+        "times",
+        "touched",
+        "trimmed_log",
+        "trimmed_offset",
+    )
+
+    def __init__(self, epoch: str, now: float) -> None:
+        self.epoch = epoch
+        self.offset = 0
+        self.log = 0
+        self.touched = now
+        self.namespace: Namespace | None = None
+        self.count = 0
+        self.age_s = 0.0
+        # A deque costs 600 bytes when empty: most channels of a live namespace never need one.
+        self.history: deque[Publication] | None = None
+        self.times: deque[float] = _NO_TIMES
+        # The newest publication that is not kept (any more): what comes before it cannot be given whole.
+        self.trimmed_offset = 0
+        self.trimmed_log = 0
+        self.retained: Publication | None = None
+        self.patterns = -1
+        self.by_pattern = False
+
+    def serve(self, namespace: Namespace) -> None:
+        """Take the options of a namespace over; they hold from the next publication on."""
+        self.namespace = namespace
+        self.count = namespace.history_count if namespace.keeps_history else 0
+        self.age_s = namespace.history_age_s
+        while self.history and not self.count:
+            self.trim_oldest(self.history)
+
+    def keep(self, publication: Publication, now: float) -> None:
+        """Keep the newest publication and let the oldest go when there are too many."""
+        if not self.count:
+            self.trimmed_offset = publication.offset
+            self.trimmed_log = publication.log
+            return
+        history = self.history
+        if history is None:
+            history = self.history = deque()
+            self.times = deque()
+        history.append(publication)
+        self.times.append(now)
+        while len(history) > self.count:
+            self.trim_oldest(history)
+
+    def trim_oldest(self, history: deque[Publication]) -> None:
+        """Let the oldest publication go, and remember that it is missing."""
+        gone = history.popleft()
+        self.times.popleft()
+        # With a namespace that kept nothing for a while, something newer may be missing already.
+        self.trimmed_offset = max(self.trimmed_offset, gone.offset)
+        self.trimmed_log = max(self.trimmed_log, gone.log)
+
+    def expire(self, now: float) -> None:
+        """Let go what is too old at a time; an age of 0 keeps everything until there are too many."""
+        history = self.history
+        if history is None or self.age_s <= 0:
+            return
+        oldest = now - self.age_s
+        while history and self.times[0] <= oldest:
+            self.trim_oldest(history)
+        if not history:
+            self.history, self.times = None, _NO_TIMES
+
+    def after(self, offset: int) -> list[Publication]:
+        """Return what is kept and came after an offset, oldest first; costs as much as it returns."""
+        found: list[Publication] = []
+        for publication in reversed(self.history or ()):
+            if publication.offset <= offset:
+                break
+            found.append(publication)
+        found.reverse()
+        return found
+
+    def newest(self, limit: int, before: int | None = None) -> list[Publication]:
+        """Return the newest publications kept (that came before an offset), newest first."""
+        backwards = reversed(self.history or ())
+        if before is None:
+            return list(islice(backwards, limit))
+        return list(islice((publication for publication in backwards if publication.offset < before), limit))
+
+
+_NO_TIMES: Final[deque[float]] = deque()
+
+
+class MemoryBroker:
+    """Keeps the publications of one process in its memory and hands them straight back.
+
+    Every call answers inside the call, except that an `append` made from within a `done` or from within the sink is
+    stored at once and answered when the outer one has been fed: otherwise one publication would overtake another.
+
+    A channel that nobody is attached to, that keeps nothing and was not used for `meta_age_s` (or the age of its
+    history and the life of an idempotency key, if that is longer) is forgotten; when it comes back it has a new epoch.
+
+    Attributes:
+        sequence: publications stored so far, which is also the log position.
+        duplicates: appends whose idempotency key was known.
+        conflicts: appends refused because `expect` was not the channel's position.
+        keys_evicted: idempotency keys forgotten early because too many came; each may let a repetition through.
+        streams_forgotten: channels whose epoch was given up.
+    """
+
+    name = "memory"
+    durable = False
+
+    def __init__(
+        self,
+        clock: Clock,
+        random: Random,
+        *,
+        meta_age_s: float = DEFAULT_META_AGE_S,
+        max_keys: int = DEFAULT_MAX_KEYS,
+    ) -> None:
+        self._clock = clock
+        self._random = random
+        self._meta_age_s = meta_age_s
+        self._max_keys = max_keys
+        self._sink: BrokerSink | None = None
+        self._streams: dict[str, _Stream] = {}
+        self._attached: set[str] = set()
+        self._patterns: set[str] = set()
+        self._patterns_version = 0
+        # In order of their age: all live equally long.
+        self._keys: dict[tuple[str, str, str], tuple[Outcome, float]] = {}
+        self._log_epoch = random(6).hex()
+        self._forgotten_log = 0
+        self._feeding = False
+        self._waiting: deque[tuple[_Done, list[Outcome], list[Publication]]] = deque()
+        self._timer: Timer | None = None
+        self._unswept: list[str] = []
+        self.sequence = 0
+        self.duplicates = 0
+        self.conflicts = 0
+        self.keys_evicted = 0
+        self.streams_forgotten = 0
+
+    @property
+    def streams(self) -> int:
+        """Channels with an epoch now."""
+        return len(self._streams)
+
+    @property
+    def keys(self) -> int:
+        """Idempotency keys held now."""
+        return len(self._keys)
+
+    async def start(self, sink: BrokerSink) -> None:
+        """Take the sink; what was kept before a `stop` is still here."""
+        self._sink = sink
+        self._timer = self._clock.call_later(SWEEP_S, self._sweep)
+
+    async def stop(self) -> None:
+        """Answer everything that comes later 108; nothing is pending here between two calls."""
+        self._sink = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def append(self, batch: Sequence[Append], done: _Done) -> None:
+        """Store publications, answer, and feed those that somebody is attached to."""
+        if self._sink is None:
+            done([_UNAVAILABLE] * len(batch))
+            return
+        now = self._clock.now()
+        streams = self._streams
+        outcomes: list[Outcome] = []
+        fed: list[Publication] = []
+        for item in batch:
+            stream = streams.get(item.channel) or self._open(item.channel, now)
+            if item.key is not None or item.expect is not None:
+                answer = self._answer_known(stream, item, now)
+                if answer is not None:
+                    outcomes.append(answer)
+                    continue
+            publication = self._store(stream, item, now)
+            outcome = Outcome(0, Position(stream.epoch, publication.offset))
+            outcomes.append(outcome)
+            if item.key is not None:
+                self._remember(item, outcome, now)
+            if item.channel in self._attached or (self._patterns and self._fed_by_pattern(stream, item.channel)):
+                fed.append(publication)
+        if self._feeding:
+            self._waiting.append((done, outcomes, fed))
+        else:
+            self._answer_and_feed(done, outcomes, fed)
+
+    def read(self, request: Read, done: Callable[[ReadResult], None]) -> None:
+        """Read a channel; a channel never heard of gets its epoch here, so that a later gap can be told."""
+        if self._sink is None:
+            done(ReadResult(Code.NOT_AVAILABLE, _NOWHERE))
+            return
+        now = self._clock.now()
+        stream = self._streams.get(request.channel) or self._open(request.channel, now)
+        stream.touched = now
+        stream.expire(now)
+        position = Position(stream.epoch, stream.offset)
+        publications, complete = _select(stream, request)
+        done(ReadResult(0, position, publications, complete, stream.retained))
+
+    def read_log(self, request: ReadLog, done: Callable[[ReadLogResult], None]) -> None:
+        """Read all matching channels in the order in which they were published to."""
+        position = f"{self._log_epoch}:{self.sequence}"
+        if self._sink is None:
+            done(ReadLogResult(Code.NOT_AVAILABLE, position))
+            return
+        now = self._clock.now()
+        since = self._parse_log(request.since)
+        floor = self._forgotten_log
+        found: list[Publication] = []
+        retained: list[Publication] = []
+        for channel, stream in self._streams.items():
+            wanted = since is not None and stream.log > since
+            if (wanted or stream.retained) and pattern_matches(request.pattern, channel):
+                if stream.retained:
+                    retained.append(stream.retained)
+                if since is not None:
+                    stream.expire(now)
+                    floor = max(floor, stream.trimmed_log)
+                    found += [publication for publication in stream.history or () if publication.log > since]
+        found.sort(key=_log_of)
+        retained.sort(key=_log_of)
+        complete = since is not None and floor <= since and len(found) <= request.limit
+        done(ReadLogResult(0, position, self.sequence, found[: max(request.limit, 0)], complete, retained))
+
+    def attach(self, channel: str) -> None:
+        """Feed a channel or pattern from the next `append` on; attaching again does nothing."""
+        if is_pattern(channel):
+            self._patterns.add(channel)
+            self._patterns_version += 1
+        else:
+            self._attached.add(channel)
+
+    def detach(self, channel: str) -> None:
+        """Stop feeding a channel or pattern."""
+        if is_pattern(channel):
+            self._patterns.discard(channel)
+            self._patterns_version += 1
+        else:
+            self._attached.discard(channel)
+            stream = self._streams.get(channel)
+            if stream is not None:
+                stream.touched = self._clock.now()
+
+    # --- Storing -----------------------------------------------------------------------------------------------------
+
+    def _open(self, channel: str, now: float) -> _Stream:
+        stream = self._streams[channel] = _Stream(self._random(6).hex(), now)
+        return stream
+
+    def _answer_known(self, stream: _Stream, item: Append, now: float) -> Outcome | None:
+        # The key comes first: who repeats a compare-and-set that succeeded is told that it did.
+        if item.key is not None:
+            known = self._keys.get((item.channel, item.key_owner, item.key))
+            if known is not None and known[1] > now:
+                self.duplicates += 1
+                return known[0]
+        expect = item.expect
+        if expect is None or (expect.offset == stream.offset and expect.epoch in ("", stream.epoch)):
+            return None
+        self.conflicts += 1
+        stream.touched = now
+        return Outcome(Code.CONFLICT, Position(stream.epoch, stream.offset))
+
+    def _store(self, stream: _Stream, item: Append, now: float) -> Publication:
+        if stream.namespace is not item.namespace:
+            stream.serve(item.namespace)
+        self.sequence = log = self.sequence + 1
+        stream.offset = offset = stream.offset + 1
+        stream.log = log
+        stream.touched = now
+        publication = Publication(
+            item.channel,
+            item.payload,
+            item.kind,
+            offset,
+            stream.epoch,
+            item.time_ms,
+            item.sender,
+            item.key,
+            item.headers,
+            log,
+        )
+        stream.keep(publication, now)
+        if item.retain:
+            stream.retained = replace(publication, retained=True) if item.payload else None
+        return publication
+
+    def _remember(self, item: Append, outcome: Outcome, now: float) -> None:
+        keys = self._keys
+        name = (item.channel, item.key_owner, item.key or "")
+        keys.pop(name, None)  # an expired one: the new one belongs at the end of the order
+        self._drop_old_keys(now)
+        while len(keys) >= self._max_keys:
+            del keys[next(iter(keys))]
+            self.keys_evicted += 1
+        keys[name] = (Outcome(0, outcome.position, True), now + IDEMPOTENCY_S)
+
+    def _drop_old_keys(self, now: float) -> None:
+        keys = self._keys
+        while keys:
+            name = next(iter(keys))
+            if keys[name][1] > now:
+                return
+            del keys[name]
+
+    # --- Feeding -----------------------------------------------------------------------------------------------------
+
+    def _fed_by_pattern(self, stream: _Stream, channel: str) -> bool:
+        if stream.patterns != self._patterns_version:
+            stream.patterns = self._patterns_version
+            stream.by_pattern = any(pattern_matches(pattern, channel) for pattern in self._patterns)
+        return stream.by_pattern
+
+    def _answer_and_feed(self, done: _Done, outcomes: list[Outcome], fed: list[Publication]) -> None:
+        # A callback that raises is a bug of its owner: what others wait for must arrive all the same.
+        waiting = self._waiting
+        failure: BaseException | None = None
+        self._feeding = True
+        while True:
+            try:
+                done(outcomes)
+            except BaseException as error:
+                failure = failure or error
+            try:
+                if fed and self._sink is not None:
+                    self._sink.published(fed)
+            except BaseException as error:
+                failure = failure or error
+            if not waiting:
+                break
+            done, outcomes, fed = waiting.popleft()
+        self._feeding = False
+        if failure is not None:
+            raise failure
+
+    # --- Reading -----------------------------------------------------------------------------------------------------
+
+    def _parse_log(self, since: str | None) -> int | None:
+        epoch, _, digits = (since or "").partition(":")
+        if epoch != self._log_epoch or len(digits) > _MAX_DIGITS or not (digits.isascii() and digits.isdigit()):
+            return None
+        sequence = int(digits)
+        return sequence if sequence <= self.sequence else None
+
+    # --- Forgetting --------------------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        now = self._clock.now()
+        if not self._unswept:
+            self._drop_old_keys(now)
+            self._unswept = list(self._streams)
+        part = self._unswept[-SWEEP_SLICE:]
+        del self._unswept[-SWEEP_SLICE:]
+        for channel in part:
+            stream = self._streams.get(channel)
+            if stream is not None:
+                stream.expire(now)
+                if self._is_forgettable(channel, stream, now):
+                    self._forgotten_log = max(self._forgotten_log, stream.log)
+                    self.streams_forgotten += 1
+                    del self._streams[channel]
+        # Yield to messages between two slices, but do not wait: the sweep must end before the next is due.
+        self._timer = self._clock.call_later(0.001 if self._unswept else SWEEP_S, self._sweep)
+
+    def _is_forgettable(self, channel: str, stream: _Stream, now: float) -> bool:
+        if stream.history or stream.retained or channel in self._attached:
+            return False
+        return now - stream.touched >= max(self._meta_age_s, stream.age_s + IDEMPOTENCY_S)
+
+
+def _log_of(publication: Publication) -> int:
+    return publication.log
+
+
+def _select(stream: _Stream, request: Read) -> tuple[list[Publication], bool]:
+    since, limit = request.since, max(request.limit, 0)
+    if since is None:
+        newest = stream.newest(limit)
+        return newest if request.reverse else newest[::-1], False
+    if since.epoch != stream.epoch or since.offset > stream.offset:
+        return [], False
+    if request.reverse:
+        # One more than asked for tells whether that was all.
+        before = stream.newest(limit + 1, since.offset)
+        return before[:limit], stream.trimmed_offset == 0 and len(before) <= limit
+    found = stream.after(since.offset)
+    return found[:limit], since.offset >= stream.trimmed_offset and len(found) <= limit
