@@ -1,0 +1,16 @@
+/** Time as an argument: everything that waits or measures takes a clock, so that tests can turn it by hand. */
+
+export interface Clock {
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** Calls once after `ms`; returns what cancels it. */
+  after(ms: number, call: () => void): () => void;
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after(ms, call) {
+    const timer = setTimeout(call, ms);
+    return () => clearTimeout(timer);
+  },
+};

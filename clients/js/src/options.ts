@@ -1,0 +1,100 @@
+/** The options of `connect`, their defaults and their limits. */
+
+import type { Clock } from "./clock.js";
+import { systemClock } from "./clock.js";
+import { LocalError } from "./errors.js";
+import type { TransportFactory, WebSocketClass } from "./transport.js";
+import { websocketTransport } from "./transport.js";
+
+export interface ClientOptions {
+  /** Called before every connection, so that an expired token is replaced. A throw counts as a failed attempt. */
+  getToken?: () => string | null | Promise<string | null>;
+  token?: string;
+  /** The name to claim; unique on the hub. */
+  name?: string;
+  /** Shown to operators; default `{ name: "js", version }`. */
+  client?: { name: string; version: string };
+  /** The WebSocket class where there is no global one (Node before 22: `ws`). */
+  WebSocket?: WebSocketClass;
+  /** Another carrier than WebSocket. */
+  transport?: TransportFactory;
+
+  reconnectIntervalMs?: number;
+  reconnectMaxMs?: number;
+  jitter?: "full" | "none";
+  /** 0: for ever. */
+  maxAttempts?: number;
+  /** From dialing to the hub's answer to `connect`; default 10,000. */
+  connectTimeoutMs?: number;
+
+  /** Silence after which the client pings; default 30,000. */
+  heartbeatMs?: number;
+  /** How long the answer may take before the connection counts as dead; default 10,000. */
+  pongTimeoutMs?: number;
+  /** For history, presence, locks and calls, the wait for a connection included; default 10,000. */
+  commandTimeoutMs?: number;
+
+  /** Send unacknowledged publishes again after a cut; default true. */
+  resend?: boolean;
+  /** Publishes that may wait for an acknowledgement; the next one is rejected with `queue_full`; default 1,000. */
+  publishQueue?: number;
+
+  /** Numbers in [0, 1), for the jitter. */
+  random?: () => number;
+  /** Time and timers, for tests. */
+  clock?: Clock;
+  /** Watch `online`, `offline` and page visibility where they exist; default true. */
+  watchNetwork?: boolean;
+}
+
+export interface Settings {
+  readonly getToken: () => string | null | Promise<string | null>;
+  readonly fresh: boolean;
+  readonly name: string | null;
+  readonly client: { name: string; version: string };
+  readonly transport: TransportFactory;
+  readonly reconnectIntervalMs: number;
+  readonly reconnectMaxMs: number;
+  readonly jitter: "full" | "none";
+  readonly maxAttempts: number;
+  readonly connectTimeoutMs: number;
+  readonly heartbeatMs: number;
+  readonly pongTimeoutMs: number;
+  readonly commandTimeoutMs: number;
+  readonly resend: boolean;
+  readonly publishQueue: number;
+  readonly random: () => number;
+  readonly clock: Clock;
+  readonly watchNetwork: boolean;
+}
+
+export const VERSION = "0.1.0";
+
+/** Fills in the defaults. @throws LocalError `bad_option` naming the option and the value that came. */
+export function resolveOptions(options: ClientOptions): Settings {
+  const token = options.token ?? null;
+  const settings: Settings = {
+    getToken: options.getToken ?? (() => token),
+    fresh: options.getToken !== undefined,
+    name: options.name ?? null,
+    client: options.client ?? { name: "js", version: VERSION },
+    transport: options.transport ?? websocketTransport(options.WebSocket),
+    reconnectIntervalMs: options.reconnectIntervalMs ?? 1_000,
+    reconnectMaxMs: options.reconnectMaxMs ?? 30_000,
+    jitter: options.jitter ?? "full",
+    maxAttempts: options.maxAttempts ?? 0,
+    connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+    heartbeatMs: options.heartbeatMs ?? 30_000,
+    pongTimeoutMs: options.pongTimeoutMs ?? 10_000,
+    commandTimeoutMs: options.commandTimeoutMs ?? 10_000,
+    resend: options.resend ?? true,
+    publishQueue: options.publishQueue ?? 1_000,
+    random: options.random ?? Math.random,
+    clock: options.clock ?? systemClock,
+    watchNetwork: options.watchNetwork ?? true,
+  };
+  for (const [name, value] of Object.entries(settings)) {
+    if (typeof value === "number" && !(value >= 0)) throw new LocalError("bad_option", { name, value });
+  }
+  return settings;
+}
