@@ -1,0 +1,27 @@
+"""Turn settings into the parts they name: the one place where implementations are chosen."""
+
+from chappe.hub.contracts import Broker, Clock, Random
+from chappe.model.errors import ConfigurationError
+
+#: Schemes that are in the documentation and come with a later release.
+PLANNED_SCHEMES = frozenset({"sqlite", "redis", "rediss", "redis+sentinel", "redis+cluster", "nats"})
+
+
+def make_broker(url: str, clock: Clock, random: Random) -> Broker:
+    """Return the broker that a URL names; it is not started yet.
+
+    Args:
+        url: such as `memory://`.
+        clock, random: what a broker in this process takes its time and its epochs from.
+
+    Raises:
+        ConfigurationError: the scheme is unknown, or not in this release.
+    """
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme == "memory":
+        from chappe.brokers.memory import MemoryBroker  # here, so that `config show` loads no engine
+
+        return MemoryBroker(clock, random)
+    if separator and scheme in PLANNED_SCHEMES:
+        raise ConfigurationError(f"{scheme}:// comes with a later release, use memory:// until then")
+    raise ConfigurationError(f"broker url {scheme + separator!r} is not known, expected memory://")

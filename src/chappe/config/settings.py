@@ -1,0 +1,233 @@
+"""Hold the settings of a hub as frozen values, one Struct a section of `chappe.toml`.
+
+Every field has its default here and nowhere else, its unit in its name and, below it, the sentence that the reference
+(docs/reference/configuration.md) prints. Defaults are safe: without configuration nobody may do anything.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from chappe.hub.namespaces import Access, Level, Namespace, SlowConsumer
+from chappe.model.limits import Limits
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Language = Literal["en", "fr"]
+RootProtocol = Literal["classic", "broadcast", "echo", "chappe.v1"]
+Preset = Literal["", "strict", "high-load"]
+DeliveryLevel = Literal["live", "recoverable", "durable"]
+Right = Literal["nobody", "anonymous", "user", "token", "hook"]
+SlowPolicy = Literal["disconnect", "drop_oldest", "latest"]
+LogLevel = Literal["ERROR", "WARNING", "INFO", "DEBUG"]
+LogFormat = Literal["text", "json"]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Be one table of the configuration file."""
+
+
+class ServerSettings(Section, frozen=True, kw_only=True):
+    """Say where the hub listens and how it starts and stops."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; loopback, because a hub that nobody configured should not be reachable."""
+    port: Port = 8080
+    """TCP port of HTTP and WebSocket; 0 takes a free one and logs which."""
+    workers: Positive = 1
+    """Processes that share the port; more than one needs a broker that they share."""
+    root_protocol: RootProtocol = "classic"
+    """What a WebSocket on `/` speaks when it names no subprotocol."""
+    cert: str = ""
+    """File with the certificate chain (PEM); with `key` it turns TLS on."""
+    key: str = ""
+    """File with the private key of `cert` (PEM)."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of web pages that may connect, exactly as browsers send them; empty means the hub's own host only."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Values of the Host header that are answered, against DNS rebinding; empty means the address listened on."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose `X-Forwarded-*` and PROXY headers are believed, such as `10.0.0.0/8`."""
+    default_language: Language = "en"
+    """Language of error texts for clients that ask for none."""
+    preset: Preset = ""
+    """A set of defaults: `strict` (small limits) or `high-load` (outgoing messages gathered for 50 ms)."""
+    batch_window_ms: Count = 0
+    """Milliseconds outgoing messages wait for company; 0 flushes at the end of each turn of the loop."""
+    compression: Literal["deflate", "off"] = "deflate"
+    """Whether permessage-deflate is offered."""
+    compression_min_bytes: Count = 1024
+    """Messages from this size on are compressed; below, deflate costs more than it saves."""
+    drain_timeout_s: Seconds = 20.0
+    """Seconds a stopping hub waits for its clients to leave; less than the 30 s most supervisors allow."""
+    head_bytes: Positive = 16384
+    """Largest request head; the size that common proxies allow."""
+    head_timeout_s: Seconds = 10.0
+    """Seconds a client has to send its request head (slow-loris attack)."""
+    connections_max: Count = 0
+    """Connections the hub holds in all; 0 leaves it to the limit of file descriptors."""
+    watchdog_s: Seconds = 10.0
+    """Seconds the event loop may stand still before its stack is logged; 0 turns the watchdog off."""
+    dev: bool = False
+    """Whether the hub runs with `--dev`; only the command line may say so."""
+
+
+class BrokerSettings(Section, frozen=True, kw_only=True):
+    """Say where publications are kept and how hubs share them."""
+
+    url: str = "memory://"
+    """Broker to use; `memory://` keeps everything in this process."""
+
+
+class AuthSettings(Section, frozen=True, kw_only=True):
+    """Say whose tokens the hub accepts."""
+
+    hmac_secret_file: str = ""
+    """File whose content signs and verifies HS256 tokens; `chappe token create` reads the same file."""
+    jwks_url: str = ""
+    """Where the issuer publishes its keys; fetched at most once a minute, redirects refused."""
+    public_keys: tuple[str, ...] = ()
+    """Files with public keys (PEM) that verify tokens."""
+    algorithms: tuple[str, ...] = ("EdDSA",)
+    """Signature algorithms accepted; one list, since a token must not choose how it is checked."""
+    audience: str = "chappe"
+    """The `aud` a token must have."""
+    issuer: str = ""
+    """The `iss` a token must have; empty accepts any issuer whose key is known."""
+    anonymous: bool = False
+    """Whether sessions without a token are let in; what they may do is up to each namespace."""
+
+
+class ApiSettings(Section, frozen=True, kw_only=True):
+    """Say who may call the HTTP API."""
+
+    keys_file: str = ""
+    """File of hashed API keys, one `name:sha256hex` a line, made by `chappe token create --api`."""
+    insecure_open: bool = False
+    """Whether `/api` answers without a key; `--dev` sets it."""
+
+
+class UserSettings(Section, frozen=True, kw_only=True):
+    """Describe one user who logs in with a password, over MQTT or at the console."""
+
+    password_hash: str = ""
+    """What `chappe token password` printed."""
+
+
+class NamespaceSettings(Section, frozen=True, kw_only=True):
+    """Describe the channels whose first segment is the name of this table; `default` serves the rest."""
+
+    level: DeliveryLevel = "live"
+    """Delivery: `live` (at most once), `recoverable` (missed ones are caught up) or `durable` (on disk first)."""
+    history_count: Count = 100
+    """Publications kept per channel unless the level is `live`; enough for a page of chat or a short absence."""
+    history_age_s: Seconds = 600.0
+    """Seconds each is kept; a train in a tunnel comes back within ten minutes."""
+    presence: bool = False
+    """Whether members are listed and joins and leaves are told."""
+    patterns: bool = False
+    """Whether channels here may be subscribed by pattern (`+`, `#`)."""
+    ephemeral: bool = False
+    """Whether publications are never kept and not sent to sessions in background (cursors, typing)."""
+    room: bool = False
+    """Whether channels are chat rooms: names are unique and messages have the shape of the chat."""
+    subscribe: Right = "nobody"
+    """Who may subscribe; `token` needs a capability in the token, `hook` asks the application."""
+    publish: Right = "nobody"
+    """Who may publish; the same words as `subscribe`."""
+    slow_consumer: SlowPolicy = "disconnect"
+    """What happens to a client whose send queue is full: cut with 3008, lose the oldest, or keep the latest."""
+
+    def namespace(self, name: str) -> Namespace:
+        """Return these options as the hub takes them."""
+        return Namespace(
+            name=name,
+            level=Level(self.level),
+            history_count=self.history_count,
+            history_age_s=self.history_age_s,
+            presence=self.presence,
+            patterns=self.patterns,
+            ephemeral=self.ephemeral,
+            room=self.room,
+            subscribe=Access(self.subscribe),
+            publish=Access(self.publish),
+            slow_consumer=SlowConsumer(self.slow_consumer),
+        )
+
+
+class LimitSettings(Limits, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bound what one client, address or message may use; the fields of `chappe.model.limits.Limits` and their reasons.
+
+    Attributes:
+        hook_threads: threads for hooks that block (`blocking=True`); beyond, they wait.
+    """
+
+    hook_threads: int = 32
+
+    def limits(self) -> Limits:
+        """Return the part that the hub takes."""
+        return Limits(**{name: getattr(self, name) for name in Limits.__struct_fields__})
+
+
+class MqttSettings(Section, frozen=True, kw_only=True):
+    """Say where MQTT clients connect."""
+
+    port: Port = 1883
+    """TCP port of MQTT; 0 leaves it closed."""
+
+
+class PollSettings(Section, frozen=True, kw_only=True):
+    """Tune long polling."""
+
+    hold_s: Seconds = 60.0
+    """Seconds a poll waits for messages before it is answered 204."""
+    simple: bool = False
+    """Whether `?clientId=` sessions are allowed, whose ids clients make up (at most once)."""
+
+
+class SseSettings(Section, frozen=True, kw_only=True):
+    """Tune Server-Sent Events."""
+
+    default_channels: tuple[str, ...] = ()
+    """Channels of `/events` when the request names none."""
+
+
+class LogSettings(Section, frozen=True, kw_only=True):
+    """Say what is logged, how and where."""
+
+    level: LogLevel = "INFO"
+    """Least severe level that is written."""
+    format: LogFormat = "text"
+    """`text` for people, `json` for one JSON object a line."""
+    file: str = ""
+    """File to append to, instead of standard error; `auto` makes `websocket_YYYYMMDD_HHMMSS.log`."""
+    payloads: bool = False
+    """Whether message texts appear at DEBUG."""
+    utc: bool = False
+    """Whether text lines carry UTC instead of the local time; JSON lines always carry UTC."""
+
+
+def _closed_namespaces() -> dict[str, NamespaceSettings]:
+    return {"default": NamespaceSettings()}
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Hold every setting of one hub; `load` makes it and nothing changes it."""
+
+    server: ServerSettings = ServerSettings()
+    broker: BrokerSettings = BrokerSettings()
+    auth: AuthSettings = AuthSettings()
+    api: ApiSettings = ApiSettings()
+    users: dict[str, UserSettings] = msgspec.field(default_factory=dict)
+    namespaces: dict[str, NamespaceSettings] = msgspec.field(default_factory=_closed_namespaces)
+    limits: LimitSettings = LimitSettings()
+    mqtt: MqttSettings = MqttSettings()
+    poll: PollSettings = PollSettings()
+    sse: SseSettings = SseSettings()
+    log: LogSettings = LogSettings()
+
+    def hub_namespaces(self) -> list[Namespace]:
+        """Return the namespaces as the hub takes them, `default` among them."""
+        return [settings.namespace(name) for name, settings in self.namespaces.items()]
