@@ -237,7 +237,7 @@ class MemoryBroker:
                 if answer is not None:
                     outcomes.append(answer)
                     continue
-            publication = self._store(stream, item, now)
+            publication = _pass(stream, item) if item.transient else self._store(stream, item, now)
             outcome = Outcome(0, Position(stream.epoch, publication.offset))
             outcomes.append(outcome)
             if item.key is not None:
@@ -431,6 +431,21 @@ class MemoryBroker:
         if stream.history or stream.retained or channel in self._attached:
             return False
         return now - stream.touched >= max(self._meta_age_s, stream.age_s + IDEMPOTENCY_S)
+
+
+def _pass(stream: _Stream, item: Append) -> Publication:
+    return Publication(
+        item.channel,
+        item.payload,
+        item.kind,
+        0,
+        stream.epoch,
+        item.time_ms,
+        item.sender,
+        item.key,
+        item.headers,
+        transient=True,
+    )
 
 
 def _log_of(publication: Publication) -> int:
