@@ -1,0 +1,1 @@
+"""Chappe: a realtime hub for Python."""
