@@ -4,12 +4,15 @@ Every field has its default here and nowhere else, its unit in its name and, bel
 (docs/reference/configuration.md) prints. Defaults are safe: without configuration nobody may do anything.
 """
 
+import datetime
 from typing import Annotated, Literal
 
 import msgspec
 
-from chappe.hub.namespaces import Access, Level, Namespace, SlowConsumer
+from chappe.hub.namespaces import Access, Level, Namespace
+from chappe.model.frame import SlowConsumer
 from chappe.model.limits import Limits
+from chappe.telemetry import LogOptions, default_log_file
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -207,6 +210,11 @@ class LogSettings(Section, frozen=True, kw_only=True):
     """Whether message texts appear at DEBUG."""
     utc: bool = False
     """Whether text lines carry UTC instead of the local time; JSON lines always carry UTC."""
+
+    def options(self, now: datetime.datetime) -> LogOptions:
+        """Return these settings as telemetry takes them; `now` names the file if its name is `auto`."""
+        file = default_log_file(now) if self.file == "auto" else self.file
+        return LogOptions(level=self.level, format=self.format, file=file or None, utc=self.utc)
 
 
 def _closed_namespaces() -> dict[str, NamespaceSettings]:
