@@ -4,7 +4,7 @@ The hub calls; brokers, links and clocks answer. All calls are made on the hub's
 layer) and none may block. A callback named `done` is called exactly once, on the same thread, inside the call or later.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -62,6 +62,9 @@ class Link(Protocol):
     def resume(self) -> None:
         """Read again."""
 
+    def limit(self, frame_bytes: int) -> None:
+        """Set the largest message taken from the peer; a larger one closes with 1009."""
+
     def probe(self, timeout_s: float, done: Callable[[bool], None]) -> None:
         """Ask the peer for a sign of life; True at the first frame that comes, False at the timeout or the end."""
 
@@ -96,6 +99,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
         key: idempotency key or None; remembered for `IDEMPOTENCY_S` for each channel and `key_owner`.
         expect: store only if this is the channel's last position (an empty epoch means: whatever the epoch is now).
         retain: set the retained slot too; an empty payload clears it.
+        transient: for everybody but the sender: neither kept nor numbered (its offset is 0), but in the feed, in order.
     """
 
     channel: str
@@ -109,6 +113,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     headers: Mapping[str, str] | None = None
     expect: Position | None = None
     retain: bool = False
+    transient: bool = False
 
 
 #: How long an idempotency key is remembered, seconds (interfaces: five minutes).
@@ -239,6 +244,19 @@ class Broker(Protocol):
 
     def detach(self, channel: str) -> None:
         """Give the feed of a channel or pattern up."""
+
+
+# --- The edge --------------------------------------------------------------------------------------------------------
+
+Spawn: TypeAlias = Callable[[Awaitable[Any], Callable[[Any, BaseException | None], None]], None]
+"""Run an awaitable to its end and call back, once, with its result or its exception."""
+
+
+class Log(Protocol):
+    """Where the hub tells what happened; the values stay arguments, so that the edge can redact and escape them."""
+
+    def __call__(self, level: str, message: str, *values: object) -> None:
+        """Write a line; `level` is one of ERROR, WARNING, INFO, DEBUG, `message` has a %s for each value."""
 
 
 # --- Authentication --------------------------------------------------------------------------------------------------

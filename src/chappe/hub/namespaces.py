@@ -1,12 +1,13 @@
 """Namespaces: named sets of options, selected by the first segment of a channel."""
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from chappe.model.channels import namespace_of
 from chappe.model.errors import ConfigurationError
+from chappe.model.frame import SlowConsumer
 
 
 class Level(enum.Enum):
@@ -25,14 +26,6 @@ class Access(enum.Enum):
     USER = "user"
     TOKEN = "token"  # noqa: S105 - a policy, not a secret
     HOOK = "hook"
-
-
-class SlowConsumer(enum.Enum):
-    """What happens to a reader whose send queue is full."""
-
-    DISCONNECT = "disconnect"  #: close 3008; it comes back and recovers
-    DROP_OLDEST = "drop_oldest"  #: the oldest waiting publications go; the reader is told how many
-    LATEST = "latest"  #: of each channel and key only the newest waits; the reader is told how many went
 
 
 class Namespace(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,5 +82,5 @@ class Namespaces:
         """Return the namespace that serves a channel."""
         return self._by_name.get(namespace_of(channel), self.default)
 
-    def __iter__(self) -> Iterable[Namespace]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Namespace]:
         return iter(self._by_name.values())

@@ -1,6 +1,7 @@
 """The life of a session: its states, what happens to it, and what follows.
 
-The diagram in docs/concepts/session.md is drawn from `TRANSITIONS` by tools/generate_state_diagram.py.
+A lost link ends the session at once: its name, its locks and its place in every room are free. What its private handle is
+worth afterwards is kept apart (`connecting.Resumption`). The diagram in docs/concepts/session.md is drawn from `TRANSITIONS` by tools/generate_state_diagram.py.
 """
 
 import enum
@@ -16,7 +17,6 @@ class SessionState(enum.Enum):
 
     NEW = "new"  #: the link is open and nobody has said who is there
     OPEN = "open"  #: connected: commands are served
-    DETACHED = "detached"  #: the link was lost; the resume handle is still worth something
     CLOSED = "closed"  #: over, for good
 
 
@@ -25,8 +25,7 @@ class SessionInput(enum.Enum):
 
     RECV_CONNECT = "recv_connect"  #: the peer said who it is, or a first command did so without a word
     LINK_LOST = "link_lost"  #: the carrier ended
-    RESUME = "resume"  #: the peer came with the resume handle, over a new link
-    EXPIRE = "expire"  #: a deadline passed: of the handshake, of the token, of idleness, of the resume window
+    EXPIRE = "expire"  #: a deadline passed: of the handshake, of the token, of idleness
     CLOSE = "close"  #: the hub, an operator or the peer ended it
 
 
@@ -36,14 +35,9 @@ TRANSITIONS: Final[Mapping[tuple[SessionState, SessionInput], SessionState]] = M
         (SessionState.NEW, SessionInput.LINK_LOST): SessionState.CLOSED,
         (SessionState.NEW, SessionInput.EXPIRE): SessionState.CLOSED,
         (SessionState.NEW, SessionInput.CLOSE): SessionState.CLOSED,
-        (SessionState.OPEN, SessionInput.LINK_LOST): SessionState.DETACHED,
-        # The peer changed networks and came back before anybody noticed that the old link is dead.
-        (SessionState.OPEN, SessionInput.RESUME): SessionState.OPEN,
+        (SessionState.OPEN, SessionInput.LINK_LOST): SessionState.CLOSED,
         (SessionState.OPEN, SessionInput.EXPIRE): SessionState.CLOSED,
         (SessionState.OPEN, SessionInput.CLOSE): SessionState.CLOSED,
-        (SessionState.DETACHED, SessionInput.RESUME): SessionState.OPEN,
-        (SessionState.DETACHED, SessionInput.EXPIRE): SessionState.CLOSED,
-        (SessionState.DETACHED, SessionInput.CLOSE): SessionState.CLOSED,
         # Every link tells its end, so this follows each close; and two may close at once.
         (SessionState.CLOSED, SessionInput.LINK_LOST): SessionState.CLOSED,
         (SessionState.CLOSED, SessionInput.CLOSE): SessionState.CLOSED,

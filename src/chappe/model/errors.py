@@ -39,7 +39,7 @@ class ChappeError(Exception):
         return f"{self.reason} (code {self.code})"
 
 
-class Refused(ChappeError):  # noqa: N818 - the name users write in `raise chappe.Refused(...)`
+class Refused(ChappeError):
     """Raised by a hook to refuse a connection, a subscription or a publication."""
 
 

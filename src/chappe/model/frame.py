@@ -1,6 +1,15 @@
 """A message encoded once, shared by every connection it goes to."""
 
+import enum
 from collections.abc import Sequence
+
+
+class SlowConsumer(enum.Enum):
+    """What happens to a reader whose send queue is full."""
+
+    DISCONNECT = "disconnect"  #: close 3008; it comes back and recovers
+    DROP_OLDEST = "drop_oldest"  #: the oldest waiting publications go; the reader is told how many
+    LATEST = "latest"  #: of each channel and key only the newest waits; the reader is told how many went
 
 
 class Frame:
@@ -11,18 +20,20 @@ class Frame:
     Attributes:
         payload: the protocol's bytes.
         text: whether a carrier that tells text from binary sends text.
-        channel: the channel whose slow-consumer policy applies, or None: an answer, never dropped.
+        channel: the channel it was published in, or None: an answer, never dropped.
         key: frames of one channel with the same key replace each other under the policy `latest`.
-        carried: bytes as the carrier sends them, filled at first use; one slot per carrier kind.
+        policy: what to do with it when the reader's queue is full; set by the hub for publications.
+        websocket, sse: bytes as that carrier sends them, filled by the carrier at first use.
     """
 
-    __slots__ = ("channel", "key", "payload", "sse", "text", "websocket")
+    __slots__ = ("channel", "key", "payload", "policy", "sse", "text", "websocket")
 
     def __init__(self, payload: bytes, text: bool, channel: str | None = None, key: str | None = None) -> None:
         self.payload = payload
         self.text = text
         self.channel = channel
         self.key = key
+        self.policy = SlowConsumer.DISCONNECT
         self.websocket: bytes | None = None
         self.sse: bytes | None = None
 

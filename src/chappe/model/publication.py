@@ -43,6 +43,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
         id: the idempotency key given by the publisher, or None.
         log: position in the log of the channel's namespace; comparable only within one broker.
         retained: delivered from the retained slot and not live.
+        transient: for everybody but its sender, neither kept nor numbered: its offset is 0.
     """
 
     channel: str
@@ -56,6 +57,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     headers: Mapping[str, str] | None = None
     log: int = 0
     retained: bool = False
+    transient: bool = False
     _json: bytes | None = None
 
     @property

@@ -1,0 +1,312 @@
+"""Connect: verify who it is, claim the name, ask the hooks, open the session; and all of it again at a refresh."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from chappe.hub.contracts import Claims, Timer
+from chappe.hub.names import check_name
+from chappe.hub.permissions import Action
+from chappe.hub.session import Session
+from chappe.model.channels import check_channel
+from chappe.model.error_codes import Code
+from chappe.model.errors import ChappeError
+from chappe.protocols import base
+
+if TYPE_CHECKING:
+    from chappe.hub.hub import HubCore
+
+#: A handle is 128 random bits, unrelated to the public id.
+_HANDLE_BYTES: Final = 16
+_BAD_CREDENTIALS: Final = {
+    Code.UNAUTHORIZED: Code.INVALID_TOKEN,
+    # The client fetches a newer token and comes back.
+    Code.TOKEN_EXPIRED: Code.EXPIRED,
+}
+
+
+class Connecting:
+    """Carries out `connect`, `login` and `refresh`."""
+
+    def __init__(self, hub: "HubCore") -> None:
+        self._hub = hub
+
+    def connect(self, session: Session, command: base.Connect) -> None:
+        """Identify a session; answered with its ids.
+
+        Raises:
+            ChappeError: 107, it is identified already, or the name is none.
+        """
+        if session.is_open:
+            raise ChappeError(Code.BAD_REQUEST, "a second connect on this connection", detail={"field": "type"})
+        name = check_name(command.name) if command.name else ""
+
+        def opened(resumed: bool) -> None:
+            session.answer(self._connected(session, command.id, resumed))
+
+        self._open(session, command.id, command.token, name, command.resume, opened)
+
+    def login(self, session: Session, command: base.Login) -> None:
+        """Identify a session by its name and take it into a room.
+
+        Raises:
+            ChappeError: 107, the name is none, or there is one already.
+        """
+        if session.is_open and session.name:
+            raise ChappeError(Code.BAD_REQUEST, "a second login on this connection", detail={"field": "type"})
+        name = check_name(command.name, "content")
+        check_channel(command.channel, self._hub.limits.channel_bytes)
+
+        def opened(_: bool) -> None:
+            subscribe = base.Subscribe(command.id, command.channel, presence=True)
+            session.execute(subscribe)
+
+        if not session.is_open:
+            self._open(session, command.id, command.token, name, None, opened)
+            return
+        # Opened without a name by an earlier lock: it gets one now.
+        session.hold()
+        self._claim(session, name, lambda error: self._named(session, command.id, name, error, opened))
+
+    def connect_implicitly(self, session: Session, command: base.Command) -> None:
+        """Identify a session by what its connection brought (or as anonymous) and then carry its command out."""
+        self._open(session, getattr(command, "id", None), None, "", None, lambda _: session.execute(command))
+
+    def refresh(self, session: Session, command: base.Refresh) -> None:
+        """Take a newer token of the same user; rights are asked anew from here on.
+
+        Raises:
+            ChappeError: 101, 109; the old token stays in force.
+        """
+        claims = self._authenticate(command.token)
+        if claims.user != session.user:
+            raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "the token is another user's"})
+        session.become(claims, session.name)
+        self._watch_expiry(session)
+        for subscription in tuple(session.subscriptions.values()):
+            try:
+                self._hub.permissions.authorize(session.actor, Action.SUBSCRIBE, subscription.name)
+            except ChappeError:
+                self._hub.subscribing.end(subscription, Code.UNSUBSCRIBED_PERMISSION_WITHDRAWN)
+        session.answer(base.Done(command.id))
+
+    def _open(
+        self,
+        session: Session,
+        answered: int | None,
+        token: str | None,
+        name: str,
+        resume: str | None,
+        opened: Callable[[bool], None],
+    ) -> None:
+        """Go through the steps; each may take its time, so the session's later commands wait."""
+        try:
+            claims = self._identify(session, token)
+            if claims.user is not None and name and name != claims.user:
+                if session.protocol.closes_refused_names:
+                    raise ChappeError(Code.PERMISSION_DENIED, detail={"field": "name", "expected": claims.user})
+                name = claims.user
+        except ChappeError as error:
+            session.fail(answered, error)
+            if error.code in _BAD_CREDENTIALS:
+                session.close(_BAD_CREDENTIALS[Code(error.code)])
+            return
+        session.hold()
+        # What the hooks see: who it says it is. Nothing is claimed and nobody is told before they agree.
+        session.sender = msgspec.structs.replace(session.sender, user=claims.user, name=claims.user or name)
+        session.name = claims.user or name
+        session.actor.claims = claims
+
+        def hooked(error: BaseException | None) -> None:
+            if error is not None:
+                refusal = self._hub.as_refusal(error)
+                session.fail(answered, refusal)
+                session.close(refusal.code if refusal.code >= 3000 else Code.DISCONNECTED, refusal.reason)
+            elif not session.is_over:
+                self._take_name(session, answered, claims, name, resume, opened)
+
+        self._hub.hooks.run(self._hub.hooks.connect, (session.handle_of(),) if self._hub.hooks.connect else (), hooked)
+
+    def _take_name(
+        self,
+        session: Session,
+        answered: int | None,
+        claims: Claims,
+        name: str,
+        resume: str | None,
+        opened: Callable[[bool], None],
+    ) -> None:
+        def finish(error: ChappeError | None) -> None:
+            resumed = False
+            if error is None:
+                resumed = self._hub.resumption.take_over(session, resume, claims.user) if resume else False
+                session.opened(claims, name)
+                self._watch_expiry(session)
+            self._named(session, answered, name or session.name, error, lambda _: opened(resumed))
+
+        if claims.user is not None:
+            self._displace(self._hub.names.enter(claims.user, session))
+            finish(None)
+        elif name:
+            self._claim(session, name, finish)
+        else:
+            finish(None)
+
+    def _named(
+        self,
+        session: Session,
+        answered: int | None,
+        name: str,
+        error: ChappeError | None,
+        opened: Callable[[bool], None],
+    ) -> None:
+        """Go on after the name is settled: opened, or refused."""
+        if session.is_over:
+            return
+        if error is not None:
+            session.name = session.user or ""
+            session.fail(answered, error)
+            if session.protocol.closes_refused_names and error.code == Code.NAME_IN_USE:
+                self._hub.log("INFO", "login refused, name in use: %s (session %s)", name, session.id)
+                session.close(Code.NAME_IN_USE_CLOSE)
+            else:
+                session.release()
+            return
+        if session.name != name:
+            session.become(session.actor.claims, name)
+        self._hub.counters.logins += 1
+        self._hub.log("INFO", "session %s is %s from %s", session.id, session.name or "anonymous", session.peer.address)
+        opened(False)
+        session.release()
+
+    def _claim(self, session: Session, name: str, done: Callable[[ChappeError | None], None]) -> None:
+        """Claim a name; a holder that does not answer a probe loses it."""
+        names = self._hub.names
+        try:
+            holder = names.claim(name, session)
+        except ChappeError as error:
+            done(error)
+            return
+        if holder is None:
+            done(None)
+            return
+
+        def probed(alive: bool) -> None:
+            if session.is_over:
+                return
+            if alive:
+                done(ChappeError(Code.NAME_IN_USE, detail={"name": name}))
+                return
+            holder.close(Code.NO_PONG)
+            # Another newcomer may have been quicker while the probe ran.
+            self._claim(session, name, done)
+
+        self._hub.counters.probes += 1
+        holder.link.probe(self._hub.limits.name_probe_s, probed)
+
+    def _displace(self, impostor: Session | None) -> None:
+        """Disconnect who had claimed the name of a user that has arrived now."""
+        if impostor is not None:
+            impostor.close(Code.NAME_IN_USE_CLOSE)
+
+    def _identify(self, session: Session, token: str | None) -> Claims:
+        token = token or session.peer.token
+        if token is not None:
+            return self._authenticate(token)
+        if not self._hub.permissions.anonymous:
+            self._hub.counters.unauthorized += 1
+            raise ChappeError(Code.UNAUTHORIZED)
+        return Claims()
+
+    def _authenticate(self, token: str) -> Claims:
+        authenticator = self._hub.authenticator
+        try:
+            if authenticator is None:
+                raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "this hub takes no tokens"})
+            return authenticator.authenticate(token, self._hub.clock.wall_ms() / 1_000)
+        except ChappeError:
+            self._hub.counters.unauthorized += 1
+            raise
+
+    def _watch_expiry(self, session: Session) -> None:
+        if session.expiry is not None:
+            session.expiry.cancel()
+            session.expiry = None
+        expires_at = session.actor.claims.expires_at
+        if expires_at is not None:
+            left_s = max(0.0, expires_at - self._hub.clock.wall_ms() / 1_000)
+            session.expiry = self._hub.clock.call_later(left_s, lambda: session.close(Code.EXPIRED))
+
+    def _connected(self, session: Session, answered: int, resumed: bool) -> base.Connected:
+        hub = self._hub
+        session.resume = hub.random(_HANDLE_BYTES).hex()
+        hub.resumption.offer(session)
+        ping_s = hub.limits.ping_interval_s
+        return base.Connected(
+            answered, session.id, session.resume, session.user, session.name, ping_s, hub.version, hub.node, resumed
+        )
+
+
+class _Parked(msgspec.Struct, frozen=True, gc=False):
+    public_id: str
+    user: str | None
+
+
+class Resumption:
+    """Private handles: with one, a session keeps its public id when it comes back on another connection.
+
+    Subscriptions are made again by the client, each with `since`, so that every channel tells whether it recovered.
+    """
+
+    def __init__(self, hub: "HubCore") -> None:
+        self._hub = hub
+        self._live: dict[str, Session] = {}
+        self._parked: dict[str, tuple[_Parked, Timer]] = {}
+
+    def offer(self, session: Session) -> None:
+        """Make a session's handle valid."""
+        self._live[session.resume] = session
+
+    def park(self, session: Session) -> None:
+        """Keep the id of a session that lost its connection for `resume_window_s`."""
+        if self._live.pop(session.resume, None) is None:
+            return
+        handle = session.resume
+        timer = self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget(handle))
+        self._parked[handle] = (_Parked(session.id, session.user), timer)
+
+    def revoke(self, session: Session) -> None:
+        """Make a handle worthless."""
+        self._live.pop(session.resume, None)
+
+    def take_over(self, session: Session, handle: str, user: str | None) -> bool:
+        """Give a newcomer the id that its handle stands for; an old connection that still hangs is closed.
+
+        Returns False, and changes nothing, for an unknown handle or another user's.
+        """
+        holder = self._live.get(handle)
+        if holder is not None and holder.user == user:
+            holder.close(Code.STALE)
+            return self._rename(session, holder.id)
+        parked = self._parked.get(handle)
+        if parked is None or parked[0].user != user:
+            return False
+        parked[1].cancel()
+        del self._parked[handle]
+        return self._rename(session, parked[0].public_id)
+
+    def _rename(self, session: Session, public_id: str) -> bool:
+        sessions = self._hub.sessions
+        if public_id in sessions:
+            return False
+        del sessions[session.id]
+        session.id = public_id
+        sessions[public_id] = session
+        return True
+
+    def _forget(self, handle: str) -> None:
+        self._parked.pop(handle, None)
+
+    def __len__(self) -> int:
+        return len(self._parked)

@@ -1,0 +1,337 @@
+"""The hub: sessions, channels and the rules between them, without I/O."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from chappe.hub.calling import Calling
+from chappe.hub.channels import Channels
+from chappe.hub.connecting import Connecting, Resumption
+from chappe.hub.contracts import (
+    Append,
+    Authenticator,
+    Broker,
+    Clock,
+    Link,
+    Log,
+    Outcome,
+    Random,
+    ReadResult,
+    Spawn,
+)
+from chappe.hub.counters import Counters
+from chappe.hub.delivery import Delivery
+from chappe.hub.fanout import LinkSet, MakeAudience
+from chappe.hub.hooks import Hook, Hooks
+from chappe.hub.locking import Locking
+from chappe.hub.names import NameRegistry
+from chappe.hub.namespaces import Level, Namespaces
+from chappe.hub.permissions import Action, Actor, Permissions
+from chappe.hub.publishing import Publishing, too_large
+from chappe.hub.reading import Reading, history_error, history_request
+from chappe.hub.rooms import Rooms
+from chappe.hub.session import Handler, Peer, Session
+from chappe.hub.subscribing import Subscribing
+from chappe.model.channels import check_channel
+from chappe.model.error_codes import ERRORS, Code
+from chappe.model.errors import ChappeError, ConfigurationError
+from chappe.model.limits import Limits
+from chappe.model.member import Member
+from chappe.model.position import Position
+from chappe.protocols import base
+from chappe.protocols.base import ServerProtocol
+
+#: Bytes of a public id: 80 bits, so that nobody meets or guesses one.
+_ID_BYTES: Final = 10
+#: Channel names known to be valid; above, all are forgotten.
+_KNOWN_CHANNELS: Final = 65_536
+
+
+class HubOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a hub is made of.
+
+    Attributes:
+        anonymous: sessions without credentials are let in.
+        authenticator: verifies tokens; None: all tokens are refused.
+        spawn: runs the awaitables of hooks.
+        version, node: told to clients.
+        make_audience: how links that get the same frames are kept; native code has its own.
+    """
+
+    broker: Broker
+    clock: Clock
+    random: Random
+    spawn: Spawn
+    log: Log
+    limits: Limits = Limits()
+    namespaces: Namespaces
+    anonymous: bool = False
+    authenticator: Authenticator | None = None
+    version: str = ""
+    node: str = ""
+    make_audience: MakeAudience = LinkSet
+
+
+class HubCore:
+    """The domain. One thread (the event loop's) calls everything here; nothing blocks and nothing awaits.
+
+    Carriers call `open` for each connection and then the session it returns; backends call the methods below, after
+    `permissions.authorize`.
+    """
+
+    error_codes = ERRORS
+
+    def __init__(self, options: HubOptions) -> None:
+        """Put the hub together.
+
+        Raises:
+            ConfigurationError: a namespace promises more than the broker can keep.
+        """
+        self.broker = options.broker
+        self.clock = options.clock
+        self.random = options.random
+        self.log = options.log
+        self.limits = options.limits
+        self.namespaces = options.namespaces
+        self.authenticator = options.authenticator
+        self.version = options.version
+        self.node = options.node
+        _check_levels(options.namespaces, options.broker)
+        self.counters = Counters()
+        self.permissions = Permissions(options.namespaces, options.anonymous)
+        self.hooks = Hooks(options.spawn)
+        self.sessions: dict[str, Session] = {}
+        self.names: NameRegistry[Session] = NameRegistry()
+        self.channels = Channels(options.namespaces, options.broker, options.make_audience)
+        self.rooms = Rooms(self)
+        self.delivery = Delivery(self)
+        self.connecting = Connecting(self)
+        self.resumption = Resumption(self)
+        self.subscribing = Subscribing(self)
+        self.publishing = Publishing(self)
+        self.reading = Reading(self)
+        self.locking = Locking(self)
+        self.calling = Calling(self)
+        self.handlers: dict[type, Handler] = self._make_handlers()
+        self.make_handle: Callable[[Session], Any] = lambda session: session
+        self._known_channels: set[str] = set()
+
+    # --- Carriers ----------------------------------------------------------------------------------------------------
+
+    def open(self, link: Link, protocol: ServerProtocol, peer: Peer) -> Session:
+        """Begin a session for a new connection."""
+        session = Session(self, link, protocol, peer, self.random(_ID_BYTES).hex())
+        self.sessions[session.id] = session
+        self.counters.connections += 1
+        link.limit(protocol.frame_bytes[0])
+        channel = protocol.joins_at_once()
+        if channel is not None:
+            self.connecting.connect_implicitly(session, base.Subscribe(0, channel))
+        return session
+
+    def forget(self, session: Session, code: int) -> None:
+        """Take an ended session out of everything; its subscriptions, name and locks are free at once."""
+        self.sessions.pop(session.id, None)
+        if session.expiry is not None:
+            session.expiry.cancel()
+            session.expiry = None
+        if code in (Code.DISCONNECTED, Code.INVALID_TOKEN, Code.EXPIRED):
+            self.resumption.revoke(session)
+        else:
+            self.resumption.park(session)
+        for subscription in tuple(session.subscriptions.values()):
+            self.subscribing.end(subscription)
+        self.locking.release_all(session)
+        self.names.release(session)
+        self.counters.disconnects += 1
+        if self.hooks.disconnect:
+            self.tell(self.hooks.disconnect, session.handle_of(), code)
+
+    # --- Backends ----------------------------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        actor: Actor,
+        command: base.Publish,
+        done: Callable[[Outcome | None, ChappeError | None], None],
+    ) -> None:
+        """Publish for a backend; `done` gets where it is stored, or why not.
+
+        Hooks on publications are for clients: the application does not ask itself.
+
+        Raises:
+            ChappeError: 103, 107, 113; `done` is not called then.
+        """
+        self.permissions.authorize(actor, Action.PUBLISH, command.channel)
+        self.check_known_channel(command.channel)
+        if len(command.payload) > self.limits.message_bytes:
+            raise too_large(len(command.payload), self.limits.message_bytes)
+        expect = command.expect
+        entry = Append(
+            command.channel,
+            command.payload,
+            command.kind,
+            self.clock.wall_ms(),
+            self.namespaces.of(command.channel),
+            None,
+            command.key,
+            actor.claims.user or "",
+            command.headers,
+            Position("", expect) if isinstance(expect, int) else expect,
+            command.retain,
+        )
+
+        def stored(outcome: Outcome) -> None:
+            if outcome.error == Code.CONFLICT:
+                self.publishing.missed(entry, outcome, lambda error: done(None, error))
+            elif outcome.error:
+                done(None, ChappeError(outcome.error))
+            else:
+                done(outcome, None)
+
+        self.publishing.append(entry, stored)
+
+    def read_history(
+        self, actor: Actor, command: base.History, done: Callable[[ReadResult | None, ChappeError | None], None]
+    ) -> None:
+        """Read a page of history for a backend.
+
+        Raises:
+            ChappeError: 103, 107; `done` is not called then.
+        """
+        check_channel(command.channel, self.limits.channel_bytes)
+        self.permissions.authorize(actor, Action.HISTORY, command.channel)
+
+        def read(result: ReadResult) -> None:
+            error = history_error(command, result)
+            done(None if error else result, error)
+
+        self.broker.read(history_request(self, command), read)
+
+    def list_members(self, actor: Actor, channel: str) -> tuple[list[Member], int]:
+        """Return the members of a channel and their number for a backend.
+
+        Raises:
+            ChappeError: 103, 107, 108.
+        """
+        check_channel(channel, self.limits.channel_bytes)
+        self.permissions.authorize(actor, Action.PRESENCE, channel)
+        return self.members_of(channel)
+
+    def disconnect(self, actor: Actor, session: Session, code: int = Code.DISCONNECTED) -> None:
+        """End a session in an operator's name.
+
+        Raises:
+            ChappeError: 103.
+        """
+        self.permissions.authorize(actor, Action.DISCONNECT, session.id)
+        session.close(code)
+
+    def send_direct(self, session: Session, value: Any) -> None:
+        """Say something to one session (`message`); a session that ended hears nothing."""
+        session.send(base.Direct(msgspec.json.encode(value)))
+
+    def shutdown(self, sessions: Sequence[Session], reason: str = "") -> None:
+        """Ask sessions to come back later or elsewhere (3001)."""
+        for session in sessions:
+            session.close(Code.SHUTDOWN, reason)
+
+    # --- For the parts of the hub ------------------------------------------------------------------------------------
+
+    def members_of(self, channel_name: str) -> tuple[list[Member], int]:
+        """Return members and count, unchecked; only the count above `presence_members`."""
+        if not self.namespaces.of(channel_name).presence:
+            raise ChappeError(Code.NOT_AVAILABLE, detail={"feature": "presence"})
+        channel = self.channels.get(channel_name)
+        if channel is None or channel.presence is None:
+            return [], 0
+        count = len(channel.presence)
+        return channel.presence.members() if count <= self.limits.presence_members else [], count
+
+    def check_known_channel(self, channel: str) -> None:
+        """Check a channel name; one that was right before is not looked at again.
+
+        Raises:
+            ChappeError: 107.
+        """
+        known = self._known_channels
+        if channel in known:
+            return
+        check_channel(channel, self.limits.channel_bytes)
+        if len(known) >= _KNOWN_CHANNELS:
+            known.clear()
+        known.add(channel)
+
+    def as_refusal(self, error: BaseException) -> ChappeError:
+        """Return what a client is told when a hook raised: its refusal, or 100 for anything unforeseen."""
+        if isinstance(error, ChappeError):
+            return error
+        self.report(error, "a hook failed")
+        return ChappeError(Code.INTERNAL_ERROR)
+
+    def as_rpc_error(self, error: BaseException, method: str) -> ChappeError:
+        """Return what a caller is told when a method raised."""
+        if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
+            # Raised by the call itself: the arguments do not fit the method.
+            return ChappeError(Code.BAD_REQUEST, detail={"field": "params", "problem": f"they do not fit {method}"})
+        return self.as_refusal(error)
+
+    def report(self, error: BaseException, what: str) -> None:
+        """Log an exception that is our fault or the application's, and tell the error hooks."""
+        self.counters.hook_errors += 1
+        self.log("ERROR", "%s: %s: %s", what, type(error).__name__, error)
+        if self.hooks.error:
+            self.tell(self.hooks.error, error)
+
+    def tell(self, hooks: Sequence[Hook], *arguments: object) -> None:
+        """Call hooks that cannot refuse; what they raise is logged."""
+
+        def done(error: BaseException | None) -> None:
+            if error is not None:
+                self.counters.hook_errors += 1
+                self.log("ERROR", "a hook failed: %s: %s", type(error).__name__, error)
+
+        self.hooks.run(hooks, arguments, done)
+
+    def _make_handlers(self) -> dict[type, Handler]:
+        return {
+            base.Connect: self.connecting.connect,
+            base.Login: self.connecting.login,
+            base.Refresh: self.connecting.refresh,
+            base.Subscribe: self.subscribing.subscribe,
+            base.Unsubscribe: self.subscribing.unsubscribe,
+            base.Publish: self.publishing.publish,
+            base.History: self.reading.history,
+            base.Presence: self.reading.presence,
+            base.ListNames: self.reading.names,
+            base.Lock: self.locking.lock,
+            base.Unlock: self.locking.unlock,
+            base.LockOwner: self.locking.owner,
+            base.Rpc: self.calling.rpc,
+            base.Cancel: self.calling.cancel,
+            base.ServiceRequest: self.calling.service,
+            base.State: self._set_background,
+            base.Ping: lambda session, command: session.answer(base.Pong(command.id)),
+            base.PongReceived: lambda session, command: None,
+            base.Rejected: lambda session, command: session.fail(command.id, command.error),
+        }
+
+    def _set_background(self, session: Session, command: base.State) -> None:
+        """Hold ephemeral publications back while nobody looks, and ping less often."""
+        session.background = command.background
+        for subscription in session.subscriptions.values():
+            channel = self.channels.find(subscription)
+            if channel is not None and channel.namespace.ephemeral and subscription not in channel.catching_up:
+                change = channel.audience.discard if command.background else channel.audience.add
+                change(session.protocol.encoder, session.link)
+        session.answer(base.Done(command.id))
+
+
+def _check_levels(namespaces: Namespaces, broker: Broker) -> None:
+    for namespace in namespaces:
+        if namespace.level is Level.DURABLE and not broker.durable:
+            raise ConfigurationError(
+                f"namespace {namespace.name!r} is durable, but the broker {broker.name!r} keeps nothing on disk; "
+                'use another broker.url or level = "recoverable"'
+            )

@@ -1,0 +1,148 @@
+"""Locks as sessions use them: leases, waiting, release at the end of the session."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from chappe.hub.contracts import Timer
+from chappe.hub.locks import Grant, Held, LockTable
+from chappe.hub.permissions import Action
+from chappe.hub.session import Session
+from chappe.model.error_codes import Code
+from chappe.model.errors import ChappeError
+from chappe.protocols import base
+
+if TYPE_CHECKING:
+    from chappe.hub.hub import HubCore
+
+#: Longest lease and longest wait, seconds: who needs more renews.
+_LONGEST_S: Final = 3_600.0
+#: Bytes of a resource name, as of a channel name.
+_RESOURCE_BYTES: Final = 255
+
+
+class Locking:
+    """Carries out `lock`, `unlock` and `lock_owner`."""
+
+    def __init__(self, hub: "HubCore") -> None:
+        self._hub = hub
+        # Tokens grow over restarts too, as long as the wall clock does.
+        self.table = LockTable(first_token=hub.clock.wall_ms())
+        self._waiting: dict[tuple[str, str], tuple[Session, base.Lock]] = {}
+        self._timer: Timer | None = None
+
+    def lock(self, session: Session, command: base.Lock) -> None:
+        """Acquire, renew or wait; who waits is answered later, and its other commands go on.
+
+        Raises:
+            ChappeError: 103, 106, 107, 118 (`detail` has the owner).
+        """
+        hub = self._hub
+        _check(command)
+        hub.permissions.authorize(session.actor, Action.LOCK, command.resource)
+        ttl_s = command.ttl or None
+        answer = self.table.acquire(command.resource, session.id, hub.clock.now(), ttl_s, command.wait)
+        self._watch()
+        if isinstance(answer, Grant):
+            self._granted(session, command, answer)
+        elif answer.waiting:
+            self._waiting[(command.resource, session.id)] = (session, command)
+        else:
+            raise _held(answer)
+
+    def unlock(self, session: Session, command: base.Unlock) -> None:
+        """Release a lock.
+
+        Raises:
+            ChappeError: 118, this session does not hold it (`detail` has the owner, empty if nobody does).
+        """
+        hub = self._hub
+        hub.permissions.authorize(session.actor, Action.LOCK, command.resource)
+        now = hub.clock.now()
+        released, following = self.table.release(command.resource, session.id, now)
+        if not released:
+            owner = self.table.holder(command.resource, now)
+            detail = {"resource": command.resource, "owner": owner.owner if owner else ""}
+            raise ChappeError(Code.LOCKED_BY_ANOTHER, detail=detail)
+        session.answer(base.Unlocked(command.id, command.resource))
+        self._grant_waiter(following)
+
+    def owner(self, session: Session, command: base.LockOwner) -> None:
+        """Tell who holds a lock."""
+        self._hub.permissions.authorize(session.actor, Action.LOCK, command.resource)
+        grant = self.table.holder(command.resource, self._hub.clock.now())
+        session.answer(base.LockOwned(command.id, command.resource, grant.owner if grant else ""))
+
+    def release_all(self, session: Session) -> None:
+        """Give back what a session that ended held or waited for."""
+        for key in [key for key in self._waiting if key[1] == session.id]:
+            del self._waiting[key]
+        for grant in self.table.release_all(session.id, self._hub.clock.now()):
+            self._grant_waiter(grant)
+
+    def _granted(self, session: Session, command: base.Lock, grant: Grant) -> None:
+        hub = self._hub
+        if command.operation is None or not hub.hooks.operation:
+            session.answer(self._locked(command, grant, False))
+            return
+        session.hold()
+
+        def done(error: BaseException | None) -> None:
+            if error is not None:
+                self.table.release(command.resource, session.id, hub.clock.now())
+                session.fail(command.id, hub.as_refusal(error))
+            else:
+                session.answer(self._locked(command, grant, True))
+            session.release()
+
+        hub.hooks.run(hub.hooks.operation, (session.handle_of(), command.resource, command.operation), done)
+
+    def _locked(self, command: base.Lock, grant: Grant, completed: bool) -> base.Locked:
+        clock = self._hub.clock
+        expires_ms = None
+        if grant.expires_at is not None:
+            expires_ms = clock.wall_ms() + round((grant.expires_at - clock.now()) * 1_000)
+        return base.Locked(command.id, grant.resource, grant.owner, grant.token, expires_ms, completed)
+
+    def _grant_waiter(self, grant: Grant | None) -> None:
+        waiting = self._waiting.pop((grant.resource, grant.owner), None) if grant else None
+        if grant is not None and waiting is not None:
+            # Not `answer`: it stood in line while later commands were answered.
+            waiting[0].send(self._locked(waiting[1], grant, False))
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.table.next_deadline()
+        if deadline is not None:
+            self._timer = self._hub.clock.call_later(max(0.0, deadline - self._hub.clock.now()), self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        expired = self.table.expire(self._hub.clock.now())
+        for refusal in expired.refused:
+            waiting = self._waiting.pop((refusal.resource, refusal.owner), None)
+            if waiting is not None:
+                held = Held(refusal.resource, refusal.holder, False)
+                waiting[0].send(waiting[0].failure(waiting[1].id, _held(held)))
+        for grant in expired.granted:
+            self._grant_waiter(grant)
+        self._watch()
+
+
+def _check(command: base.Lock) -> None:
+    if not 1 <= len(command.resource.encode("utf-8", "surrogatepass")) <= _RESOURCE_BYTES:
+        raise _out_of_range("resource", f"expected 1 to {_RESOURCE_BYTES} bytes")
+    if not 0 <= command.ttl <= _LONGEST_S:
+        raise _out_of_range("ttl", f"expected 0 to {_LONGEST_S:g} seconds")
+    if not 0 <= command.wait <= _LONGEST_S:
+        raise _out_of_range("wait", f"expected 0 to {_LONGEST_S:g} seconds")
+
+
+def _out_of_range(field: str, problem: str) -> ChappeError:
+    return ChappeError(Code.BAD_REQUEST, detail={"field": field, "problem": problem})
+
+
+def _held(held: Held) -> ChappeError:
+    detail: dict[str, Any] = {"resource": held.resource, "owner": held.owner}
+    return ChappeError(Code.LOCKED_BY_ANOTHER, detail=detail)

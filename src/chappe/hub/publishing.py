@@ -1,0 +1,215 @@
+"""Publish: authorize, look at the rules, ask the hooks, store, answer. Fan-out follows from the broker's feed."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from chappe.hub.contracts import Append, Outcome, Read, ReadResult
+from chappe.hub.hooks import Draft
+from chappe.hub.namespaces import Namespace
+from chappe.hub.permissions import Action
+from chappe.hub.session import Answer, Session
+from chappe.model.error_codes import Code
+from chappe.model.errors import ChappeError
+from chappe.model.position import Position
+from chappe.model.publication import Kind, Publication
+from chappe.protocols import base
+
+if TYPE_CHECKING:
+    from chappe.hub.hub import HubCore
+
+#: Publications told with error 114 (interfaces: "up to 100 missed publications").
+_MISSED: Final = 100
+#: Characters of an idempotency key.
+_KEY_CHARACTERS: Final = 128
+
+
+class Publishing:
+    """Carries out `publish`."""
+
+    def __init__(self, hub: "HubCore") -> None:
+        self._hub = hub
+
+    def publish(self, session: Session, command: base.Publish) -> None:
+        """Publish for a session; answered when the broker has it.
+
+        Raises:
+            ChappeError: 103, 107, 113; nothing was stored then.
+        """
+        hub = self._hub
+        channel = command.channel
+        hub.permissions.authorize(session.actor, Action.PUBLISH, channel)
+        namespace = hub.namespaces.of(channel)
+        # Who may publish there has published a valid name or been refused; checked once for each name.
+        hub.check_known_channel(channel)
+        if len(command.payload) > hub.limits.message_bytes and not command.transient:
+            raise too_large(len(command.payload), hub.limits.message_bytes)
+        if command.key is not None and not 0 < len(command.key) <= _KEY_CHARACTERS:
+            raise ChappeError(Code.BAD_REQUEST, detail={"field": "key", "problem": "expected 1 to 128 characters"})
+        if namespace.room:
+            self._refuse_impersonation(session, command)
+        hooks = hub.hooks.for_publish(channel)
+        if not hooks:
+            if hub.permissions.needs_hook(Action.PUBLISH, channel):
+                raise ChappeError(Code.PERMISSION_DENIED, detail={"channel": channel})
+            self._append(session, command, namespace, command.payload, command.kind, command.headers)
+            return
+        draft = Draft(channel, command.payload, command.kind, command.key, command.headers)
+        self._ask(session, command, namespace, draft)
+
+    def append(self, entry: Append, done: Callable[[Outcome], None]) -> None:
+        """Store one publication of a backend, which is authorized already."""
+        self._hub.counters.published += 1
+        self._hub.broker.append((entry,), lambda outcomes: done(outcomes[0]))
+
+    def missed(self, entry: Append, outcome: Outcome, done: Callable[[ChappeError], None]) -> None:
+        """Make the error of a conflict: where the channel is, and what its publisher missed."""
+        expected = entry.expect
+        detail: dict[str, Any] = {"epoch": outcome.position.epoch, "offset": outcome.position.offset}
+        if expected is None or expected.epoch not in ("", outcome.position.epoch):
+            done(ChappeError(Code.CONFLICT, detail=detail))
+            return
+
+        def answered(result: ReadResult) -> None:
+            missed = result.publications if result.complete else ()
+            detail["publications"] = [publication_value(publication) for publication in missed[:_MISSED]]
+            done(ChappeError(Code.CONFLICT, detail=detail))
+
+        since = Position(outcome.position.epoch, expected.offset)
+        self._hub.broker.read(Read(entry.channel, entry.namespace, since, self._hub.limits.history_page), answered)
+
+    def _ask(self, session: Session, command: base.Publish, namespace: Namespace, draft: Draft) -> None:
+        finished = False
+
+        def asked(error: BaseException | None) -> None:
+            nonlocal finished
+            if error is not None:
+                session.fail(command.id, self._hub.as_refusal(error))
+            elif len(draft.payload) > self._hub.limits.message_bytes:
+                session.fail(command.id, too_large(len(draft.payload), self._hub.limits.message_bytes))
+            else:
+                self._append(session, command, namespace, draft.payload, draft.kind, draft.headers)
+            if finished:
+                session.release()
+            finished = True
+
+        self._hub.hooks.run(self._hub.hooks.for_publish(draft.channel), (session.handle_of(), draft), asked)
+        if not finished:
+            finished = True
+            session.hold()
+
+    def _append(
+        self, session: Session, command: base.Publish, namespace: Namespace, payload: bytes, kind: Kind, headers: Any
+    ) -> None:
+        hub = self._hub
+        entry = Append(
+            command.channel,
+            payload,
+            kind,
+            hub.clock.wall_ms(),
+            namespace,
+            session.sender,
+            command.key,
+            session.user or session.name,
+            headers,
+            self._expectation(session, command),
+            command.retain,
+            command.transient,
+        )
+        hub.counters.published += 1
+        pending = _Pending(self, session, command.id, entry)
+        hub.broker.append((entry,), pending.stored)
+        if not pending.told:
+            pending.place = session.expect_answer()
+
+    def _expectation(self, session: Session, command: base.Publish) -> Position | None:
+        expect = command.expect
+        if expect is None or isinstance(expect, Position):
+            return expect
+        subscription = session.subscriptions.get(command.channel)
+        epoch = subscription.epoch if subscription else session.epochs.get(command.channel, "")
+        return Position(epoch, expect)
+
+    def _refuse_impersonation(self, session: Session, command: base.Publish) -> None:
+        """Refuse a chat message that names another than its speaker (F04)."""
+        if command.kind is not Kind.JSON:
+            return
+        said = msgspec.json.decode(command.payload)
+        if not isinstance(said, dict) or said.get("type") != "message" or "username" not in said:
+            return
+        if said["username"] == session.name:
+            return
+        self._hub.counters.impersonations += 1
+        self._hub.log(
+            "WARNING",
+            "attempted impersonation: %s (session %s) spoke as %s",
+            session.name,
+            session.id,
+            said["username"],
+        )
+        raise ChappeError(Code.PERMISSION_DENIED, detail={"field": "username", "channel": command.channel})
+
+
+class _Pending:
+    """A publication on its way to the broker."""
+
+    __slots__ = ("_entry", "_id", "_publishing", "_session", "place", "told")
+
+    def __init__(self, publishing: Publishing, session: Session, answered: int, entry: Append) -> None:
+        self._publishing = publishing
+        self._session = session
+        self._id = answered
+        self._entry = entry
+        self.place: Answer | None = None
+        self.told = False
+
+    def stored(self, outcomes: Sequence[Outcome]) -> None:
+        """Take the broker's word."""
+        outcome = outcomes[0]
+        session, position = self._session, outcome.position
+        if outcome.error == 0:
+            if self._entry.channel not in session.subscriptions:
+                remember_epoch(session, self._entry.channel, position.epoch)
+            self._tell(base.Published(self._id, position.offset, position.epoch))
+        elif outcome.error == Code.CONFLICT:
+            remember_epoch(session, self._entry.channel, position.epoch)
+            self._publishing.missed(self._entry, outcome, self._failed)
+        else:
+            self._failed(ChappeError(outcome.error))
+
+    def _failed(self, error: ChappeError) -> None:
+        self._tell(self._session.failure(self._id, error))
+
+    def _tell(self, message: base.Message) -> None:
+        self.told = True
+        if self.place is None:
+            self._session.answer(message)
+        else:
+            self._session.settle(self.place, message)
+
+
+def remember_epoch(session: Session, channel: str, epoch: str) -> None:
+    """Note the epoch last told to a session, for its `expect`; forgotten beyond as many channels as it may have."""
+    epochs = session.epochs
+    if epochs.get(channel) == epoch:
+        return
+    if len(epochs) >= session.hub.limits.channels_per_client:
+        epochs.clear()
+    epochs[channel] = epoch
+
+
+def publication_value(publication: Publication) -> dict[str, Any]:
+    """Return a publication as plain values, for details of errors and the HTTP API."""
+    return {
+        "channel": publication.channel,
+        "data": msgspec.json.decode(publication.as_json()),
+        "offset": publication.offset,
+        "epoch": publication.epoch,
+    }
+
+
+def too_large(size: int, limit: int) -> ChappeError:
+    """Return error 113."""
+    text = f"a message of {size} bytes, expected {limit} or fewer"
+    return ChappeError(Code.MESSAGE_TOO_LARGE, text, detail={"limit": limit, "size": size})

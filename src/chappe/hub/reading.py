@@ -1,0 +1,102 @@
+"""History and presence, as they are asked for."""
+
+from typing import TYPE_CHECKING
+
+from chappe.hub.contracts import Read, ReadResult
+from chappe.hub.permissions import Action
+from chappe.hub.publishing import remember_epoch
+from chappe.hub.session import Session
+from chappe.model.channels import check_channel
+from chappe.model.error_codes import Code
+from chappe.model.errors import ChappeError
+from chappe.model.member import Member
+from chappe.model.position import Position
+from chappe.protocols import base
+
+if TYPE_CHECKING:
+    from chappe.hub.hub import HubCore
+
+
+class Reading:
+    """Carries out `history` and `presence`, and classic's list of names."""
+
+    def __init__(self, hub: "HubCore") -> None:
+        self._hub = hub
+
+    def history(self, session: Session, command: base.History) -> None:
+        """Answer with a page of history, oldest first (newest first with `reverse`).
+
+        Raises:
+            ChappeError: 103, 107; later also 112 (the epoch of `since` is over, or what follows it is trimmed).
+        """
+        hub = self._hub
+        check_channel(command.channel, hub.limits.channel_bytes)
+        hub.permissions.authorize(session.actor, Action.HISTORY, command.channel)
+        request = history_request(hub, command)
+        answered = False
+
+        def read(result: ReadResult) -> None:
+            nonlocal answered
+            error = history_error(command, result)
+            if error is not None:
+                session.fail(command.id, error)
+            else:
+                if command.channel not in session.subscriptions:
+                    remember_epoch(session, command.channel, result.position.epoch)
+                session.answer(base.HistoryPage(command.id, command.channel, result.publications, result.position))
+            if answered:
+                session.release()
+            answered = True
+
+        hub.broker.read(request, read)
+        if not answered:
+            answered = True
+            session.hold()
+
+    def presence(self, session: Session, command: base.Presence) -> None:
+        """Answer with the members of a channel, or above `presence_members` with their number.
+
+        Raises:
+            ChappeError: 103, 107, 108 (the namespace keeps no presence).
+        """
+        members, count = self.members(session, command.channel)
+        session.answer(base.PresenceList(command.id, command.channel, members, count))
+
+    def members(self, session: Session, channel: str) -> tuple[list[Member], int]:
+        """Return the members of a channel and their number; no members above `presence_members`."""
+        hub = self._hub
+        check_channel(channel, hub.limits.channel_bytes)
+        hub.permissions.authorize(session.actor, Action.PRESENCE, channel)
+        return hub.members_of(channel)
+
+    def names(self, session: Session, command: base.ListNames) -> None:
+        """Answer with the names in a room, however many."""
+        hub = self._hub
+        hub.permissions.authorize(session.actor, Action.PRESENCE, command.channel)
+        channel = hub.channels.get(command.channel)
+        presence = channel.presence if channel is not None else None
+        session.answer(base.Names(command.channel, presence.names() if presence is not None else []))
+
+
+def history_request(hub: "HubCore", command: base.History) -> Read:
+    """Return what a `history` asks of the broker.
+
+    Raises:
+        ChappeError: 107, a limit out of range.
+    """
+    if not 0 <= command.limit <= hub.limits.history_page:
+        problem = f"expected 0 to {hub.limits.history_page}"
+        raise ChappeError(Code.BAD_REQUEST, detail={"field": "limit", "problem": problem})
+    since = Position(command.since.epoch, command.since.offset) if command.since is not None else None
+    namespace = hub.namespaces.of(command.channel)
+    return Read(command.channel, namespace, since, command.limit, command.reverse)
+
+
+def history_error(command: base.History, result: ReadResult) -> ChappeError | None:
+    """Return why a page cannot be given: the broker is away (108), or its `since` is of another epoch (112)."""
+    if result.error:
+        return ChappeError(result.error)
+    if command.since is not None and command.since.epoch != result.position.epoch:
+        detail = {"epoch": result.position.epoch, "offset": result.position.offset}
+        return ChappeError(Code.UNRECOVERABLE_POSITION, detail=detail)
+    return None

@@ -1,0 +1,92 @@
+"""Rooms: who comes and goes is told to those who asked, as differences, as lists of names, or as a count."""
+
+from typing import TYPE_CHECKING, Final
+
+from chappe.hub.channels import Channel
+from chappe.hub.session import Session
+from chappe.hub.subscription import Subscription
+from chappe.protocols import base
+
+if TYPE_CHECKING:
+    from chappe.hub.hub import HubCore
+
+#: Lists of names come at most so often; the last state always comes (interfaces, "classic").
+NAMES_INTERVAL_S: Final = 0.1
+#: Counts of large rooms come at most so often (interfaces, "chappe.v1").
+COUNT_INTERVAL_S: Final = 1.0
+
+
+class Rooms:
+    """Keeps presence as sessions subscribe and leave, and tells it."""
+
+    def __init__(self, hub: "HubCore") -> None:
+        self._hub = hub
+
+    def entered(self, channel: Channel, subscription: Subscription) -> None:
+        """Make a subscriber a member; called right behind the answer to its subscribe."""
+        presence = channel.presence
+        if presence is None:
+            return
+        session = subscription.session
+        if subscription.watches:
+            session.send(self._state(channel))
+            channel.watchers.add(session.protocol.encoder, session.link)
+        member = presence.add(session.id, session.user, session.name, session.actor.claims.info)
+        if member is None:
+            if subscription.watches and session.protocol.encoder.wants_names:
+                # Its user is here already: it gets the list that others have.
+                session.send(base.Names(channel.name, presence.names()))
+            return
+        if len(presence) <= self._hub.limits.presence_members:
+            channel.watchers.message(base.Joined(channel.name, member))
+        else:
+            if subscription.watches:
+                # The newcomer's own join is its answer in protocols without replies.
+                session.send(base.Joined(channel.name, member))
+            self._count_soon(channel)
+        self._names_soon(channel)
+
+    def left(self, channel: Channel, session: Session) -> None:
+        """Take a former subscriber out of its room."""
+        presence = channel.presence
+        member = presence.remove(session.id) if presence is not None else None
+        if presence is None or member is None or not channel.subscriptions:
+            return
+        if len(presence) < self._hub.limits.presence_members:
+            channel.watchers.message(base.Left(channel.name, member))
+        else:
+            self._count_soon(channel)
+        self._names_soon(channel)
+
+    def _state(self, channel: Channel) -> base.PresenceState:
+        assert channel.presence is not None
+        count = len(channel.presence)
+        few = count <= self._hub.limits.presence_members
+        return base.PresenceState(channel.name, channel.presence.members() if few else None, count)
+
+    def _names_soon(self, channel: Channel) -> None:
+        """Tell the names now, or when the interval since they were told last is over."""
+        channel.names_due = True
+        if channel.names_timer is None:
+            self._tell_names(channel)
+
+    def _tell_names(self, channel: Channel) -> None:
+        channel.names_timer = None
+        presence = channel.presence
+        if not channel.names_due or presence is None:
+            return
+        channel.names_due = False
+        if not channel.watchers.wants_names:
+            return
+        if len(presence) <= self._hub.limits.presence_members:
+            channel.watchers.message(base.Names(channel.name, presence.names()))
+        channel.names_timer = self._hub.clock.call_later(NAMES_INTERVAL_S, lambda: self._tell_names(channel))
+
+    def _count_soon(self, channel: Channel) -> None:
+        if channel.count_timer is None:
+            channel.count_timer = self._hub.clock.call_later(COUNT_INTERVAL_S, lambda: self._tell_count(channel))
+
+    def _tell_count(self, channel: Channel) -> None:
+        channel.count_timer = None
+        if channel.presence is not None:
+            channel.watchers.message(base.PresenceState(channel.name, None, len(channel.presence)))

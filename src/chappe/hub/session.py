@@ -1,0 +1,300 @@
+"""A session: one client's stay at the hub, from its first frame to its last."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from chappe.hub.contracts import Claims, Link, Timer
+from chappe.hub.permissions import Actor
+from chappe.hub.rate_limit import TokenBucket
+from chappe.hub.session_state import SessionInput, SessionState, advance
+from chappe.model.error_codes import Code, reason
+from chappe.model.errors import ChappeError, RemoteProtocolError
+from chappe.model.publication import Sender
+from chappe.protocols import base
+from chappe.protocols.base import Command, Message, ServerProtocol
+
+if TYPE_CHECKING:
+    from chappe.hub.hub import HubCore
+    from chappe.hub.subscription import Subscription
+
+_ANONYMOUS: Final = Claims()
+#: Commands that need no identity, so that they open no session.
+_IMPERSONAL: Final = (base.Ping, base.PongReceived, base.Rejected)
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the carrier knows about the other side.
+
+    Attributes:
+        address: IP address as text; empty where there is none.
+        carrier: `websocket`, `sse`, `poll` ...
+        language: `en` or `fr`: how errors are worded.
+        token: a credential that came with the connection, or None.
+    """
+
+    address: str = ""
+    carrier: str = "websocket"
+    language: str = "en"
+    token: str | None = None
+
+
+class Answer:
+    """The place of a late answer among the answers of its session, which keep the order of their commands."""
+
+    __slots__ = ("message",)
+
+    def __init__(self) -> None:
+        self.message: Message | None = None
+
+
+class Session:
+    """One client. Made by `HubCore.open`; the carrier calls `receive`, `lost` and `dropped`, and nothing else.
+
+    Order: answers keep the order of their commands. Publishes overlap; any other command waits until all before it are
+    answered, and while an asynchronous hook runs every later command waits (in a bounded queue, then reading stops).
+
+    Attributes:
+        id: public id, as told to everybody.
+        resume: private handle, or empty before `connect`.
+        user, name: who it is: authenticated user or None; the name shown, empty if none.
+        state: see `session_state`.
+        last_activity: monotonic seconds of its last frame.
+        background: the application said that nobody looks at it.
+    """
+
+    __slots__ = (
+        "_answers",
+        "_backlog",
+        "_bucket",
+        "_held",
+        "_paused",
+        "actor",
+        "background",
+        "epochs",
+        "expiry",
+        "handle",
+        "hub",
+        "id",
+        "last_activity",
+        "link",
+        "name",
+        "opened_at",
+        "peer",
+        "protocol",
+        "resume",
+        "sender",
+        "state",
+        "subscriptions",
+    )
+
+    def __init__(self, hub: "HubCore", link: Link, protocol: ServerProtocol, peer: Peer, public_id: str) -> None:
+        now = hub.clock.now()
+        self.hub = hub
+        self.link = link
+        self.protocol = protocol
+        self.peer = peer
+        self.id = public_id
+        self.resume = ""
+        self.name = ""
+        self.actor = Actor(_ANONYMOUS)
+        self.sender = Sender(None, "", public_id)
+        self.state = SessionState.NEW
+        self.last_activity = now
+        self.opened_at = now
+        self.background = False
+        self.subscriptions: dict[str, Subscription] = {}
+        self.epochs: dict[str, str] = {}
+        self.expiry: Timer | None = None
+        self.handle: Any = None
+        self._bucket = TokenBucket(hub.limits.messages_per_s, hub.limits.messages_burst, now)
+        self._backlog: deque[Command] = deque()
+        self._answers: deque[Answer] = deque()
+        self._held = False
+        self._paused = False
+
+    @property
+    def user(self) -> str | None:
+        """The authenticated user, or None."""
+        return self.actor.claims.user
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the session is identified and its connection is there."""
+        return self.state is SessionState.OPEN
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the session ended for good."""
+        return self.state is SessionState.CLOSED
+
+    # --- Called by the carrier ---------------------------------------------------------------------------------------
+
+    def receive(self, payload: bytes, text: bool) -> None:
+        """Take one message of the peer; answers go out over the link, inside this call or later."""
+        if self.state is SessionState.CLOSED:
+            return
+        self.last_activity = self.hub.clock.now()
+        counters = self.hub.counters
+        counters.messages_in += 1
+        if self.hub.hooks.message:
+            self.hub.tell(self.hub.hooks.message, self.handle_of(), payload.decode() if text else payload)
+        try:
+            commands = self.protocol.receive(payload, text)
+        except RemoteProtocolError as error:
+            counters.protocol_errors += 1
+            self.close(error.close_code, error.reason)
+            return
+        for command in commands:
+            if self._must_wait():
+                self._backlog.append(command)
+            else:
+                self._run(command)
+        if self._backlog:
+            self._limit_backlog()
+
+    def lost(self, code: int) -> None:
+        """Learn that the connection is gone; `code` is how it ended (1006: without a word)."""
+        if self.state is not SessionState.CLOSED:
+            self._advance(SessionInput.LINK_LOST)
+            self.hub.forget(self, code)
+
+    def dropped(self, channel: str, count: int) -> None:
+        """Learn that the link dropped publications for its slow reader; the reader is told."""
+        self.hub.counters.dropped += count
+        self.send(base.Missed(channel, count))
+
+    # --- Called by the hub -------------------------------------------------------------------------------------------
+
+    def opened(self, claims: Claims, name: str) -> None:
+        """Become identified."""
+        self._advance(SessionInput.RECV_CONNECT)
+        self.become(claims, name)
+
+    def become(self, claims: Claims, name: str) -> None:
+        """Take an identity, the first or a newer one."""
+        self.actor = Actor(claims)
+        self.name = claims.user or name
+        self.sender = Sender(claims.user, self.name, self.id)
+        self.protocol.opened(self.name)
+        self.link.limit(self.protocol.frame_bytes[1])
+
+    def send(self, message: Message) -> None:
+        """Send a message, if the protocol has a word for it."""
+        frame = self.protocol.encoder.message(message)
+        if frame is not None:
+            self.link.send(frame)
+
+    def answer(self, message: Message) -> None:
+        """Send an answer in its turn."""
+        if self._answers:
+            late = Answer()
+            late.message = message
+            self._answers.append(late)
+        else:
+            self.send(message)
+
+    def fail(self, answered: int | None, error: ChappeError) -> None:
+        """Answer with an error, worded in the session's language."""
+        self.answer(self.failure(answered, error))
+
+    def failure(self, answered: int | None, error: ChappeError) -> base.Failed:
+        """Return an error as this session's user reads it; it is counted."""
+        self.hub.counters.count_error(error.code)
+        text = error.reason
+        if self.peer.language != "en" and error.code in self.hub.error_codes:
+            text = reason(error.code, self.peer.language, **error.detail)
+        return base.Failed(answered, error.code, text, error.retry, error.detail)
+
+    def expect_answer(self) -> Answer:
+        """Keep the place of an answer that comes later, with `settle`."""
+        late = Answer()
+        self._answers.append(late)
+        return late
+
+    def settle(self, late: Answer, message: Message) -> None:
+        """Fill a place; everything that waited only for it goes out, and commands that waited run."""
+        late.message = message
+        while self._answers and self._answers[0].message is not None:
+            self.send(self._answers.popleft().message)  # type: ignore[arg-type]
+        if not self._answers:
+            self._drain()
+
+    def hold(self) -> None:
+        """Let later commands wait until `release`."""
+        self._held = True
+
+    def release(self) -> None:
+        """Run what waited."""
+        self._held = False
+        self._drain()
+
+    def handle_of(self) -> Any:
+        """Return what hooks get for this session: the application's view of it, made once."""
+        if self.handle is None:
+            self.handle = self.hub.make_handle(self)
+        return self.handle
+
+    def close(self, code: int, text: str = "") -> None:
+        """End the session: say so with a close code, then let the connection end."""
+        if self.state is SessionState.CLOSED:
+            return
+        self._advance(SessionInput.CLOSE)
+        self.hub.forget(self, code)
+        self.link.close(code, text or self._word(code))
+
+    # --- Inside ------------------------------------------------------------------------------------------------------
+
+    def _must_wait(self) -> bool:
+        return self._held or bool(self._backlog)
+
+    def _run(self, command: Command) -> None:
+        if type(command) is not base.Publish and self._answers:
+            # Publishes overlap, everything else comes after what was asked before it.
+            self._backlog.append(command)
+            return
+        if not self._bucket.take(self.last_activity):
+            retry_s = self._bucket.wait_s()
+            detail = {"retry_after_s": round(retry_s, 3)}
+            self.fail(getattr(command, "id", None), ChappeError(Code.TOO_MANY_REQUESTS, detail=detail))
+            return
+        if self.state is SessionState.NEW and not isinstance(command, (*_IMPERSONAL, base.Connect, base.Login)):
+            self.hub.connecting.connect_implicitly(self, command)
+            return
+        self.execute(command)
+
+    def execute(self, command: Command) -> None:
+        """Carry a command out; a ChappeError is its answer, any other exception is ours and is told as 100."""
+        try:
+            self.hub.handlers[type(command)](self, command)
+        except ChappeError as error:
+            self.fail(getattr(command, "id", None), error)
+        except Exception as error:
+            self.hub.report(error, "a command failed")
+            self.fail(getattr(command, "id", None), ChappeError(Code.INTERNAL_ERROR))
+
+    def _drain(self) -> None:
+        while self._backlog and not self._held and self.state is not SessionState.CLOSED:
+            if self._answers and type(self._backlog[0]) is not base.Publish:
+                break
+            self._run(self._backlog.popleft())
+        if self._paused and len(self._backlog) <= self.hub.limits.hook_queue_frames // 2:
+            self._paused = False
+            self.link.resume()
+
+    def _limit_backlog(self) -> None:
+        if not self._paused and len(self._backlog) > self.hub.limits.hook_queue_frames:
+            self._paused = True
+            self.hub.counters.paused += 1
+            self.link.pause()
+
+    def _advance(self, event: SessionInput) -> None:
+        self.state = advance(self.state, event)
+
+    def _word(self, code: int) -> str:
+        return reason(code, self.peer.language) if code in self.hub.error_codes else ""
+
+
+Handler = Callable[[Session, Any], None]

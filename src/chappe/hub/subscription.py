@@ -1,0 +1,41 @@
+"""A subscription: one session's interest in one channel or pattern."""
+
+import enum
+from typing import TYPE_CHECKING
+
+from chappe.model.publication import Publication
+
+if TYPE_CHECKING:
+    from chappe.hub.session import Session
+
+
+class Stage(enum.Enum):
+    """How far a subscription has come."""
+
+    READING = "reading"  #: history is being read; live publications are kept aside
+    FOLLOWING = "following"  #: answered, but the feed is behind the answer: what was answered already is skipped
+    LIVE = "live"  #: in the audience
+
+
+class Subscription:
+    """One session's interest in one channel or pattern.
+
+    Attributes:
+        name: channel or pattern.
+        watches: whether joins and leaves are told.
+        after: skip publications up to here: an offset of `epoch`, or for a pattern a sequence of the log.
+        waiting: live publications that came while history was read, in order.
+        stale: the feed was interrupted while history was read, so it must be read again.
+    """
+
+    __slots__ = ("after", "epoch", "name", "session", "stage", "stale", "waiting", "watches")
+
+    def __init__(self, session: "Session", name: str, watches: bool) -> None:
+        self.session = session
+        self.name = name
+        self.watches = watches
+        self.stage = Stage.READING
+        self.epoch = ""
+        self.after = 0
+        self.waiting: list[Publication] = []
+        self.stale = False
