@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -20,20 +20,24 @@ else:
     LOOPS["uvloop"] = uvloop.new_event_loop
     DEFAULT_LOOP = "uvloop"
 
+COROUTINE_SHARE = 0.95
+"""Share of a test's time limit after which its coroutine is cancelled, just before pytest-timeout would end it: the
+traceback then shows where the coroutine waits."""
+
 LEAK_GRACE_S = 1.0
 """How long tasks that a test left behind may take to end before they fail it."""
 
 IN_CI = os.environ.get("CI") == "true"
 
 # Two cores run everything at once: a deadline for one example would measure the neighbours.
-SLOW_MACHINE = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("default", max_examples=50, **SLOW_MACHINE)
-settings.register_profile("ci", max_examples=200, derandomize=False, print_blob=True, **SLOW_MACHINE)
+SHARED_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", SHARED_MACHINE, max_examples=50)
+settings.register_profile("ci", SHARED_MACHINE, max_examples=200, derandomize=False, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if IN_CI else "default"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "loops(*names): run the test once on each of these event loops (uvloop, asyncio)")
+    config.addinivalue_line("markers", "loops(*names): run the test on each of these event loops")
     config.stash[SKIPPED] = []
 
 
@@ -80,14 +84,14 @@ def arguments(item: pytest.Function) -> dict[str, Any]:
 
 
 def time_limit(item: pytest.Item) -> float | None:
-    """Find the seconds a test may take: its `timeout` mark, else the command line, else pyproject.toml; 0 is no limit."""
+    """Find the seconds a coroutine may take: its `timeout` mark, `--timeout`, or pyproject.toml; 0 is no limit."""
     marker = item.get_closest_marker("timeout")
     given = item.config.getoption("timeout", None)
     if marker and marker.args:
         limit = float(marker.args[0])
     else:
         limit = float(given if given is not None else item.config.getini("timeout") or 0)
-    return limit or None
+    return limit * COROUTINE_SHARE or None
 
 
 def run(test: Coroutine[Any, Any, None], loop_name: str, limit_s: float | None) -> None:
@@ -109,9 +113,10 @@ def run(test: Coroutine[Any, Any, None], loop_name: str, limit_s: float | None) 
 
 async def no_task_is_left() -> None:
     """Wait shortly for the tasks of a test to end, then fail for those that run on: a task has an owner."""
-    others: set[Awaitable[Any]] = asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[assignment]
+    current = asyncio.current_task()
+    others = [task for task in asyncio.all_tasks() if task is not current]
     if others:
-        _, pending = await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=LEAK_GRACE_S)  # type: ignore[type-var]
+        _, pending = await asyncio.wait(others, timeout=LEAK_GRACE_S)
         assert not pending, f"the test ends and these tasks run on: {sorted(map(repr, pending))}"
 
 

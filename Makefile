@@ -1,0 +1,79 @@
+# The two that matter: `make demo` and `make test`. Both set up what they need; the second time that takes seconds.
+
+PYTHON ?= python3
+BIN := .venv/bin
+BUDGET := $(PYTHON) tools/budget.py
+WEB_STAMP := src/chappe/console/static/.built
+WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup installed demo test test-python test-browser test-typescript chromium check generate
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv, install everything, build the SDK and the console
+	@$(BUDGET) 6 set-up -- $(MAKE) --no-print-directory installed
+
+installed: .venv/.installed $(WEB_STAMP)
+
+.venv/.installed: pyproject.toml setup.py
+	@echo "set-up: installing Python packages into .venv (about a minute, once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chappe needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo "python cannot make a virtual environment: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(WEB_STAMP): $(WEB_SOURCES) tools/build_web.py
+	@echo "set-up: building the JavaScript SDK and the console with npm (about a minute, once)"
+	@$(PYTHON) tools/build_web.py
+	@touch $@
+
+demo: setup ## run a hub with its console and sample rooms on http://127.0.0.1:8080
+	@$(BIN)/chappe demo
+
+test: setup chromium test-python test-browser test-typescript ## run every test
+
+test-python: setup ## run the Python tests
+	@$(BUDGET) 10 "Python tests" -- $(BIN)/pytest tests --ignore=tests/browser
+
+test-browser: setup chromium ## run the tests that drive Chromium
+	@$(BUDGET) 6 "browser tests" -- $(BIN)/pytest tests/browser
+
+test-typescript: setup ## run the tests of the SDK and the console
+	@$(BUDGET) 3 "TypeScript tests" -- sh -ec 'for p in clients/js web; do (cd $$p && npm test --silent); done'
+
+chromium:
+	@command -v chromium >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "set-up: installing chromium for the browser tests"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	  else \
+	    echo "the browser tests need chromium: sudo apt-get install chromium, then again" >&2; exit 1; \
+	  fi; }
+
+check: setup ## run the linters, the type checkers and the checks of generated files
+	@$(BUDGET) 3 checks -- $(MAKE) --no-print-directory --keep-going \
+	  check-style check-types check-layers check-generated check-typescript
+
+.PHONY: check-style check-types check-layers check-generated check-typescript
+check-style:
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+
+check-types:
+	@$(BIN)/mypy
+
+check-layers:
+	@$(BIN)/lint-imports --no-logo
+
+check-generated:
+	@for tool in tools/generate_*.py; do $(BIN)/python $$tool --check || exit 1; done
+	@$(BIN)/python tools/check_version.py
+
+check-typescript:
+	@for p in clients/js web; do (cd $$p && npm run --silent check) || exit 1; done
+
+generate: setup ## write the generated files again
+	@for tool in tools/generate_*.py; do $(BIN)/python $$tool || exit 1; done
