@@ -90,7 +90,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
         if self.kind is not Kind.JSON:
             try:
                 return msgspec.json.decode(self.payload)
-            except (msgspec.DecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
             try:
                 return self.payload.decode()
