@@ -7,6 +7,7 @@ and the command line import it.
 - fields: the same as a table, for errors and the reference
 - profiles: presets and `--dev`
 - origins, errors: where a value came from, what is wrong with it
+- checking: what contradicts itself, files that are missing
 - loading: defaults, file, environment, flags; where each value came from
 - implementations: URL to broker
 """

@@ -1,0 +1,107 @@
+"""Les textes en français."""
+
+from chappe.cli.texts.keys import Texts
+
+FRENCH: Texts = {
+    # the frame of every command
+    "root": "Serveur temps réel : un processus, un port, tous les clients dans les mêmes canaux.",
+    "usage": "Utilisation",
+    "options": "Options",
+    "commands": "Commandes",
+    "examples": "Exemples :",
+    "help_option": "Affiche ce message et quitte.",
+    "version_option": "Affiche la version et quitte.",
+    "json_option": "Écrit du JSON pour les programmes.",
+    "config_option": "Fichier de configuration ; chappe.toml de ce répertoire s'il existe.",
+    "error": "Erreur : {text}",
+    "see_help": "{text} (voir « {command} --help »)",
+    "no_such_option": "option inconnue {option}",
+    "no_such_command": "commande inconnue {name!r}",
+    "did_you_mean": "{text}, vouliez-vous dire {suggestion} ?",
+    "missing_argument": "{name} manque",
+    "option_needs_value": "{option} demande une valeur",
+    "bad_value": "{name} : attendu {expected}",
+    "cannot_read": "{path} ne peut pas être lu : {reason}",
+    "cannot_write": "{path} ne peut pas être écrit : {reason}",
+    # settings that cannot be used
+    "setting_unknown_key": "{where} : {name} n'est pas un réglage",
+    "setting_unknown_section": "{where} : [{section}] n'est pas une section",
+    "setting_wrong_value": "{where} : {name} = {value}, attendu {expected}",
+    "setting_not_toml": "{where} : n'est pas un fichier TOML : {value}",
+    "setting_no_file": "{where} : ne peut pas être lu : {value}",
+    "setting_dev_only_flag": "{where} : {name} ne se règle pas ici, seul --dev sur la ligne de commande l'active",
+    "setting_dev_loopback": "{where} : --dev ne sert que cette machine, attendu une adresse de bouclage, reçu {value}",
+    "expect_whole": "un nombre entier",
+    "expect_number": "un nombre",
+    "expect_switch": "true ou false",
+    "expect_text": "du texte",
+    "expect_list": "une liste de textes",
+    "expect_choice": "l'un de {choices}",
+    "expect_range": "{kind} de {low:g} à {high:g}",
+    "expect_at_least": "{kind} d'au moins {low:g}",
+    # version
+    "version": "Affiche les versions de Chappe et de ce sur quoi il tourne.",
+    # config
+    "config": "Affiche ou vérifie la configuration.",
+    "config_show": "Affiche chaque réglage et l'origine de sa valeur ; les secrets sont cachés.",
+    "config_changed": "Seulement les réglages qui diffèrent de leur valeur par défaut.",
+    "config_check": "Vérifie la configuration, y compris les fichiers qu'elle nomme.",
+    "config_all_default": "tous les réglages ont leur valeur par défaut",
+    "config_good": "la configuration est bonne",
+    "config_problems": "{count} problème(s) trouvé(s) ; corrigez puis relancez « chappe config check »",
+    "config_closed": (
+        "personne ne peut s'abonner ni publier : ajoutez [namespaces.<nom>] avec subscribe et publish, ou "
+        "essayez « chappe serve --dev »"
+    ),
+    "config_no_keys": (
+        "des jetons sont exigés mais aucune clé ne les vérifie : réglez auth.hmac_secret_file, "
+        "auth.public_keys ou auth.jwks_url"
+    ),
+    "config_half_tls": "server.cert et server.key vont ensemble : réglez les deux ou aucun",
+    "config_no_algorithm": 'auth.hmac_secret_file demande "HS256" dans auth.algorithms',
+    "config_namespace_slash": (
+        "namespaces.{name} : un espace de noms est un segment de nom de canal, sans « / », « + » ni « # »"
+    ),
+    "config_memory_workers": (
+        "server.workers = {workers} demande un broker partagé entre processus, memory:// n'en sert qu'un"
+    ),
+    "config_file_missing": "{name} : {path} ne peut pas être lu : {reason}",
+    "config_keys_line": (
+        "api.keys_file : la ligne {line} n'est pas nom:sha256hex ; créez les clés avec « chappe token create --api »"
+    ),
+    # token
+    "token": "Crée et lit des jetons et des clés d'API.",
+    "token_create": "Crée un jeton pour un utilisateur, ou avec --api une clé pour un programme.",
+    "token_user": "Utilisateur du jeton (champ sub).",
+    "token_scope": "Droit hors des canaux : api, operator, service:NOM ; répétable.",
+    "token_subscribe": "Motif auquel le porteur peut s'abonner ; répétable ; sans lui l'espace de noms décide.",
+    "token_publish": "Motif où le porteur peut publier ; répétable ; sans lui l'espace de noms décide.",
+    "token_info": "JSON montré aux autres dans la présence.",
+    "token_ttl": "Durée de validité : 90s, 30m, 12h, 7d.",
+    "token_secret_file": "Fichier du secret partagé (HS256) ; par défaut auth.hmac_secret_file de la configuration.",
+    "token_new_secret": "Crée le fichier du secret (256 bits aléatoires) s'il n'existe pas.",
+    "token_private_key": "Fichier d'une clé privée PEM (Ed25519, ECDSA ou RSA) qui signe au lieu d'un secret.",
+    "token_api": "Crée plutôt une clé d'API ; elle est affichée une fois et seule son empreinte est gardée.",
+    "token_name": "Nom de la clé d'API, tel que les journaux le montrent.",
+    "token_keys_file": "Fichier où ajouter l'empreinte de la clé ; par défaut api.keys_file de la configuration.",
+    "token_show": "Montre ce que dit un jeton ; « - » le lit sur l'entrée standard.",
+    "token_no_secret": (
+        "rien pour signer : donnez --secret-file FICHIER (avec --new-secret pour le créer) ou --private-key FICHIER"
+    ),
+    "token_secret_short": "le secret de {path} a {length} octets, attendu au moins 32 ; créez-en un avec --new-secret",
+    "token_key_bad": "{path} n'est pas une clé privée PEM : {reason}",
+    "token_no_user": "--user manque ; un jeton sans utilisateur demande --scope",
+    "token_ttl_bad": "--ttl {value!r} n'est pas une durée, attendu 90s, 30m, 12h ou 7d",
+    "token_info_bad": "--info n'est pas du JSON : {reason}",
+    "token_name_bad": "--name {name!r} : attendu lettres, chiffres, « . », « _ » ou « - »",
+    "token_name_taken": "{path} a déjà une clé nommée {name!r} ; choisissez un autre --name ou retirez sa ligne",
+    "token_hash_line": "Ajoutez cette ligne au fichier que nomme api.keys_file : {line}",
+    "token_hash_added": "Son empreinte est dans {path} ; la clé elle-même n'est montrée que maintenant.",
+    "token_malformed": "ce n'est pas un jeton : {reason}",
+    "token_unchecked": "signature non vérifiée ; donnez --secret-file pour la vérifier",
+    "token_checked": "signature bonne",
+    "token_refused": "ce jeton serait refusé : {reason}",
+    "token_expires": "expire {when}",
+    "token_expired": "expiré {when}",
+    "token_forever": "n'expire jamais, le serveur le refuse donc",
+}
