@@ -49,9 +49,9 @@ def test_every_state_is_reached_from_a_new_session() -> None:
     assert reached == set(SessionState)
 
 
-def test_only_a_session_that_was_open_can_be_resumed() -> None:
-    resumable = {state for state, happened in TRANSITIONS if happened is SessionInput.RESUME}
-    assert resumable == {SessionState.OPEN, SessionState.DETACHED}
+def test_a_lost_link_ends_the_session_so_that_its_name_and_locks_are_free() -> None:
+    for state in SessionState:
+        assert advance(state, SessionInput.LINK_LOST) is SessionState.CLOSED
 
 
 @pytest.mark.parametrize("page", ["docs/concepts/session.md", "docs/fr/concepts/session.md"])
