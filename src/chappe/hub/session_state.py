@@ -1,7 +1,7 @@
 """The life of a session: its states, what happens to it, and what follows.
 
-A lost link ends the session at once: its name, its locks and its place in every room are free. What its private handle is
-worth afterwards is kept apart (`connecting.Resumption`). The diagram in docs/concepts/session.md is drawn from
+A lost link ends the session at once: its name, its locks and its place in every room are free. What its private handle
+is worth afterwards is kept apart (`connecting.Resumption`). The diagram in docs/concepts/session.md is drawn from
 `TRANSITIONS` by tools/generate_state_diagram.py.
 """
 
