@@ -10,7 +10,7 @@ import msgspec
 from chappe.cli.grammar import Failure, Group, config_option, examples, json_option
 from chappe.cli.texts import T
 from chappe.config import Loaded, Settings, load
-from chappe.config.checking import problems
+from chappe.config.checking import Name, problems
 from chappe.config.fields import NAMED, SECRET_KEYS
 from chappe.telemetry import REDACTED, redact
 
@@ -78,8 +78,7 @@ def _toml(value: Any) -> str:
 def check(config_file: str | None, as_json: bool) -> None:
     """Print every problem that can be found without starting the hub; exit 1 if there is one."""
     loaded = load(config_file, os.environ)
-    texts = dict(T)
-    found = [str(texts[f"config_{problem.name}"]).format(**problem.parameters) for problem in problems(loaded.settings)]
+    found = problem_texts(loaded.settings)
     if as_json:
         click.echo(json.dumps({"ok": not found, "problems": found}, ensure_ascii=False))
     else:
@@ -89,3 +88,18 @@ def check(config_file: str | None, as_json: bool) -> None:
             click.echo(T["config_good"])
     if found:
         raise Failure(T["config_problems"].format(count=len(found)))
+
+
+def problem_texts(settings: Settings) -> list[str]:
+    """Return what is wrong with well-formed settings, in the user's language."""
+    texts: dict[Name, str] = {
+        "closed": T["config_closed"],
+        "no_keys": T["config_no_keys"],
+        "half_tls": T["config_half_tls"],
+        "no_algorithm": T["config_no_algorithm"],
+        "namespace_slash": T["config_namespace_slash"],
+        "memory_workers": T["config_memory_workers"],
+        "file_missing": T["config_file_missing"],
+        "keys_line": T["config_keys_line"],
+    }
+    return [texts[problem.name].format(**problem.parameters) for problem in problems(settings)]

@@ -122,6 +122,9 @@ class Group(Command, click.Group):
 def _end(error: Exception) -> NoReturn:
     """Exit with the code of an error and one line about it; what nobody expected is raised again, with its stack."""
     match error:
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.message)
+            sys.exit(USAGE)
         case Failure():
             _exit(error.format_message(), error.code)
         case click.ClickException():

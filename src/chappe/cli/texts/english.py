@@ -99,4 +99,25 @@ ENGLISH: Texts = {
     "token_expires": "expires {when}",
     "token_expired": "expired {when}",
     "token_forever": "never expires, so the hub refuses it",
+    "token_password": "Hash a password for users.<name>.password_hash; asks for it, or reads standard input.",
+    "token_password_prompt": "Password",
+    "token_password_empty": "the password is empty",
+    # doctor
+    "doctor": "Check this machine and the configuration, and say what to do about what is wrong.",
+    "doctor_url": "Hub to reach as well, such as http://127.0.0.1:8080.",
+    "doctor_good": "everything needed is in place",
+    "doctor_bad": "{count} check(s) failed; do what the lines marked with ✗ say",
+    "doctor_python_old": "install Python 3.11 or newer",
+    "doctor_missing_uvloop": (
+        "install uvloop ('pip install uvloop'); without it the hub runs on asyncio's own loop, at half the speed"
+    ),
+    "doctor_missing_httptools": "install httptools ('pip install httptools'); the front door needs it",
+    "doctor_files_low": "raise it with 'ulimit -n 65536' or LimitNOFILE= of systemd: each connection takes one",
+    "doctor_port_taken": "stop the program that listens there or choose another port with --port",
+    "doctor_port_denied": "choose a port above 1023 or give the program CAP_NET_BIND_SERVICE",
+    "doctor_host_unknown": "set server.host to an address of this machine",
+    "doctor_hub_unreachable": "start it ('chappe serve') or correct --url",
+    "doctor_hub_not_ready": "it answers but is not ready: look at its log",
+    "doctor_free": "free",
+    "doctor_not_installed": "not installed",
 }

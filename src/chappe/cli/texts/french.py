@@ -104,4 +104,30 @@ FRENCH: Texts = {
     "token_expires": "expire {when}",
     "token_expired": "expiré {when}",
     "token_forever": "n'expire jamais, le serveur le refuse donc",
+    "token_password": (
+        "Calcule l'empreinte d'un mot de passe pour users.<nom>.password_hash ; le demande, ou lit l'entrée standard."
+    ),
+    "token_password_prompt": "Mot de passe",
+    "token_password_empty": "le mot de passe est vide",
+    # doctor
+    "doctor": "Vérifie cette machine et la configuration, et dit quoi faire de ce qui ne va pas.",
+    "doctor_url": "Serveur à joindre aussi, par exemple http://127.0.0.1:8080.",
+    "doctor_good": "tout le nécessaire est en place",
+    "doctor_bad": "{count} contrôle(s) en échec ; suivez les lignes marquées ✗",
+    "doctor_python_old": "installez Python 3.11 ou plus récent",
+    "doctor_missing_uvloop": (
+        "installez uvloop (« pip install uvloop ») ; sans lui le serveur tourne sur la boucle d'asyncio, deux "
+        "fois moins vite"
+    ),
+    "doctor_missing_httptools": "installez httptools (« pip install httptools ») ; la porte d'entrée en a besoin",
+    "doctor_files_low": (
+        "augmentez-la avec « ulimit -n 65536 » ou LimitNOFILE= de systemd : chaque connexion en prend un"
+    ),
+    "doctor_port_taken": "arrêtez le programme qui y écoute ou choisissez un autre port avec --port",
+    "doctor_port_denied": "choisissez un port supérieur à 1023 ou donnez au programme CAP_NET_BIND_SERVICE",
+    "doctor_host_unknown": "réglez server.host sur une adresse de cette machine",
+    "doctor_hub_unreachable": "démarrez-le (« chappe serve ») ou corrigez --url",
+    "doctor_hub_not_ready": "il répond mais n'est pas prêt : consultez son journal",
+    "doctor_free": "libre",
+    "doctor_not_installed": "absent",
 }

@@ -93,3 +93,22 @@ class Texts(TypedDict):
     token_expires: str
     token_expired: str
     token_forever: str
+    token_password: str
+    token_password_prompt: str
+    token_password_empty: str
+    # doctor
+    doctor: str
+    doctor_url: str
+    doctor_good: str
+    doctor_bad: str
+    doctor_python_old: str
+    doctor_missing_uvloop: str
+    doctor_missing_httptools: str
+    doctor_files_low: str
+    doctor_port_taken: str
+    doctor_port_denied: str
+    doctor_host_unknown: str
+    doctor_hub_unreachable: str
+    doctor_hub_not_ready: str
+    doctor_free: str
+    doctor_not_installed: str

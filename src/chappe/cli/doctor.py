@@ -1,0 +1,139 @@
+"""`chappe doctor`: look at the machine, the configuration and a hub, and say what to do next."""
+
+import errno
+import importlib.metadata
+import json
+import os
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Literal
+
+import click
+import msgspec
+
+from chappe.cli.config import problem_texts
+from chappe.cli.grammar import Command, Failure, config_option, examples, json_option
+from chappe.cli.texts import T
+from chappe.cli.wording import word_setting_error
+from chappe.config import SettingError, Settings, load
+
+#: Below this a hub holds fewer clients than a small site has visitors.
+FILES_WANTED = 4096
+HUB_TIMEOUT_S = 5.0
+_MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Say what one check found; `next_step` is empty when nothing is to be done."""
+
+    check: str
+    state: Literal["ok", "warning", "failed"]
+    found: str
+    next_step: str = ""
+
+
+@click.command(
+    "doctor",
+    cls=Command,
+    help=T["doctor"],
+    epilog=examples("chappe doctor", "chappe doctor --url http://127.0.0.1:8080"),
+)
+@click.option("--url", help=T["doctor_url"])
+@config_option
+@json_option
+def command(url: str | None, config_file: str | None, as_json: bool) -> None:
+    """Print one line for each check; exit 1 if one failed."""
+    findings = list(_examine(url, config_file))
+    if as_json:
+        click.echo(json.dumps([msgspec.to_builtins(finding) for finding in findings], ensure_ascii=False))
+    else:
+        for finding in findings:
+            step = f" - {finding.next_step}" if finding.next_step else ""
+            click.echo(f"{_MARKS[finding.state]} {finding.check}: {finding.found}{step}")
+    failed = sum(finding.state == "failed" for finding in findings)
+    if failed:
+        raise Failure(T["doctor_bad"].format(count=failed))
+    if not as_json:
+        click.echo(T["doctor_good"])
+
+
+def _examine(url: str | None, config_file: str | None) -> Iterator[Finding]:
+    yield _python()
+    yield _package("uvloop", "warning", T["doctor_missing_uvloop"])
+    yield _package("httptools", "failed", T["doctor_missing_httptools"])
+    yield from _files()
+    try:
+        settings = load(config_file, os.environ).settings
+    except SettingError as error:
+        yield Finding("configuration", "failed", word_setting_error(error))
+        return
+    yield from _configuration(settings)
+    yield _port(settings.server.host, settings.server.port)
+    if url is not None:
+        yield _hub(url)
+
+
+def _python() -> Finding:
+    found = f"{platform.python_implementation()} {platform.python_version()}"
+    if sys.version_info < (3, 11):
+        return Finding("python", "failed", found, T["doctor_python_old"])
+    return Finding("python", "ok", found)
+
+
+def _package(name: str, without: Literal["warning", "failed"], next_step: str) -> Finding:
+    try:
+        return Finding(name, "ok", importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, without, T["doctor_not_installed"], next_step)
+
+
+def _files() -> Iterator[Finding]:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY and limit < FILES_WANTED:
+        yield Finding("file descriptors", "warning", str(limit), T["doctor_files_low"])
+    else:
+        yield Finding("file descriptors", "ok", str(limit))
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    texts = problem_texts(settings)
+    for text in texts:
+        yield Finding("configuration", "warning", text)
+    if not texts:
+        yield Finding("configuration", "ok", T["config_good"])
+
+
+def _port(host: str, port: int) -> Finding:
+    """Bind the port for a moment, as the hub would."""
+    name = f"{host}:{port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":  # elsewhere the option would let two programs listen on one port
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        steps = {errno.EADDRINUSE: T["doctor_port_taken"], errno.EACCES: T["doctor_port_denied"]}
+        step = steps.get(error.errno or 0, T["doctor_host_unknown"])
+        return Finding("port", "failed", f"{name}: {error.strerror}", step)
+    return Finding("port", "ok", f"{name} {T['doctor_free']}")
+
+
+def _hub(url: str) -> Finding:
+    import httpx
+
+    address = url.replace("ws://", "http://", 1).replace("wss://", "https://", 1).rstrip("/")
+    try:
+        answer = httpx.get(f"{address}/readyz", timeout=HUB_TIMEOUT_S)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Finding("hub", "failed", f"{address}: {error or type(error).__name__}", T["doctor_hub_unreachable"])
+    if answer.status_code != 200:
+        return Finding("hub", "failed", f"{address}: HTTP {answer.status_code}", T["doctor_hub_not_ready"])
+    return Finding("hub", "ok", address)
