@@ -1,5 +1,7 @@
 /** Errors with a stable code or kind; their text is worded where it is shown, in English or French. */
 
+import { reason } from "./errors.generated.js";
+
 export type Language = "en" | "fr";
 
 /** Base of everything the SDK throws, rejects with or emits. `code` is the hub's (spec/errors.toml), 0 for local ones. */
@@ -44,10 +46,11 @@ export class LocalError extends ChappeError {
   }
 }
 
-/** Words an error for a person. Hub errors arrive worded in the session's language and are returned as they are. */
+/** Words an error for a person. Codes of the hub's own table are worded here, an application's are returned as they came. */
 export function errorText(error: ChappeError, language: Language = "en"): string {
   if (error instanceof LocalError) return fill(LOCAL_TEXTS[error.kind][language === "fr" ? 1 : 0], error.params);
-  return error.reason;
+  const params = typeof error.detail === "object" ? (error.detail as Record<string, unknown> | null) : null;
+  return reason(error.code, language, params ?? {}) ?? error.reason;
 }
 
 function fill(text: string, params: Readonly<Record<string, unknown>>): string {

@@ -1,0 +1,138 @@
+/** Publishes until the hub has acknowledged them: in order, bounded, sent again after a cut without doubling. */
+
+import type { Position } from "./api.js";
+import type { Clock } from "./clock.js";
+import type { Commands } from "./commands.js";
+import { Code } from "./errors.generated.js";
+import type { ChappeError } from "./errors.js";
+import { LocalError } from "./errors.js";
+import type { Command } from "./protocol.js";
+import { number, text } from "./protocol.js";
+
+export interface Outgoing {
+  readonly command: Command;
+  /** JSON text. */
+  readonly data: string;
+  /** Has an idempotency key and may be sent again. */
+  readonly resend: boolean;
+}
+
+interface Entry extends Outgoing {
+  readonly n: number;
+  readonly resolve: (position: Position) => void;
+  readonly reject: (error: ChappeError) => void;
+  firstSentAt: number | null;
+}
+
+export class Outbox {
+  /** The hub remembers keys for 300 s; beyond this a repetition could be stored twice, so it is not sent. */
+  static readonly CONFIRM_WITHIN_MS = 270_000;
+  /** Sent and not yet answered at once; well under the burst that a hub allows by default (200). */
+  static readonly WINDOW = 100;
+  /** After "too many requests": this long, doubled each time, until one goes through. */
+  static readonly PAUSE_MS = 250;
+  static readonly MAX_PAUSE_MS = 5_000;
+
+  /** In order of the calls. */
+  #waiting: Entry[] = [];
+  readonly #inFlight = new Set<Entry>();
+  #commands: Commands | null = null;
+  #n = 0;
+  #refusals = 0;
+  #cancelPause: (() => void) | null = null;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly size: number,
+  ) {}
+
+  get length(): number {
+    return this.#waiting.length + this.#inFlight.size;
+  }
+
+  /**
+   * Sends when there is a connection. The order of the calls is kept, also over a reconnect; only a publish that the
+   * hub's rate limit turned back may be overtaken by up to `WINDOW` others.
+   */
+  add(outgoing: Outgoing): Promise<Position> {
+    return new Promise((resolve, reject) => {
+      if (this.length >= this.size) return reject(new LocalError("queue_full", { size: this.size }, true));
+      this.#waiting.push({ ...outgoing, n: ++this.#n, resolve, reject, firstSentAt: null });
+      this.#pump();
+    });
+  }
+
+  connected(commands: Commands): void {
+    this.#commands = commands;
+    this.#pump();
+  }
+
+  cut(): void {
+    this.#commands = null;
+    this.#resume();
+    const unanswered = [...this.#inFlight];
+    this.#inFlight.clear();
+    for (const entry of unanswered) if (!entry.resend) entry.reject(new LocalError("disconnected"));
+    this.#takeBack(unanswered.filter((entry) => entry.resend));
+  }
+
+  fail(error: ChappeError): void {
+    this.#commands = null;
+    this.#resume();
+    const entries = [...this.#inFlight, ...this.#waiting];
+    this.#inFlight.clear();
+    this.#waiting = [];
+    for (const entry of entries) entry.reject(error);
+  }
+
+  #pump(): void {
+    while (this.#commands && !this.#cancelPause && this.#inFlight.size < Outbox.WINDOW) {
+      const entry = this.#waiting.shift();
+      if (entry === undefined) return;
+      this.#send(entry, this.#commands);
+    }
+  }
+
+  #send(entry: Entry, commands: Commands): void {
+    const now = this.clock.now();
+    if (entry.firstSentAt !== null && now - entry.firstSentAt > Outbox.CONFIRM_WITHIN_MS) {
+      entry.reject(new LocalError("unconfirmed", { seconds: Outbox.CONFIRM_WITHIN_MS / 1_000 }));
+      return;
+    }
+    entry.firstSentAt ??= now;
+    this.#inFlight.add(entry);
+    commands.send(
+      entry.command,
+      (error, reply) => {
+        this.#inFlight.delete(entry);
+        if (error?.code === Code.TOO_MANY_REQUESTS && entry.resend) return this.#pause(entry);
+        if (error) entry.reject(error);
+        else entry.resolve({ epoch: text(reply["epoch"]), offset: number(reply["offset"]) });
+        this.#refusals = 0;
+        this.#pump();
+      },
+      entry.data,
+    );
+  }
+
+  #pause(refused: Entry): void {
+    // Refused means not stored: its time to be confirmed starts at the next send.
+    refused.firstSentAt = null;
+    this.#takeBack([refused]);
+    if (this.#cancelPause) return;
+    const ms = Math.min(Outbox.PAUSE_MS * 2 ** this.#refusals++, Outbox.MAX_PAUSE_MS);
+    this.#cancelPause = this.clock.after(ms, () => {
+      this.#resume();
+      this.#pump();
+    });
+  }
+
+  #resume(): void {
+    this.#cancelPause?.();
+    this.#cancelPause = null;
+  }
+
+  #takeBack(entries: Entry[]): void {
+    this.#waiting = [...entries, ...this.#waiting].sort((a, b) => a.n - b.n);
+  }
+}

@@ -1,0 +1,61 @@
+/** When to dial again: exponential backoff with full jitter, without timers. */
+
+import { Code } from "./errors.generated.js";
+
+export interface Backoff {
+  readonly reconnectIntervalMs: number;
+  readonly reconnectMaxMs: number;
+  readonly jitter: "full" | "none";
+  /** 0: for ever. */
+  readonly maxAttempts: number;
+  readonly random: () => number;
+}
+
+export interface Attempt {
+  readonly n: number;
+  readonly of: number;
+  readonly delayMs: number;
+}
+
+/**
+ * Whether a closed connection is dialed again: 3000-3499 and 4000-4499 yes, 3500-3999 and 4500-4999 no, and so are all
+ * other codes (the network, a proxy, a crash) yes.
+ */
+export function reconnects(code: number): boolean {
+  return !((code >= 3500 && code <= 3999) || (code >= 4500 && code <= 4999));
+}
+
+/** Close codes after which an old token would only be refused again. */
+export function needsNewToken(code: number): boolean {
+  return code === Code.EXPIRED;
+}
+
+/** Attempt n waits up to interval x 2^(n-1), at most `maxMs`. */
+export function delayMs(n: number, { reconnectIntervalMs, reconnectMaxMs, jitter, random }: Backoff): number {
+  // 2^30 intervals are beyond every maximum, and 2^1024 would be Infinity.
+  const ceiling = Math.min(reconnectIntervalMs * 2 ** Math.min(n - 1, 30), reconnectMaxMs);
+  return jitter === "none" ? ceiling : Math.floor(random() * ceiling);
+}
+
+/** Counts attempts from the last connection on. */
+export class Reconnection {
+  #attempts = 0;
+  constructor(private readonly backoff: Backoff) {}
+
+  get attempts(): number {
+    return this.#attempts;
+  }
+
+  /** The next attempt, or null when the limit is reached. */
+  next(): Attempt | null {
+    const of = this.backoff.maxAttempts;
+    if (of > 0 && this.#attempts >= of) return null;
+    const n = ++this.#attempts;
+    return { n, of, delayMs: delayMs(n, this.backoff) };
+  }
+
+  /** The hub accepted the session: the next loss counts from 1 again. */
+  reset(): void {
+    this.#attempts = 0;
+  }
+}
