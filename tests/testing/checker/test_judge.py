@@ -5,6 +5,7 @@ import pytest
 from chappe.testing.checker import CheckerBroken, verdict
 from chappe.testing.checker.defects import DEFECTS, good_log
 from chappe.testing.checker.findings import Kind
+from chappe.testing.checker.judge import self_test
 
 
 def test_a_good_log_gets_a_clean_verdict_after_all_defects_were_found() -> None:
@@ -30,7 +31,6 @@ def test_an_empty_log_proves_nothing() -> None:
     assert str(result).startswith("nothing to judge")
 
 
-def test_a_blind_checker_does_not_judge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chappe.testing.checker.verdict.DEFECTS", ((lambda log: None, Kind.LOST),))
+def test_a_blind_checker_does_not_judge() -> None:
     with pytest.raises(CheckerBroken, match="was not found as lost"):
-        verdict(good_log())
+        self_test([*DEFECTS, (lambda log: None, Kind.LOST)])

@@ -75,9 +75,8 @@ class Chain:
         if event.recovered and since is not None:
             self.recovered += 1
             if since.epoch != event.epoch or since.offset > event.offset:
-                text = (
-                    f"got recovered: true at {event.offset} of {event.epoch!r} since {since.offset} of {since.epoch!r}"
-                )
+                asked = f"since {since.offset} of {since.epoch!r}"
+                text = f"got recovered: true at {event.offset} of {event.epoch!r} {asked}"
                 yield self._finding(Kind.FALSE_RECOVERED, text)
             if self._epoch == event.epoch:
                 skipped = self._stored.between(event.epoch, max(self._last, self._whole_after), since.offset)
@@ -111,6 +110,7 @@ class Chain:
             yield self._finding(Kind.SILENT_GAP, f"saw {where} while it was in epoch {self._epoch!r}")
             yield from self.finish()
             self._begin(event.epoch, event.offset - 1)
+            self._subscribed_at = event.time
         if event.offset <= self._last:
             kind = Kind.DOUBLED if event.offset in self._seen else Kind.REORDERED
             yield self._finding(kind, f"saw {where} after {self._last}")

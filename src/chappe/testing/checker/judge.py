@@ -1,12 +1,12 @@
 """The verdict over some logs, given only after the checker has shown that it finds what it must."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from chappe.testing.checker.defects import DEFECTS, defect_name, good_log
-from chappe.testing.checker.findings import Finding
+from chappe.testing.checker.defects import DEFECTS, Log, defect_name, good_log
+from chappe.testing.checker.findings import Finding, Kind
 from chappe.testing.checker.journal import Ack, Attempt, Event, Seen, Subscribed
 from chappe.testing.checker.rules import check
 
@@ -56,7 +56,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return f"broken: {counts}; {judged}"
 
 
-def self_test() -> int:
+def self_test(defects: Sequence[tuple[Callable[[Log], None], Kind]] = DEFECTS) -> int:
     """Spoil a good log in every known way and find each; return how many.
 
     Raises:
@@ -64,15 +64,13 @@ def self_test() -> int:
     """
     if wrong := check(good_log()):
         raise CheckerBroken(f"a good log is called bad: {wrong[0]}")
-    for defect, kind in DEFECTS:
+    for defect, kind in defects:
         log = good_log()
         defect(log)
         found = {finding.kind for finding in check(log)}
         if kind not in found:
-            raise CheckerBroken(
-                f"the defect {defect_name(defect)!r} was not found as {kind!s}, only as {sorted(found)}"
-            )
-    return len(DEFECTS)
+            raise CheckerBroken(f"{defect_name(defect)!r} was not found as {kind!s}, only as {sorted(found)}")
+    return len(defects)
 
 
 def verdict(events: Iterable[Event]) -> Verdict:

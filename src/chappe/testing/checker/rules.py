@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from chappe.testing.checker.chains import Chain
 from chappe.testing.checker.findings import Finding, Kind
@@ -56,7 +57,7 @@ def _inventions(log: Iterable[Event], channels: dict[str, Stored]) -> Iterator[F
 
 def _history(event: History, stored: Stored) -> Iterator[Finding]:
     offsets = [offset for offset, _ in event.publications]
-    if any(later <= earlier for earlier, later in zip(offsets, offsets[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(offsets)):
         yield Finding(Kind.REORDERED, event.channel, f"{event.reader} read the offsets {offsets[:20]}")
     present = set(offsets)
     acknowledged = {(each.ack.epoch, each.ack.offset) for each in stored.acknowledged}

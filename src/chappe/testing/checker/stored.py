@@ -68,9 +68,7 @@ class Stored:
         for ack in self._acks:
             attempt = self._attempts.get((ack.publisher, ack.attempt))
             if attempt is None:
-                yield self._finding(
-                    Kind.INVENTED, f"{ack.publisher} has an answer to attempt {ack.attempt}, never made"
-                )
+                yield self._finding(Kind.INVENTED, f"{ack.publisher} has an answer to {ack.attempt}, never attempted")
                 continue
             self.acknowledged.append(Acknowledged(attempt, ack))
         yield from self._learn_positions()
@@ -173,9 +171,8 @@ class Stored:
                 text = f"{winner} and {each.identity} both succeeded at {expect.offset} of epoch {epoch!r}"
                 yield self._finding(Kind.CONDITION_IGNORED, text)
             elif ack.epoch != epoch or ack.offset <= expect.offset:
-                text = (
-                    f"{each.identity} expected {expect.offset} of epoch {epoch!r} and got {ack.offset} of {ack.epoch!r}"
-                )
+                expected = f"{expect.offset} of epoch {epoch!r}"
+                text = f"{each.identity} expected {expected} and got {ack.offset} of {ack.epoch!r}"
                 yield self._finding(Kind.CONDITION_IGNORED, text)
             elif passed := self.between(epoch, expect.offset, ack.offset - 1):
                 text = f"{each.identity} expected {expect.offset} and got {ack.offset} although {passed[0]} was there"
