@@ -13,8 +13,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "src" / "chappe" / "console" / "static"
+SDK = ROOT / "clients" / "js"
 # In this order: the console is built on the SDK.
-PROJECTS = (ROOT / "clients" / "js", ROOT / "web")
+PROJECTS = (SDK, ROOT / "web")
 # A bundle without these is not whole.
 EXPECTED = (STATIC / "index.html", STATIC / "chappe.js")
 
@@ -58,6 +59,10 @@ def build() -> None:
             raise BuildError(f"{project.relative_to(ROOT)}/package.json is missing: this is no complete source tree")
         install(project, npm)
         run(project, npm, "run", "build")
+    # Last, since the console's build may have emptied the folder.
+    if (SDK / "dist" / "chappe.js").is_file():
+        STATIC.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(SDK / "dist" / "chappe.js", STATIC / "chappe.js")
     if missing := missing_files():
         raise BuildError(f"the build ended without {' and '.join(missing)}")
 
