@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import socket
-import sys
 from collections.abc import Iterator
 from typing import Literal
 
@@ -76,10 +75,7 @@ def _examine(url: str | None, config_file: str | None) -> Iterator[Finding]:
 
 
 def _python() -> Finding:
-    found = f"{platform.python_implementation()} {platform.python_version()}"
-    if sys.version_info < (3, 11):
-        return Finding("python", "failed", found, T["doctor_python_old"])
-    return Finding("python", "ok", found)
+    return Finding("python", "ok", f"{platform.python_implementation()} {platform.python_version()}")
 
 
 def _package(name: str, without: Literal["warning", "failed"], next_step: str) -> Finding:
@@ -133,7 +129,7 @@ def _hub(url: str) -> Finding:
     try:
         answer = httpx.get(f"{address}/readyz", timeout=HUB_TIMEOUT_S)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return Finding("hub", "failed", f"{address}: {error or type(error).__name__}", T["doctor_hub_unreachable"])
+        return Finding("hub", "failed", f"{address}: {str(error) or type(error).__name__}", T["doctor_hub_unreachable"])
     if answer.status_code != 200:
         return Finding("hub", "failed", f"{address}: HTTP {answer.status_code}", T["doctor_hub_not_ready"])
     return Finding("hub", "ok", address)

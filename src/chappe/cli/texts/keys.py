@@ -101,7 +101,6 @@ class Texts(TypedDict):
     doctor_url: str
     doctor_good: str
     doctor_bad: str
-    doctor_python_old: str
     doctor_missing_uvloop: str
     doctor_missing_httptools: str
     doctor_files_low: str
@@ -112,3 +111,67 @@ class Texts(TypedDict):
     doctor_hub_not_ready: str
     doctor_free: str
     doctor_not_installed: str
+    # connect
+    connect: str
+    connect_protocol: str
+    connect_header: str
+    connect_origin: str
+    connect_token: str
+    connect_name: str
+    connect_channel: str
+    connect_ca: str
+    connect_cert: str
+    connect_key: str
+    connect_insecure: str
+    connect_attempts: str
+    connect_pretty: str
+    connect_wait: str
+    connect_json: str
+    connect_insecure_warning: str
+    connect_bad_header: str
+    connect_bad_tls: str
+    connect_key_without_cert: str
+    connect_welcome: str
+    state_connecting: str
+    state_connected: str
+    state_connected_as: str
+    state_reconnecting: str
+    state_reconnecting_on: str
+    state_disconnected: str
+    state_gave_up: str
+    close_normal: str
+    close_cut: str
+    word_offline: str
+    word_connecting: str
+    word_online: str
+    word_waiting: str
+    toolbar_sent: str
+    toolbar_received: str
+    said_offline: str
+    said_not_open: str
+    said_binary: str
+    said_pong: str
+    said_no_pong: str
+    said_file: str
+    said_joined: str
+    said_left: str
+    said_present: str
+    said_missed: str
+    said_refused: str
+    said_not_utf8: str
+    slash_unknown: str
+    slash_hex: str
+    slash_code: str
+    slash_reason: str
+    slash_path: str
+    slash_too_large: str
+    slash_already_open: str
+    slash_no_chat: str
+    slash_help_help: str
+    slash_help_quit: str
+    slash_help_ping: str
+    slash_help_binary: str
+    slash_help_file: str
+    slash_help_close: str
+    slash_help_open: str
+    slash_help_pretty: str
