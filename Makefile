@@ -16,6 +16,7 @@ setup: ## make .venv, install everything, build the SDK and the console
 	@$(BUDGET) 6 set-up -- $(MAKE) --no-print-directory installed
 
 installed: .venv/.installed $(WEB_STAMP)
+	@:
 
 .venv/.installed: pyproject.toml setup.py
 	@echo "set-up: installing Python packages into .venv (about a minute, once)"
