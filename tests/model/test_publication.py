@@ -121,6 +121,28 @@ def test_json_text_with_a_broken_string_inside_stays_bytes_as_a_value() -> None:
     assert _publication(b'"\xff"', Kind.BINARY).as_value() == b'"\xff"'
 
 
+@given(st.from_regex(r"[\[{\"]{0,2}-?[0-9]{1,3}(\\.[0-9]{1,3})?([eE][-+]?[0-9]{1,4})?[\]}\"]{0,2}", fullmatch=True))
+def test_nothing_that_a_protocol_accepts_as_json_fails_where_it_is_read(text: str) -> None:
+    # "data":1e999 once passed the decoder of chappe.v1, was stored, and then broke the fan-out to MessagePack readers:
+    # they missed it in silence, and its publisher was told an internal error.
+    try:
+        payload = bytes(msgspec.json.decode(text.encode(), type=msgspec.Raw))
+    except msgspec.DecodeError:
+        return
+    publication = _publication(payload, Kind.JSON)
+    publication.as_raw()
+    msgspec.msgpack.encode(publication.as_value())
+
+
+@pytest.mark.parametrize(
+    ("payload", "value"), [(b"1e999", math.inf), (b"[-1e999]", [-math.inf]), (b'"\xff"', b'"\xff"')]
+)
+def test_json_that_cannot_be_read_has_a_value_nevertheless(payload: bytes, value: Any) -> None:
+    publication = _publication(payload, Kind.JSON)
+    assert publication.as_value() == value
+    assert publication.as_raw() == payload
+
+
 def test_nesting_too_deep_to_read_is_a_string_and_no_crash() -> None:
     payload = b"[" * 100_000 + b"]" * 100_000
     publication = _publication(payload, Kind.TEXT)

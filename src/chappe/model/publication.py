@@ -2,6 +2,7 @@
 
 import base64
 import enum
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,22 +82,32 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     def as_raw(self) -> bytes:
         """Return the payload for a protocol with raw payloads: a JSON string leaves as its bare text."""
         if self.kind is Kind.JSON and self.payload[:1] == b'"':
-            text: str = msgspec.json.decode(self.payload, type=str)
+            try:
+                text: str = msgspec.json.decode(self.payload, type=str)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return self.payload
             return text.encode("utf-8", "surrogatepass")
         return self.payload
 
     def as_value(self) -> Any:
-        """Return the payload as Python values; bytes that are no JSON and no UTF-8 stay bytes."""
-        if self.kind is not Kind.JSON:
+        """Return the payload as Python values; bytes that are no JSON and no UTF-8 stay bytes. Raises nothing.
+
+        Decoders of protocols take JSON as it is without reading its numbers, so `1e999` comes as far as this: it is
+        infinite. Raw payloads with such numbers are strings, as in `as_json`.
+        """
+        try:
+            return msgspec.json.decode(self.payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        if self.kind is Kind.JSON:
             try:
-                return msgspec.json.decode(self.payload)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return json.loads(self.payload)
+            except (ValueError, RecursionError):
                 pass
-            try:
-                return self.payload.decode()
-            except UnicodeDecodeError:
-                return self.payload
-        return msgspec.json.decode(self.payload)
+        try:
+            return self.payload.decode()
+        except UnicodeDecodeError:
+            return self.payload
 
 
 def _raw_to_json(payload: bytes) -> bytes:
