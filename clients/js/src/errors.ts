@@ -29,6 +29,7 @@ const LOCAL_TEXTS = {
   queue_full: ["{size} publishes already wait for an acknowledgement: slow down or raise publishQueue", "{size} publications attendent déjà un accusé de réception : ralentissez ou augmentez publishQueue"],
   overflow: ["more than {size} publications wait to be read: read faster or raise queueSize", "plus de {size} publications attendent d'être lues : lisez plus vite ou augmentez queueSize"],
   closed: ["the client is disconnected: connect again", "le client est déconnecté : reconnectez-vous"],
+  named: ["the session is connected already, as \"{name}\": a name is claimed before", "la session est déjà connectée, sous le nom « {name} » : un nom se prend avant"],
   token: ["getToken failed: {what}", "getToken a échoué : {what}"],
 } as const satisfies Record<string, readonly [en: string, fr: string]>;
 

@@ -1,8 +1,6 @@
 /** `chappe`: the JavaScript client of the Chappe realtime hub. */
 
-import type { Client } from "./api.js";
-import type { ClientOptions } from "./options.js";
-
+export { connect } from "./client.js";
 export type * from "./api.js";
 export type { ClientOptions } from "./options.js";
 export type { Clock } from "./clock.js";
@@ -10,5 +8,4 @@ export type { Transport, TransportEvents, TransportFactory, WebSocketClass, WebS
 export { ChappeError, LocalError, errorText } from "./errors.js";
 export type { Language, LocalKind } from "./errors.js";
 export { VERSION } from "./options.js";
-
-export declare function connect(url: string, options?: ClientOptions): Client;
+export { Code } from "./errors.generated.js";

@@ -39,6 +39,9 @@ export interface ClientOptions {
   /** Publishes that may wait for an acknowledgement; the next one is rejected with `queue_full`; default 1,000. */
   publishQueue?: number;
 
+  /** What `background(true)` does: tell the hub and stay (default), or disconnect until `background(false)`. */
+  inBackground?: "stay" | "disconnect";
+
   /** Numbers in [0, 1), for the jitter. */
   random?: () => number;
   /** Time and timers, for tests. */
@@ -49,7 +52,8 @@ export interface ClientOptions {
 
 export interface Settings {
   readonly getToken: () => string | null | Promise<string | null>;
-  readonly fresh: boolean;
+  /** A refused token may be followed by a better one. */
+  readonly renewsToken: boolean;
   readonly name: string | null;
   readonly client: { name: string; version: string };
   readonly transport: TransportFactory;
@@ -63,6 +67,7 @@ export interface Settings {
   readonly commandTimeoutMs: number;
   readonly resend: boolean;
   readonly publishQueue: number;
+  readonly inBackground: "stay" | "disconnect";
   readonly random: () => number;
   readonly clock: Clock;
   readonly watchNetwork: boolean;
@@ -75,7 +80,7 @@ export function resolveOptions(options: ClientOptions): Settings {
   const token = options.token ?? null;
   const settings: Settings = {
     getToken: options.getToken ?? (() => token),
-    fresh: options.getToken !== undefined,
+    renewsToken: options.getToken !== undefined,
     name: options.name ?? null,
     client: options.client ?? { name: "js", version: VERSION },
     transport: options.transport ?? websocketTransport(options.WebSocket),
@@ -89,6 +94,7 @@ export function resolveOptions(options: ClientOptions): Settings {
     commandTimeoutMs: options.commandTimeoutMs ?? 10_000,
     resend: options.resend ?? true,
     publishQueue: options.publishQueue ?? 1_000,
+    inBackground: options.inBackground ?? "stay",
     random: options.random ?? Math.random,
     clock: options.clock ?? systemClock,
     watchNetwork: options.watchNetwork ?? true,

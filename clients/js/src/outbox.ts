@@ -105,7 +105,7 @@ export class Outbox {
       entry.command,
       (error, reply) => {
         this.#inFlight.delete(entry);
-        if (error?.code === Code.TOO_MANY_REQUESTS && entry.resend) return this.#pause(entry);
+        if (error?.code === Code.TOO_MANY_REQUESTS && entry.resend) return this.#pause(entry, error);
         if (error) entry.reject(error);
         else entry.resolve({ epoch: text(reply["epoch"]), offset: number(reply["offset"]) });
         this.#refusals = 0;
@@ -115,12 +115,11 @@ export class Outbox {
     );
   }
 
-  #pause(refused: Entry): void {
-    // Refused means not stored: its time to be confirmed starts at the next send.
-    refused.firstSentAt = null;
+  #pause(refused: Entry, error: ChappeError): void {
     this.#takeBack([refused]);
     if (this.#cancelPause) return;
-    const ms = Math.min(Outbox.PAUSE_MS * 2 ** this.#refusals++, Outbox.MAX_PAUSE_MS);
+    const advised = number((error.detail as { retry_after_s?: unknown } | null)?.retry_after_s) * 1_000;
+    const ms = Math.max(advised, Math.min(Outbox.PAUSE_MS * 2 ** this.#refusals++, Outbox.MAX_PAUSE_MS));
     this.#cancelPause = this.clock.after(ms, () => {
       this.#resume();
       this.#pump();

@@ -14,7 +14,15 @@ import type { State } from "./api.js";
 export type Input = "dial" | "accept" | "resume" | "catch_up" | "lose" | "refuse" | "quit";
 
 export const TRANSITIONS: Readonly<Record<State, Readonly<Partial<Record<Input, State>>>>> = {
-  connecting: { accept: "live", resume: "catching-up", lose: "offline", refuse: "refused", quit: "offline" },
+  connecting: {
+    // A client is born connecting, before its first dial.
+    dial: "connecting",
+    accept: "live",
+    resume: "catching-up",
+    lose: "offline",
+    refuse: "refused",
+    quit: "offline",
+  },
   live: { lose: "offline", refuse: "refused", quit: "offline" },
   "catching-up": { catch_up: "live", lose: "offline", refuse: "refused", quit: "offline" },
   offline: { dial: "connecting", lose: "offline", refuse: "refused", quit: "offline" },

@@ -1,0 +1,361 @@
+/** The client: one session at a hub, over as many connections as it takes. */
+
+import type {
+  Client, ClientEvents, History, HistoryOptions, Lock, Off, OfflineReason, Position, Presence, PublishOptions,
+  SessionInfo, State, SubscribeOptions, Subscription,
+} from "./api.js";
+import { Calls } from "./calls.js";
+import { Commands } from "./commands.js";
+import { Connection } from "./connection.js";
+import { Code, reason as textOf } from "./errors.generated.js";
+import { ChappeError, LocalError } from "./errors.js";
+import { Events } from "./events.js";
+import { isOnline, watchNetwork } from "./network.js";
+import type { ClientOptions, Settings } from "./options.js";
+import { resolveOptions } from "./options.js";
+import { Outbox } from "./outbox.js";
+import type { Command, Message } from "./protocol.js";
+import * as protocol from "./protocol.js";
+import type { Input } from "./state.js";
+import { advance } from "./state.js";
+import { ChannelSubscription } from "./subscription.js";
+import { Subscriptions } from "./subscriptions.js";
+import { hubUrl } from "./transport.js";
+
+/** The close code for what the client ends itself in order to try again. */
+const TRY_AGAIN = 4000;
+
+/**
+ * Connects, and keeps connected until `disconnect`. Returns at once: subscribe, publish and call right away.
+ * @throws LocalError `bad_url`, `bad_option`
+ */
+export function connect(url: string, options: ClientOptions = {}): Client {
+  return new HubClient(hubUrl(url), resolveOptions(options));
+}
+
+class HubClient implements Client {
+  state: State = "connecting";
+  reason: OfflineReason | null = null;
+  info: SessionInfo | null = null;
+  latencyMs: number | null = null;
+  readonly #events = new Events<ClientEvents>();
+  readonly #connection: Connection;
+  readonly #subscriptions: Subscriptions;
+  readonly #calls: Calls;
+  readonly #outbox: Outbox;
+  /** Of the present connection; null until the hub accepts the session. */
+  #commands: Commands | null = null;
+  #handshake: { commands: Commands; token: string | null } | null = null;
+  #name: string | null;
+  /** The name under which the hub accepted us before. */
+  #accepted: string | null | undefined;
+  #resume: string | null = null;
+  #background = false;
+  #closed = false;
+  readonly #keyPrefix: string;
+  #keys = 0;
+  #waiters: { resolve: (info: SessionInfo) => void; reject: (error: ChappeError) => void }[] = [];
+  readonly #stopWatching: () => void;
+
+  constructor(
+    readonly url: string,
+    private readonly settings: Settings,
+  ) {
+    this.#name = settings.name;
+    this.#keyPrefix = randomId();
+    this.#calls = new Calls(settings.clock);
+    this.#outbox = new Outbox(settings.clock, settings.publishQueue);
+    this.#subscriptions = new Subscriptions(settings, {
+      caughtUp: () => this.state === "catching-up" && this.#move("catch_up"),
+      barrier: (done) => this.#connection.ping(done),
+    });
+    this.#connection = this.#makeConnection();
+    this.#stopWatching = settings.watchNetwork ? this.#watchNetwork() : () => undefined;
+    // Later, so that listeners added right after `connect` hear of the first attempt.
+    queueMicrotask(() => this.redial());
+  }
+
+  get session(): string | null {
+    return this.info?.session ?? null;
+  }
+
+  get subscriptions(): ReadonlyMap<string, Subscription> {
+    return this.#subscriptions.map;
+  }
+
+  get unacknowledged(): number {
+    return this.#outbox.length;
+  }
+
+  on<K extends keyof ClientEvents>(event: K, listener: (...args: ClientEvents[K]) => void): Off {
+    return this.#events.on(event, listener);
+  }
+
+  connected(): Promise<SessionInfo> {
+    if (this.#closed) return Promise.reject(new LocalError("closed"));
+    if (this.#commands && this.info) return Promise.resolve(this.info);
+    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+  }
+
+  claim(name: string): Promise<SessionInfo> {
+    if (this.#commands) return Promise.reject(new LocalError("named", { name: this.info?.name ?? "" }));
+    this.#name = name;
+    const connected = this.connected();
+    if (this.#handshake) this.#sayConnect();
+    return connected;
+  }
+
+  // ---- channels -----------------------------------------------------------------------------------------------------
+
+  subscribe<T>(channel: string, options: SubscribeOptions = {}): Subscription<T> {
+    if (this.#closed) throw new LocalError("closed");
+    if (this.#subscriptions.map.has(channel)) {
+      throw new ChappeError(Code.ALREADY_SUBSCRIBED, `already subscribed to ${channel}, see client.subscriptions`);
+    }
+    const subscription = new ChannelSubscription(channel, this.#subscriptions, options);
+    this.#subscriptions.add(subscription);
+    return subscription;
+  }
+
+  async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<Position> {
+    this.#checkOpen();
+    const { expect, retain, resend = this.settings.resend } = options;
+    const key = options.key ?? (resend ? `${this.#keyPrefix}-${(this.#keys += 1)}` : undefined);
+    const command: Command = {
+      type: "publish",
+      channel,
+      ...(key === undefined ? {} : { key }),
+      ...(expect === undefined ? {} : { expect }),
+      ...(retain ? { retain } : {}),
+    };
+    return this.#outbox.add({ command, data: protocol.encodeData(data), resend });
+  }
+
+  async history<T>(channel: string, options: HistoryOptions = {}): Promise<History<T>> {
+    const reply = await this.#ask({ type: "history", channel, ...options }, true);
+    return protocol.history(reply) as History<T>;
+  }
+
+  async presence(channel: string): Promise<Presence> {
+    return protocol.presenceReply(await this.#ask({ type: "presence", channel }, true));
+  }
+
+  // ---- requests -----------------------------------------------------------------------------------------------------
+
+  async lock(resource: string, options: { ttl?: number; wait?: number } = {}): Promise<Lock> {
+    const waitMs = (options.wait ?? 0) * 1_000;
+    return protocol.lock(await this.#ask({ type: "lock", resource, ...options }, false, waitMs));
+  }
+
+  async unlock(resource: string): Promise<void> {
+    await this.#ask({ type: "unlock", resource }, false);
+  }
+
+  async call<R>(method: string, params: unknown = null): Promise<R> {
+    const reply = await this.#ask({ type: "rpc", method, params }, false);
+    return reply["result"] as R;
+  }
+
+  async refresh(token: string): Promise<void> {
+    await this.#ask({ type: "refresh", token }, true);
+  }
+
+  async ping(): Promise<number> {
+    this.#checkOpen();
+    await this.connected();
+    return new Promise((resolve, reject) => {
+      const off = this.on("disconnected", () => {
+        off();
+        reject(new LocalError("disconnected", {}, true));
+      });
+      this.#connection.ping((ms) => {
+        off();
+        resolve(ms);
+      });
+    });
+  }
+
+  background(on: boolean): void {
+    if (this.#background === on || this.#closed) return;
+    this.#background = on;
+    if (this.settings.inBackground === "stay") return this.#tellBackground();
+    if (!on) return this.redial();
+    this.#connection.stop(1000, "in background");
+    this.#over(1000, "in background");
+    if (!this.#closed) this.#move("lose", "background");
+  }
+
+  async #ask(command: Command, repeatable: boolean, waitMs = 0): Promise<Message> {
+    this.#checkOpen();
+    return this.#calls.request(command, repeatable, this.settings.commandTimeoutMs + waitMs);
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new LocalError("closed");
+  }
+
+  #tellBackground(): void {
+    this.#commands?.send({ type: "state", background: this.#background }, () => undefined);
+  }
+
+  // ---- the connection -----------------------------------------------------------------------------------------------
+
+  redial(): void {
+    if (!this.#closed) this.#connection.dial();
+  }
+
+  disconnect(code = 1000, reason = ""): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stopWatching();
+    this.#connection.stop(code, reason);
+    this.#over(code, reason);
+    this.#fail(new LocalError("closed"));
+    this.#subscriptions.end();
+    this.#move("quit");
+  }
+
+  #makeConnection(): Connection {
+    const emit = this.#events.emit.bind(this.#events);
+    return new Connection(this.url, this.settings, {
+      dialing: () => this.#move("dial"),
+      open: (token) => this.#open(token),
+      message: (message) => this.#receive(message),
+      lost: (code, reason) => {
+        this.#over(code, reason);
+        if (!this.#closed) this.#move("lose", isOnline() ? "hub_down" : "no_network");
+      },
+      reconnecting: ({ n, of, delayMs }) => emit("reconnecting", n, of, delayMs),
+      gaveUp: (attempts) => !this.#closed && emit("gave_up", attempts),
+      refused: (code, reason, error) =>
+        this.#refuse(error ?? new ChappeError(code, reason || (textOf(code) ?? "refused")), code),
+      error: (error) => emit("error", error),
+      latency: (ms) => {
+        this.latencyMs = ms;
+        emit("latency", ms);
+      },
+    });
+  }
+
+  #open(token: string | null): void {
+    this.#handshake = { commands: new Commands((frame) => this.#connection.send(frame)), token };
+    this.#sayConnect();
+  }
+
+  #sayConnect(): void {
+    if (!this.#handshake) return;
+    const { commands, token } = this.#handshake;
+    const command: Command = {
+      type: "connect",
+      ...(token === null ? {} : { token }),
+      ...(this.#name === null ? {} : { name: this.#name }),
+      client: this.settings.client,
+      ...(this.#resume === null ? {} : { resume: this.#resume }),
+    };
+    commands.send(command, (error, reply) => (error ? this.#unwelcome(error) : this.#welcome(commands, reply)));
+  }
+
+  #welcome(commands: Commands, reply: Message): void {
+    this.#handshake = null;
+    this.#commands = commands;
+    this.#accepted = this.#name;
+    this.#connection.established();
+    const info = (this.info = protocol.sessionInfo(reply));
+    this.#resume = protocol.text(reply["resume"]) || null;
+    if (this.#background) this.#tellBackground();
+    // Subscriptions first: what is published next comes back to us.
+    const behind = this.#subscriptions.connected(commands);
+    this.#calls.connected(commands);
+    this.#outbox.connected(commands);
+    this.#move(behind ? "resume" : "accept");
+    this.#events.emit("connected", info);
+    for (const { resolve } of this.#waiters.splice(0)) resolve(info);
+  }
+
+  /** The hub answered `connect` with an error. */
+  #unwelcome(error: ChappeError): void {
+    const again = this.#name === this.#accepted;
+    if (error.code === Code.NAME_IN_USE && !again) {
+      // The connection stays: another name may be claimed on it.
+      this.#connection.patient();
+      this.#events.emit("error", error);
+      for (const { reject } of this.#waiters.splice(0)) reject(error);
+      return;
+    }
+    // Our own earlier connection may hold the name until the hub notices that it is dead.
+    const retry = error.code === Code.NAME_IN_USE || error.retry;
+    const renew = error.code === Code.TOKEN_EXPIRED && this.settings.renewsToken;
+    if (!retry && !renew) return this.#refuse(error, error.code === Code.TOKEN_EXPIRED ? Code.EXPIRED : Code.INVALID_TOKEN);
+    this.#events.emit("error", error);
+    this.#connection.drop(TRY_AGAIN, "connect failed");
+  }
+
+  #refuse(error: ChappeError, code: number): void {
+    this.#connection.stop(1000, "");
+    this.#over(code, error.reason);
+    if (this.#closed) return;
+    this.#move("refuse");
+    this.#events.emit("error", error);
+    this.#fail(error);
+  }
+
+  /** The connection, or the attempt, is over. */
+  #over(code: number, reason: string): void {
+    const wasConnected = this.#commands !== null;
+    this.#handshake = null;
+    this.#commands = null;
+    this.#subscriptions.cut();
+    this.#calls.cut();
+    this.#outbox.cut();
+    if (wasConnected) this.#events.emit("disconnected", code, reason);
+  }
+
+  #fail(error: ChappeError): void {
+    this.#calls.fail(error);
+    this.#outbox.fail(error);
+    for (const { reject } of this.#waiters.splice(0)) reject(error);
+  }
+
+  #receive(message: Message): void {
+    const { type } = message;
+    if (type === "reply" || type === "error") {
+      const answered = (this.#commands ?? this.#handshake?.commands)?.receive(message);
+      if (!answered && type === "error") this.#events.emit("error", protocol.hubError(message));
+    } else if (type === "message") {
+      this.#events.emit("message", message["data"]);
+    } else {
+      this.#subscriptions.receive(message);
+      if (type === "missed") {
+        this.#events.emit("missed", protocol.text(message["channel"]), protocol.number(message["count"]));
+      }
+    }
+  }
+
+  #move(input: Input, reason: OfflineReason | null = null): void {
+    const state = advance(this.state, input);
+    if (state === this.state && reason === this.reason) return;
+    this.state = state;
+    this.reason = reason;
+    this.#events.emit("state", state, reason);
+  }
+
+  #watchNetwork(): () => void {
+    const look = (): void => {
+      if (this.#commands) this.#connection.ping();
+      else if (this.state === "offline" && this.reason !== "background" && !this.#closed) this.#connection.dial();
+    };
+    return watchNetwork({
+      online: look,
+      visible: look,
+      offline: () => {
+        // A hub on this machine is still there; one that is not will miss the ping.
+        if (this.#commands) this.#connection.ping();
+        else if (this.state === "offline" && this.reason === "hub_down") this.#move("lose", "no_network");
+      },
+    });
+  }
+}
+
+function randomId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
