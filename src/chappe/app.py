@@ -1,0 +1,540 @@
+"""The public `Hub` and `Server`: what applications import."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import functools
+import importlib.metadata
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from chappe.api import ApiContext, build_api
+from chappe.asgi import HubApp
+from chappe.auth.api_keys import ApiKeys
+from chappe.auth.jwt import JwtAuthenticator
+from chappe.config import Settings, load, make_broker
+from chappe.console import build_console
+from chappe.hub import hooks as hub_hooks
+from chappe.hub import session as hub_session
+from chappe.hub.contracts import Authenticator, Outcome, ReadResult
+from chappe.hub.hub import HubCore, HubOptions
+from chappe.hub.namespaces import Namespace, Namespaces
+from chappe.hub.permissions import APPLICATION
+from chappe.model.error_codes import Code
+from chappe.model.errors import ChappeError, ConfigurationError
+from chappe.model.position import Position
+from chappe.model.publication import Kind, Publication
+from chappe.protocols import base
+from chappe.server.listening import listen
+from chappe.server.server import HubServer, ServerOptions
+from chappe.transports.endpoints import Endpoints
+from chappe.transports.event_loop import LoopClock, Tasks
+from chappe.transports.front_door import Lobby
+from chappe.transports.upgrade import Gate
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: The built web pages, in the installed package.
+STATIC_DIR: Final = Path(__file__).parent / "console" / "static"
+_LEVELS: Final = {"ERROR": logging.ERROR, "WARNING": logging.WARNING, "INFO": logging.INFO, "DEBUG": logging.DEBUG}
+_log = logging.getLogger("chappe.session")
+
+
+class Session:
+    """A connected client, as hooks get it; equal and hashable by identity, one for each connection.
+
+    Attributes of a session that ended keep their last values; `send` and `disconnect` then do nothing.
+    """
+
+    __slots__ = ("_session", "data")
+
+    def __init__(self, session: hub_session.Session) -> None:
+        self._session = session
+        #: Whatever the application wants to remember about this client.
+        self.data: dict[str, Any] = {}
+
+    @property
+    def id(self) -> str:
+        """Public id, as others see it."""
+        return self._session.id
+
+    @property
+    def user(self) -> str | None:
+        """Authenticated user, or None."""
+        return self._session.user
+
+    @property
+    def name(self) -> str:
+        """The name shown: the user's, else the one claimed, else empty."""
+        return self._session.name
+
+    @property
+    def address(self) -> str:
+        """IP address of the client."""
+        return self._session.peer.address
+
+    @property
+    def last_activity(self) -> float:
+        """Monotonic seconds (`time.monotonic`) of the last message."""
+        return self._session.last_activity
+
+    @property
+    def channels(self) -> list[str]:
+        """The channels and patterns it is subscribed to."""
+        return list(self._session.subscriptions)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for this client to read."""
+        return self._session.link.queued_bytes
+
+    async def send(self, value: Any) -> None:
+        """Say something to this client only (`message` in chappe.v1); queued when this returns."""
+        self._session.send(base.Direct(msgspec.json.encode(value)))
+
+    async def disconnect(self, code: int = Code.DISCONNECTED, reason: str = "") -> None:
+        """End the connection with a close code (3000-3499 and 4000-4499: the client comes back)."""
+        self._session.close(code, reason)
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} {self.name or 'anonymous'}>"
+
+
+class Hub:
+    """A realtime hub.
+
+    Everything is called on the event loop that `start` ran on. Hooks may be plain functions, which run inside the way
+    of the message and must not block; coroutine functions, which hold only their own session; or, with
+    `blocking=True`, functions that run in a pool of `limits.hook_threads` threads.
+    """
+
+    def __init__(
+        self,
+        *,
+        namespaces: Iterable[Namespace] | None = None,
+        broker: str | None = None,
+        anonymous: bool | None = None,
+        dev: bool = False,
+        settings: Settings | None = None,
+    ) -> None:
+        """Put a hub together; nothing is started or connected yet.
+
+        Args:
+            namespaces: in place of those of the settings.
+            broker: URL of the broker, such as `memory://`.
+            anonymous: whether sessions without a token are let in.
+            dev: open everything to everybody on this machine, as `chappe serve --dev`.
+            settings: what `chappe.toml` says, already loaded.
+        Raises:
+            ConfigurationError: the settings cannot be used; the text names the setting.
+        """
+        if settings is None:
+            settings = load(os.devnull, flags={"server.dev": True} if dev else None).settings
+        self.settings = settings
+        self._clock = LoopClock()
+        self._tasks = Tasks()
+        self._pool: concurrent.futures.ThreadPoolExecutor | None = None
+        self._start_hooks: list[Callable[[], Any]] = []
+        self._stop_hooks: list[Callable[[], Any]] = []
+        self._starting: asyncio.Task[None] | None = None
+        self._broker = make_broker(broker or settings.broker.url, self._clock, os.urandom)
+        self._core = HubCore(
+            HubOptions(
+                broker=self._broker,
+                clock=self._clock,
+                random=os.urandom,
+                spawn=self._tasks.spawn,
+                log=_write_log,
+                limits=settings.limits.limits(),
+                namespaces=Namespaces(settings.hub_namespaces() if namespaces is None else namespaces),
+                anonymous=settings.auth.anonymous if anonymous is None else anonymous,
+                authenticator=_make_authenticator(settings),
+                version=importlib.metadata.version("chappe"),
+                node=secrets.token_hex(4),
+            )
+        )
+        self._core.make_handle = Session
+        self._endpoints = Endpoints(self._core, settings.server.root_protocol, settings.server.default_language)
+        self._lobby: Lobby | None = None
+
+    @classmethod
+    def from_config(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        flags: Mapping[str, Any] | None = None,
+    ) -> "Hub":
+        """Return a hub with the settings of a `chappe.toml`, the environment (by default this process's) and flags.
+
+        Raises:
+            ConfigurationError: a setting is unknown or wrong; the text says where and what was expected.
+        """
+        loaded = load(path, os.environ if environ is None else environ, flags)
+        return cls(settings=loaded.settings)
+
+    # --- Hooks -------------------------------------------------------------------------------------------------------
+
+    def on_start(self, hook: F) -> F:
+        """Call a function without arguments when the hub has started."""
+        self._start_hooks.append(hook)
+        return hook
+
+    def on_stop(self, hook: F) -> F:
+        """Call a function without arguments before the hub stops."""
+        self._stop_hooks.append(hook)
+        return hook
+
+    def on_connect(self, hook: F | None = None, *, blocking: bool = False) -> Any:
+        """Ask `hook(session)` before a session opens; `chappe.Refused(code, reason)` refuses it."""
+        return self._register(hook, blocking, self._core.hooks.connect.append)
+
+    def on_disconnect(self, hook: F | None = None, *, blocking: bool = False) -> Any:
+        """Tell `hook(session, code)` that a session ended."""
+        return self._register(hook, blocking, self._core.hooks.disconnect.append)
+
+    def on_message(self, hook: F | None = None, *, blocking: bool = False) -> Any:
+        """Show `hook(session, message)` every message of a client before it is understood: str, or bytes if binary."""
+        return self._register(hook, blocking, self._core.hooks.message.append)
+
+    def on_error(self, hook: F | None = None, *, blocking: bool = False) -> Any:
+        """Tell `hook(error)` of exceptions that hooks and methods raised and nobody foresaw."""
+        return self._register(hook, blocking, self._core.hooks.error.append)
+
+    def on_operation(self, hook: F | None = None, *, blocking: bool = False) -> Any:
+        """Carry out `hook(session, resource, operation)` for the holder of a lock (classic's `operation`)."""
+        return self._register(hook, blocking, self._core.hooks.operation.append)
+
+    def on_publish(self, pattern: str = "#", *, blocking: bool = False) -> Callable[[F], F]:
+        """Ask `hook(session, publication)` before a client's publication is stored; it may change `publication.data`."""
+        return self._register_for(pattern, blocking, self._core.hooks.add_publish)
+
+    def on_subscribe(self, pattern: str = "#", *, blocking: bool = False) -> Callable[[F], F]:
+        """Ask `hook(session, channel)` before a client is subscribed."""
+        return self._register_for(pattern, blocking, self._core.hooks.add_subscribe)
+
+    def rpc(self, method: str, *, blocking: bool = False) -> Callable[[F], F]:
+        """Let clients call a function: `await client.call("add", a=1, b=2)` runs `add(session, a=1, b=2)`."""
+
+        def register(function: F) -> F:
+            if method in self._core.hooks.rpc:
+                raise ConfigurationError(f"rpc method {method!r} is registered twice")
+            self._core.hooks.rpc[method] = self._in_pool(function) if blocking else function
+            return function
+
+        return register
+
+    # --- Publishing and looking --------------------------------------------------------------------------------------
+
+    async def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        key: str | None = None,
+        expect: int | Position | None = None,
+        retain: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Position:
+        """Publish, as the application itself; returns where it is stored, when the broker has it.
+
+        Args:
+            data: any JSON value; `bytes` are published raw.
+            key: idempotency key: within five minutes the same key gives the same answer and stores nothing twice.
+            expect: store only if this is the channel's last offset, or position.
+        Raises:
+            ChappeError: 107, 108, 113, 114 (`detail` has the position and what was missed).
+        """
+        payload, kind = (data, Kind.BINARY) if isinstance(data, bytes) else (msgspec.json.encode(data), Kind.JSON)
+        answer: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+
+        def done(outcome: Outcome | None, error: ChappeError | None) -> None:
+            if answer.done():
+                return
+            if outcome is None:
+                answer.set_exception(error or ChappeError(Code.NOT_AVAILABLE))
+            else:
+                answer.set_result(outcome.position)
+
+        command = base.Publish(0, channel, payload, kind, key, expect, retain, headers)
+        self._core.publish(APPLICATION, command, done)
+        return await answer
+
+    async def history(self, channel: str, *, limit: int = 100, reverse: bool = False) -> list[Publication]:
+        """Return the newest publications of a channel, oldest first (newest first with `reverse`).
+
+        Raises:
+            ChappeError: 107, 108.
+        """
+        answer: asyncio.Future[list[Publication]] = asyncio.get_running_loop().create_future()
+
+        def done(result: ReadResult | None, error: ChappeError | None) -> None:
+            if answer.done():
+                return
+            if result is None:
+                answer.set_exception(error or ChappeError(Code.NOT_AVAILABLE))
+            else:
+                answer.set_result(list(result.publications))
+
+        self._core.read_history(APPLICATION, base.History(0, channel, limit, None, reverse), done)
+        return await answer
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The sessions that are connected now."""
+        return [session.handle_of() for session in self._core.sessions.values()]
+
+    @property
+    def core(self) -> HubCore:
+        """The domain below, for transports and tests; not part of the stable interface."""
+        return self._core
+
+    # --- Running -----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the broker and call the start hooks; safe to call again, and from several tasks at once."""
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start())
+        try:
+            await asyncio.shield(self._starting)
+        except Exception:
+            self._starting = None
+            raise
+
+    async def stop(self) -> None:
+        """End all sessions (3001), call the stop hooks, stop the broker; safe to call again."""
+        if self._starting is None:
+            return
+        self._starting = None
+        self._core.shutdown(tuple(self._core.sessions.values()))
+        for hook in self._stop_hooks:
+            await _call(hook)
+        await self._tasks.stop(self.settings.server.drain_timeout_s)
+        await self._broker.stop()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    def asgi(self) -> HubApp:
+        """Return this hub as an ASGI app, to be mounted or run under any ASGI server.
+
+        ``FastAPI(lifespan=hub.lifespan).mount("/realtime", hub.asgi())``
+        """
+        gate = Gate(origins=frozenset(self.settings.server.allowed_origins))
+        return self.make_app(gate)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
+        """Start and stop the hub around an outer application's life."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
+
+    def open_lobby(self, gate: Gate) -> Lobby:
+        """Return what a server's connections share; used by `Server`."""
+        server = self.settings.server
+        self._lobby = Lobby(
+            self._core,
+            self._endpoints,
+            gate,
+            default_language=server.default_language,
+            head_bytes=server.head_bytes,
+            head_timeout_s=server.head_timeout_s,
+            connections_max=server.connections_max,
+        )
+        return self._lobby
+
+    def make_app(self, gate: Gate) -> HubApp:
+        """Return the ASGI app behind a gate; used by `Server`."""
+        settings = self.settings
+        context = ApiContext(
+            hub=self._core,
+            api_open=settings.api.insecure_open,
+            api_keys=ApiKeys.load(settings.api.keys_file) if settings.api.keys_file else None,
+            readiness=self._readiness,
+            metrics=self._metrics,
+            version=self._core.version,
+            node=self._core.node,
+            default_language=settings.server.default_language,
+        )
+        routes = [*build_api(context), *build_console(STATIC_DIR)]
+        return HubApp(self._core, self._endpoints, gate, routes, self.start, self.stop)
+
+    # --- Inside ------------------------------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        await self._broker.start(self._core.delivery)
+        for hook in self._start_hooks:
+            await _call(hook)
+
+    def _readiness(self) -> dict[str, str]:
+        """Return why the hub is not ready, by part; empty: it is."""
+        if self._starting is None or not self._starting.done():
+            return {"hub": "not started"}
+        if self._lobby is not None and self._lobby.draining:
+            return {"hub": "draining"}
+        return {}
+
+    def _metrics(self) -> dict[str, float]:
+        metrics: dict[str, float] = {
+            "chappe_sessions": len(self._core.sessions),
+            "chappe_channels": len(self._core.channels),
+        }
+        if self._lobby is not None:
+            counters = self._lobby.counters
+            metrics["chappe_links"] = len(self._lobby.links)
+            for name in counters.__slots__:
+                metrics[f"chappe_link_{name}_total"] = getattr(counters, name)
+            metrics["chappe_upgrades_total"] = self._lobby.upgrades
+            metrics["chappe_upgrades_rejected_total"] = self._lobby.rejected
+            metrics["chappe_head_timeouts_total"] = self._lobby.head_timeouts
+        return metrics
+
+    def _register(self, hook: F | None, blocking: bool, add: Callable[[hub_hooks.Hook], None]) -> Any:
+        """Serve both `@hub.on_connect` and `@hub.on_connect(blocking=True)`."""
+
+        def register(function: F) -> F:
+            add(self._in_pool(function) if blocking else function)
+            return function
+
+        return register if hook is None else register(hook)
+
+    def _register_for(
+        self, pattern: str, blocking: bool, add: Callable[[str, hub_hooks.Hook], None]
+    ) -> Callable[[F], F]:
+        def register(function: F) -> F:
+            add(pattern, self._in_pool(function) if blocking else function)
+            return function
+
+        return register
+
+    def _in_pool(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def run(*arguments: Any, **named: Any) -> asyncio.Future[Any]:
+            if self._pool is None:
+                threads = self.settings.limits.hook_threads
+                self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="chappe-hook")
+            call = functools.partial(function, *arguments, **named)
+            return asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+        return run
+
+
+class Server:
+    """A hub on a port.
+
+    ``server = Server(hub, port=8080); await server.start(); ...; await server.stop()``, or `run` for a whole process.
+    """
+
+    def __init__(self, hub: Hub, host: str | None = None, port: int | None = None) -> None:
+        """Take a hub; host and port are those of its settings if they are not given. Port 0 takes a free one."""
+        self.hub = hub
+        self.host = host if host is not None else hub.settings.server.host
+        self.port = port if port is not None else hub.settings.server.port
+        self._server: HubServer | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the console is: ``http://127.0.0.1:8080``."""
+        scheme = "https" if self.hub.settings.server.cert else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Start the hub and accept connections; returns when they are accepted. Signals are left alone.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on; the text says what to do.
+        """
+        ready = asyncio.Event()
+        self._serving = asyncio.get_running_loop().create_task(self.serve(ready.set, handle_signals=False))
+        waiting = asyncio.ensure_future(ready.wait())
+        await asyncio.wait({self._serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.is_set():
+            waiting.cancel()
+            serving, self._serving = self._serving, None
+            await serving
+
+    async def stop(self) -> None:
+        """Stop accepting, tell clients to come back later (3001), wait at most `drain_timeout_s`, stop the hub."""
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            serving, self._serving = self._serving, None
+            await serving
+
+    async def serve(self, started: Callable[[], None] | None = None, *, handle_signals: bool = True) -> None:
+        """Run until SIGTERM or SIGINT (or `stop`), then drain.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on; the text says what to do.
+        """
+        settings = self.hub.settings.server
+        listener = listen(self.host, self.port)
+        self.port = listener.getsockname()[1]
+        gate = Gate(hosts=self._hosts(), origins=frozenset(settings.allowed_origins))
+        options = ServerOptions(
+            drain_timeout_s=settings.drain_timeout_s,
+            watchdog_s=settings.watchdog_s,
+            cert=settings.cert,
+            key=settings.key,
+            handle_signals=handle_signals,
+        )
+        await self.hub.start()
+        try:
+            lobby = self.hub.open_lobby(gate)
+            self._server = HubServer(self.hub.make_app(gate), lobby, options, started)
+            await self._server.serve(sockets=[listener])
+        finally:
+            listener.close()
+            await self.hub.stop()
+
+    def run(self, started: Callable[[], None] | None = None) -> None:
+        """Run in a loop of its own (uvloop where it exists) until a signal ends it."""
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self.serve(started))
+
+    def _hosts(self) -> frozenset[str]:
+        allowed = self.hub.settings.server.allowed_hosts
+        if allowed:
+            return frozenset(host.lower() for host in allowed)
+        return frozenset({"localhost", "127.0.0.1", "[::1]", self.host.lower()})
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _make_authenticator(settings: Settings) -> Authenticator | None:
+    auth = settings.auth
+    if not auth.hmac_secret_file and not auth.public_keys:
+        return None
+    return JwtAuthenticator.from_files(
+        hmac_secret_file=auth.hmac_secret_file,
+        public_key_files=auth.public_keys,
+        algorithms=auth.algorithms,
+        audience=auth.audience,
+        issuer=auth.issuer,
+    )
+
+
+def _write_log(level: str, message: str, *values: object) -> None:
+    _log.log(_LEVELS[level], message, *values)
+
+
+async def _call(hook: Callable[[], Any]) -> None:
+    answer = hook()
+    if answer is not None and hasattr(answer, "__await__"):
+        await answer

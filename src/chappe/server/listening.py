@@ -1,0 +1,43 @@
+"""Sockets to listen on, with errors that say what to do."""
+
+import errno
+import socket
+from typing import Final
+
+from chappe.model.errors import ConfigurationError
+
+#: Connections that may wait to be accepted: a thousand clients coming back at once must not be reset.
+BACKLOG: Final = 4_096
+
+_ADVICE: Final = {
+    errno.EADDRINUSE: "port {port} is in use; stop what listens there, or choose another with --port",
+    errno.EACCES: "port {port} needs more rights than this process has; choose one above 1023 with --port",
+    errno.EADDRNOTAVAIL: "{host} is no address of this machine; choose another with --host",
+}
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket.
+
+    Args:
+        port: 0 takes a free one.
+    Raises:
+        ConfigurationError: one line that says what to do.
+    """
+    if not 0 <= port <= 65_535:
+        raise ConfigurationError(f"port {port} is out of range, expected 0 to 65535")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror:
+        raise ConfigurationError(f"host {host!r} is not known; expected an address such as 127.0.0.1") from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        advice = _ADVICE.get(error.errno or 0, "cannot listen on {host}:{port}: {problem}")
+        raise ConfigurationError(advice.format(host=host, port=port, problem=error.strerror)) from None
+    listener.setblocking(False)
+    return listener

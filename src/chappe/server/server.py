@@ -1,0 +1,130 @@
+"""The server: one listener, uvicorn for HTTP, the front door for WebSocket, and an orderly end."""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import uvicorn
+
+from chappe.hub.session import Session
+from chappe.model.error_codes import Code
+from chappe.server.watchdog import Watchdog
+from chappe.transports.front_door import FrontDoor, Lobby
+
+#: Links told to come back later at once, so that a drain does not block the loop.
+_SLICE: Final = 500
+#: Clients are advised to come back within so many milliseconds, each at its own moment.
+_SPREAD_MS: Final = 5_000
+#: What HTTP requests that are being answered get to finish, seconds.
+_REQUESTS_S: Final = 5
+
+
+class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server runs.
+
+    Attributes:
+        drain_timeout_s: how long clients have to go once they are told to.
+        watchdog_s: how long the loop may stand still before its stack is logged; 0: not watched.
+        cert, key: PEM files; with both, TLS.
+        handle_signals: end at SIGTERM and SIGINT; False where the process belongs to somebody else.
+    """
+
+    drain_timeout_s: float = 20.0
+    watchdog_s: float = 10.0
+    cert: str = ""
+    key: str = ""
+    handle_signals: bool = True
+
+
+class HubServer(uvicorn.Server):
+    """One listener with everything behind it.
+
+    Signals: the first SIGTERM or SIGINT drains, the second ends at once.
+    """
+
+    def __init__(
+        self, app: Any, lobby: Lobby, options: ServerOptions, started: Callable[[], None] | None = None
+    ) -> None:
+        """Take the ASGI app for HTTP and the lobby for WebSocket; `started` is called when connections are accepted."""
+        self._lobby = lobby
+        self._options = options
+        self._started = started
+        self._watchdog = Watchdog(options.watchdog_s)
+        super().__init__(_uvicorn_config(app, lobby, options))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections."""
+        self._lobby.heartbeat.start()
+        self._watchdog.start()
+        await super().startup(sockets)
+        if self._started is not None:
+            self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, tell every client to come back later, wait for them in bounded time, end HTTP."""
+        self._lobby.draining = True
+        for server in self.servers:
+            server.close()
+        await self._drain()
+        await super().shutdown(sockets)
+        self._lobby.heartbeat.stop()
+        self._watchdog.stop()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Listen to signals, if this process is ours."""
+        with super().capture_signals() if self._options.handle_signals else contextlib.nullcontext():
+            yield
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Take a signal; the second one does not wait."""
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+
+    @property
+    def watchdog_alarms(self) -> int:
+        """How often the loop stood still for too long."""
+        return self._watchdog.blocked
+
+    async def _drain(self) -> None:
+        links = list(self._lobby.links)
+        for index, link in enumerate(links):
+            advice_ms = secrets.randbelow(_SPREAD_MS)
+            reason = f"the hub is shutting down; reconnect after {advice_ms} ms"
+            if isinstance(link.receiver, Session):
+                link.receiver.close(Code.SHUTDOWN, reason)
+            else:
+                link.close(Code.SHUTDOWN, reason)
+            if index % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+        deadline = asyncio.get_running_loop().time() + self._options.drain_timeout_s
+        while self._lobby.links and not self.force_exit and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
+        for link in list(self._lobby.links):
+            link.abort()
+
+
+def _uvicorn_config(app: Any, lobby: Lobby, options: ServerOptions) -> uvicorn.Config:
+    tls: dict[str, Any] = {}
+    if options.cert:
+        tls = {"ssl_certfile": Path(options.cert), "ssl_keyfile": Path(options.key) if options.key else None}
+    return uvicorn.Config(
+        app,
+        http=FrontDoor.bind(lobby),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        # Ours is the only resolver of client addresses (architecture, "The front door").
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_REQUESTS_S,
+        backlog=4_096,
+        **tls,
+    )

@@ -1,0 +1,211 @@
+"""WebSocket connections of another ASGI server: the same endpoints, over ASGI messages, slower."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from chappe.hub.hub import HubCore
+from chappe.hub.session import Session
+from chappe.hub.session_state import SessionState
+from chappe.model.error_codes import Code
+from chappe.model.errors import ChappeError
+from chappe.model.frame import Bundle, Frame
+from chappe.model.limits import Limits
+from chappe.transports.endpoints import Endpoints
+from chappe.transports.send_queue import SendQueue, size_of
+from chappe.transports.upgrade import Gate, Rejected, Request, first_values
+from chappe.transports.websocket import Receiver
+from chappe.wire.websocket import shorten_reason
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class AsgiWebSocketLink:
+    """A `Link` whose frames are sent as ASGI messages by `write`, which one task runs.
+
+    ASGI has no pings: a probe is answered by whatever comes in its time, and the server's own pings find dead peers.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._queue = SendQueue(limits.send_queue_bytes, limits.send_queue_messages)
+        self._wake = asyncio.Event()
+        self._may_read = asyncio.Event()
+        self._may_read.set()
+        self._writing_bytes = 0
+        self._probes: list[tuple[asyncio.TimerHandle, Callable[[bool], None]]] = []
+        self._goodbye: tuple[int, str] | None = None
+        self.frame_bytes = limits.frame_bytes
+        self.closing = False
+
+    def send(self, frame: Frame) -> None:
+        """Queue a frame; over the cap the frame's policy acts."""
+        if self.closing:
+            return
+        if not self._queue.put(frame, self._writing_bytes):
+            self._queue.clear()
+            self.close(Code.SLOW_CONSUMER, "slow consumer")
+            return
+        self._wake.set()
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send what is queued, then the close code."""
+        if not self.closing:
+            self.closing = True
+            self._goodbye = (code, shorten_reason(reason))
+            self._wake.set()
+            self._may_read.set()
+
+    def pause(self) -> None:
+        """Stop asking the server for messages."""
+        self._may_read.clear()
+
+    def resume(self) -> None:
+        """Ask again."""
+        self._may_read.set()
+
+    def limit(self, frame_bytes: int) -> None:
+        """Set the largest message taken."""
+        self.frame_bytes = frame_bytes
+
+    def probe(self, timeout_s: float, done: Callable[[bool], None]) -> None:
+        """Wait for a sign of life."""
+        self._probes.append((self._loop.call_later(timeout_s, self.heard, False), done))
+
+    def heard(self, alive: bool = True) -> None:
+        """Answer the probes that wait."""
+        probes, self._probes = self._probes, []
+        for timer, done in probes:
+            timer.cancel()
+            done(alive)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for the peer to read."""
+        return self._queue.queued_bytes + self._writing_bytes
+
+    async def may_read(self) -> None:
+        """Wait until reading is not paused."""
+        await self._may_read.wait()
+
+    async def write(self, send: Send, receiver: Receiver) -> None:
+        """Send what is queued until the link is closed; ends after the close message."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while len(self._queue):
+                frame = self._queue.pop()
+                self._writing_bytes = size_of(frame)
+                for part in frame.frames if isinstance(frame, Bundle) else (frame,):
+                    await send(_message(part))
+                self._writing_bytes = 0
+            for channel, count in self._queue.take_dropped().items():
+                receiver.dropped(channel, count)
+            if self._goodbye is not None and not len(self._queue):
+                code, reason = self._goodbye
+                await send({"type": "websocket.close", "code": code, "reason": reason})
+                return
+
+
+class AsgiWebSockets:
+    """Serves the `websocket` scopes of one hub."""
+
+    def __init__(self, hub: HubCore, endpoints: Endpoints, gate: Gate) -> None:
+        self._hub = hub
+        self._endpoints = endpoints
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection to its end."""
+        await receive()  # websocket.connect
+        try:
+            request = _request(scope)
+            self._gate.check(request)
+            endpoint = self._endpoints.find(request)
+        except Rejected as rejected:
+            await _reject(scope, send, rejected)
+            return
+        except ChappeError as error:
+            await _reject(scope, send, Rejected(401, error.reason))
+            return
+        await send({"type": "websocket.accept", "subprotocol": endpoint.subprotocol})
+        link = AsgiWebSocketLink(self._hub.limits)
+        receiver = endpoint.open(link)
+        writer = asyncio.get_running_loop().create_task(link.write(send, receiver))
+        deadline = self._hub.clock.call_later(self._hub.limits.handshake_timeout_s, lambda: self._check(receiver))
+        code = 1006
+        try:
+            code = await _read(receive, link, receiver, writer)
+        finally:
+            deadline.cancel()
+            link.closing = True
+            link.heard(False)
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+            receiver.lost(code)
+
+    def _check(self, receiver: Receiver) -> None:
+        if self._hub.permissions.anonymous or not isinstance(receiver, Session):
+            return
+        if receiver.state is SessionState.NEW:
+            receiver.close(Code.STALE)
+
+
+async def _read(receive: Receive, link: AsgiWebSocketLink, receiver: Receiver, writer: asyncio.Task[None]) -> int:
+    """Hand messages to the receiver until either side ends; return the close code."""
+    while not writer.done():
+        await link.may_read()
+        reading = asyncio.ensure_future(receive())
+        await asyncio.wait({reading, writer}, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            break
+        message = reading.result()
+        if message["type"] == "websocket.disconnect":
+            return int(message.get("code") or 1005)
+        link.heard()
+        text = message.get("text")
+        payload = text.encode() if text is not None else bytes(message["bytes"])
+        if len(payload) > link.frame_bytes:
+            link.close(1009, f"a message of {len(payload)} bytes, expected {link.frame_bytes} or fewer")
+        elif not link.closing:
+            receiver.receive(payload, text is not None)
+    return 1006
+
+
+async def _reject(scope: Scope, send: Send, rejected: Rejected) -> None:
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": shorten_reason(rejected.text)})
+        return
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    headers += [(name.lower().encode(), value.encode()) for name, value in rejected.headers.items()]
+    await send({"type": "websocket.http.response.start", "status": rejected.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": rejected.text.encode() + b"\n"})
+
+
+def _request(scope: Scope) -> Request:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    client = scope.get("client")
+    return Request(
+        method="GET",
+        path=path[len(root) :] if root and path.startswith(root) else path,
+        query=first_values(scope.get("query_string", b"").decode("latin-1")),
+        headers=headers,
+        address=client[0] if client else "",
+        secure=scope.get("scheme") == "wss",
+    )
+
+
+def _message(frame: Frame) -> dict[str, Any]:
+    if frame.text:
+        return {"type": "websocket.send", "text": frame.payload.decode()}
+    return {"type": "websocket.send", "bytes": frame.payload}

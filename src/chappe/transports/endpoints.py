@@ -1,0 +1,102 @@
+"""Which protocol a WebSocket speaks: decided by its path and its subprotocols."""
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import msgspec
+
+from chappe.hub.contracts import Link
+from chappe.hub.hub import HubCore
+from chappe.hub.session import Peer
+from chappe.protocols.base import ServerProtocol
+from chappe.protocols.chappe import ChappeProtocol, JsonEncoder, MsgpackEncoder
+from chappe.protocols.classic import ClassicEncoder, ClassicProtocol
+from chappe.protocols.raw import BroadcastProtocol, RawEncoder
+from chappe.transports.echo import Echo
+from chappe.transports.upgrade import Rejected, Request, bearer_token, choose_subprotocol, language_of, tokens
+from chappe.transports.websocket import Receiver
+
+#: Subprotocols that select a protocol, on every path that serves them.
+SUBPROTOCOLS: Final = ("chappe.v1", "chappe.v1.msgpack", "classic")
+
+OpenReceiver: TypeAlias = Callable[[Link], Receiver]
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """What an upgrade leads to.
+
+    Attributes:
+        subprotocol: told to the client, or None.
+        open: makes the receiver of the new link.
+    """
+
+    subprotocol: str | None
+    open: OpenReceiver
+
+
+class Endpoints:
+    """The WebSocket paths of one hub."""
+
+    def __init__(self, hub: HubCore, root_protocol: str, default_language: str) -> None:
+        self._hub = hub
+        self._root_protocol = root_protocol
+        self._default_language = default_language
+        limits = hub.limits
+        json_protocol = ChappeProtocol(limits, JsonEncoder())
+        msgpack_protocol = ChappeProtocol(limits, MsgpackEncoder(), msgpack=True)
+        broadcast = BroadcastProtocol(limits, RawEncoder())
+        classic_encoder = ClassicEncoder()
+        self._make: dict[str, Callable[[], ServerProtocol]] = {
+            "chappe.v1": lambda: json_protocol,
+            "chappe.v1.msgpack": lambda: msgpack_protocol,
+            "classic": lambda: ClassicProtocol(limits, classic_encoder),
+            "broadcast": lambda: broadcast,
+        }
+
+    def find(self, request: Request) -> Endpoint:
+        """Return what a request for an upgrade leads to.
+
+        Raises:
+            Rejected: 400 (none of the offered subprotocols is known), 401, 404.
+        """
+        offered = tokens(request.headers.get("sec-websocket-protocol", ""))
+        path = request.path.rstrip("/") or "/"
+        if path == "/":
+            name, chosen = self._by_subprotocol(offered, self._root_protocol)
+        elif path == "/ws":
+            name, chosen = self._by_subprotocol(offered, "chappe.v1")
+        elif path == "/gateway":
+            # Only the service gateway: classic's service requests, which answer 121 until there is one.
+            name, chosen = "classic", None
+        elif path in ("/echo", "/broadcast"):
+            name, chosen = path[1:], None
+        else:
+            raise Rejected(404, "no WebSocket here; try /ws, /, /echo or /broadcast")
+        token = bearer_token(request)
+        if name == "echo":
+            self._require_identity(token)
+            return Endpoint(chosen, Echo)
+        peer = Peer(
+            address=request.address,
+            language=language_of(request, self._default_language),
+            token=token,
+        )
+        return Endpoint(chosen, lambda link: self._hub.open(link, self._make[name](), peer))
+
+    def _by_subprotocol(self, offered: list[str], default: str) -> tuple[str, str | None]:
+        if not offered:
+            return default, None
+        chosen = choose_subprotocol(offered, SUBPROTOCOLS)
+        if chosen is None:
+            raise Rejected(400, f"unknown subprotocol; this hub speaks {', '.join(SUBPROTOCOLS)}")
+        return chosen, chosen
+
+    def _require_identity(self, token: str | None) -> None:
+        """An echo has no session that could refuse it."""
+        hub = self._hub
+        if hub.permissions.anonymous:
+            return
+        if token is not None and hub.authenticator is not None:
+            hub.authenticator.authenticate(token, hub.clock.wall_ms() / 1_000)
+            return
+        raise Rejected(401, "a token is required", {"WWW-Authenticate": "Bearer"})

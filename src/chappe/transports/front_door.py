@@ -1,0 +1,273 @@
+"""The front door: uvicorn's HTTP protocol, with the upgrade and the takeover of WebSocket connections by us.
+
+Everything that is no WebSocket goes uvicorn's way to the ASGI app. A WebSocket goes straight to the hub: its transport
+is taken from uvicorn, what came behind the request head goes to the codec, and no ASGI message is ever made for it.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from chappe.hub.hub import HubCore
+from chappe.model.errors import ChappeError
+from chappe.transports.endpoints import Endpoints
+from chappe.transports.heartbeat import Heartbeat
+from chappe.transports.upgrade import (
+    Gate,
+    Rejected,
+    Request,
+    address_group,
+    check_handshake,
+    first_values,
+    language_of,
+    too_many_connections,
+)
+from chappe.transports.websocket import LinkCounters, WebSocketLink
+
+#: Header fields of one request; more is no browser's.
+_MAX_HEADERS: Final = 100
+
+
+class Lobby:
+    """What all connections of one server share.
+
+    Attributes:
+        links: all open WebSocket links.
+        upgrades, rejected: handshakes that were accepted and refused.
+        head_timeouts: connections that sent no request head in time.
+    """
+
+    def __init__(
+        self,
+        hub: HubCore,
+        endpoints: Endpoints,
+        gate: Gate,
+        *,
+        default_language: str = "en",
+        head_bytes: int = 16_384,
+        head_timeout_s: float = 10.0,
+        connections_max: int = 0,
+    ) -> None:
+        self.hub = hub
+        self.endpoints = endpoints
+        self.gate = gate
+        self.default_language = default_language
+        self.head_bytes = head_bytes
+        self.head_timeout_s = head_timeout_s
+        self.connections_max = connections_max
+        self.counters = LinkCounters()
+        self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
+        self.links: set[WebSocketLink] = set()
+        self.draining = False
+        self.upgrades = 0
+        self.rejected = 0
+        self.head_timeouts = 0
+        self._per_address: dict[str, int] = {}
+        self._groups: dict[WebSocketLink, str] = {}
+
+    def admit(self, request: Request) -> None:
+        """Refuse a connection beyond the caps.
+
+        Raises:
+            Rejected: 429 for its address, 503 for the server.
+        """
+        if self.draining:
+            raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
+        if self.connections_max and len(self.links) >= self.connections_max:
+            raise Rejected(503, "too many connections", {"Retry-After": "5"})
+        limit = self.hub.limits.connections_per_address
+        if limit and self._per_address.get(address_group(request.address), 0) >= limit:
+            raise too_many_connections(language_of(request, self.default_language))
+
+    def enter(self, link: WebSocketLink, address: str) -> None:
+        """Count a link and look after it."""
+        group = address_group(address)
+        self._per_address[group] = self._per_address.get(group, 0) + 1
+        self._groups[link] = group
+        self.links.add(link)
+        self.heartbeat.add(link)
+        self.upgrades += 1
+
+    def leave(self, link: WebSocketLink) -> None:
+        """Forget a link."""
+        self.links.discard(link)
+        group = self._groups.pop(link, None)
+        if group is not None:
+            self._per_address[group] -= 1
+            if not self._per_address[group]:
+                del self._per_address[group]
+
+
+class FrontDoor(HttpToolsProtocol):
+    """One connection until it is a WebSocket. Bind it to a lobby with `bind` and give the class to uvicorn."""
+
+    lobby: ClassVar[Lobby]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_seen = 0
+
+    @classmethod
+    def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
+        """Return a class whose connections belong to a lobby."""
+        return type("BoundFrontDoor", (cls,), {"lobby": lobby})
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Give the peer a time to say what it wants."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; those behind the head of an upgrade are frames already."""
+        self._unset_keepalive_if_required()
+        if self._head_timer is not None:
+            self._head_seen += len(data)
+            end = data.find(b"\r\n\r\n")
+            if self._head_seen - (len(data) - end if end >= 0 else 0) > self.lobby.head_bytes:
+                self._answer(Rejected(431, f"the request head has more than {self.lobby.head_bytes} bytes"))
+                return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # httptools tells how far the head went.
+            self._upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._answer(Rejected(400, "malformed HTTP request"))
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        if self._head_timer is None:
+            self._await_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field."""
+        if len(self.headers) >= _MAX_HEADERS:
+            raise ValueError("too many header fields")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Let uvicorn serve what is no WebSocket."""
+        self._head_arrived()
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+            return
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        if self._get_upgrade() != b"websocket":
+            # Some clients offer h2c with every request; RFC 9110, 7.8 lets us ignore that.
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body; that of an upgrade is refused by its head."""
+        if self.cycle is not None and not self._is_websocket():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        if self.cycle is not None and not self._is_websocket():
+            super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Close when the request that is being served is answered."""
+        super().shutdown()
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    def _is_websocket(self) -> bool:
+        return bool(self.parser.should_upgrade()) and self._get_upgrade() == b"websocket"
+
+    def _await_head(self) -> None:
+        self._head_seen = 0
+        self._head_timer = self.loop.call_later(self.lobby.head_timeout_s, self._head_timed_out)
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_timed_out(self) -> None:
+        self._head_timer = None
+        self.lobby.head_timeouts += 1
+        if self._head_seen:
+            self._answer(Rejected(408, "the request head did not come in time"))
+        else:
+            self.transport.close()
+
+    def _upgrade(self, behind: bytes) -> None:
+        if self._get_upgrade() != b"websocket":
+            if behind:
+                self._answer(Rejected(400, "bytes behind an upgrade that is not served"))
+            return
+        lobby = self.lobby
+        try:
+            request = self._request()
+            lobby.gate.check(request)
+            accept = check_handshake(request)
+            endpoint = lobby.endpoints.find(request)
+            lobby.admit(request)
+        except Rejected as rejected:
+            lobby.rejected += 1
+            self._answer(rejected)
+            return
+        except ChappeError as error:
+            lobby.rejected += 1
+            self._answer(Rejected(401, error.reason, {"WWW-Authenticate": "Bearer"}))
+            return
+        self.connections.discard(self)
+        link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave)
+        self.transport.write(_switching_protocols(accept, endpoint.subprotocol))
+        link.attach(self.transport)
+        lobby.enter(link, request.address)
+        link.receiver = endpoint.open(link)
+        if behind:
+            link.data_received(behind)
+
+    def _request(self) -> Request:
+        headers: dict[str, str] = {}
+        for name, value in self.headers:
+            key, text = name.decode("latin-1"), value.decode("latin-1").strip()
+            if key in headers and key in ("host", "sec-websocket-key", "sec-websocket-version", "origin"):
+                raise Rejected(400, f"two {key} headers")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        url = httptools.parse_url(self.url)
+        return Request(
+            method=self.scope["method"],
+            path=unquote(url.path.decode("latin-1")) if url.path else "/",
+            query=first_values(url.query.decode("latin-1") if url.query else ""),
+            headers=headers,
+            address=self.client[0] if self.client else "",
+            secure=self.scheme == "https",
+        )
+
+    def _answer(self, rejected: Rejected) -> None:
+        self._head_arrived()
+        body = rejected.text.encode() + b"\n"
+        phrase = HTTPStatus(rejected.status).phrase
+        fields = {
+            "Content-Type": "text/plain; charset=utf-8",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            **rejected.headers,
+        }
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self.transport.write(f"HTTP/1.1 {rejected.status} {phrase}\r\n{head}\r\n".encode("latin-1") + body)
+        self.transport.close()
+
+
+def _switching_protocols(accept: str, subprotocol: str | None) -> bytes:
+    chosen = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
+    return (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\n{chosen}\r\n"
+    ).encode("latin-1")

@@ -1,0 +1,101 @@
+"""Pings and deadlines of all links, in one wheel: no timer of a connection's own."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from chappe.hub.session import Session
+from chappe.hub.session_state import SessionState
+from chappe.model.error_codes import Code
+from chappe.model.limits import Limits
+from chappe.transports.websocket import LinkCounters, WebSocketLink
+
+#: Seconds a slot of the wheel stands for: deadlines are kept to the second.
+TICK_S: Final = 1.0
+
+
+class Heartbeat:
+    """Pings links, and closes those from which nothing comes.
+
+    Each link sits in the slot of the second in which it is looked at next, so that a second's work is only what is due.
+    """
+
+    def __init__(self, limits: Limits, counters: LinkCounters, identified_first: bool) -> None:
+        """Take the times; `identified_first` closes links whose session says nothing in `handshake_timeout_s`."""
+        self._limits = limits
+        self._counters = counters
+        self._identified_first = identified_first
+        self._slots: dict[int, list[WebSocketLink]] = {}
+        self._slot = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticks: Callable[[], float] | None = None
+
+    def start(self) -> None:
+        """Begin; needs the running loop."""
+        loop = asyncio.get_running_loop()
+        self._ticks = loop.time
+        self._slot = int(loop.time() / TICK_S)
+        self._timer = loop.call_later(TICK_S, self._tick, loop)
+
+    def stop(self) -> None:
+        """End."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._slots.clear()
+
+    def add(self, link: WebSocketLink) -> None:
+        """Look after a link until it is closing."""
+        first_s = self._limits.ping_interval_s
+        if self._identified_first:
+            first_s = min(first_s, self._limits.handshake_timeout_s)
+        self._look_again(link, first_s)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        until = int(now / TICK_S)
+        while self._slot <= until:
+            for link in self._slots.pop(self._slot, ()):
+                if not link.closing:
+                    self._look_at(link, now)
+            self._slot += 1
+        self._timer = loop.call_later(TICK_S, self._tick, loop)
+
+    def _look_at(self, link: WebSocketLink, now: float) -> None:
+        limits = self._limits
+        session = link.receiver if isinstance(link.receiver, Session) else None
+        background = session is not None and session.background
+        if session is not None and session.state is SessionState.NEW and self._identified_first:
+            if now - link.opened_at >= limits.handshake_timeout_s:
+                session.close(Code.STALE)
+                return
+        silent_s = now - link.last_heard
+        if link.pinged_at > link.last_heard and now - link.pinged_at >= limits.pong_timeout_s:
+            self._counters.pong_timeouts += 1
+            self._end(link, session)
+        elif silent_s >= (limits.background_idle_s if background else limits.idle_timeout_s):
+            self._counters.idle_timeouts += 1
+            self._end(link, session)
+        elif link.pinged_at > link.last_heard:
+            self._look_again(link, link.pinged_at + limits.pong_timeout_s - now)
+        else:
+            self._ping_when_due(link, now, limits.idle_timeout_s if background else limits.ping_interval_s)
+
+    def _ping_when_due(self, link: WebSocketLink, now: float, interval_s: float) -> None:
+        due = max(link.pinged_at, link.opened_at) + interval_s
+        if now < due:
+            self._look_again(link, due - now)
+        elif interval_s > 0:
+            link.ping()
+            self._look_again(link, self._limits.pong_timeout_s)
+
+    def _end(self, link: WebSocketLink, session: Session | None) -> None:
+        if session is not None:
+            session.close(Code.NO_PONG)
+        else:
+            link.close(Code.NO_PONG)
+
+    def _look_again(self, link: WebSocketLink, in_s: float) -> None:
+        assert self._ticks is not None
+        slot = max(int((self._ticks() + in_s) / TICK_S) + 1, self._slot + 1)
+        self._slots.setdefault(slot, []).append(link)
