@@ -212,7 +212,7 @@ class Hub:
         return self._register(hook, blocking, self._core.hooks.operation.append)
 
     def on_publish(self, pattern: str = "#", *, blocking: bool = False) -> Callable[[F], F]:
-        """Ask `hook(session, publication)` before a client's publication is stored; it may change `publication.data`."""
+        """Ask `hook(session, publication)` before a client's publication is stored; `publication.data` may be set."""
         return self._register_for(pattern, blocking, self._core.hooks.add_publish)
 
     def on_subscribe(self, pattern: str = "#", *, blocking: bool = False) -> Callable[[F], F]:

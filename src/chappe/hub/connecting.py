@@ -137,10 +137,11 @@ class Connecting:
         resume: str | None,
         opened: Callable[[bool], None],
     ) -> None:
+        # First the handle: the old connection may still hang, and the name is its own.
+        resumed = self._hub.resumption.take_over(session, resume, claims.user) if resume else False
+
         def finish(error: ChappeError | None) -> None:
-            resumed = False
             if error is None:
-                resumed = self._hub.resumption.take_over(session, resume, claims.user) if resume else False
                 session.opened(claims, name)
                 self._watch_expiry(session)
             self._named(session, answered, name or session.name, error, lambda _: opened(resumed))

@@ -98,13 +98,18 @@ class Hooks:
                 done(error)
                 return
             if answer is not None and hasattr(answer, "__await__"):
-                rest = hooks[index + 1 :]
-                self._spawn(
-                    answer,
-                    lambda _, error: done(error) if error is not None else self.run(rest, arguments, done),
-                )
+                self._spawn(answer, self._go_on(hooks[index + 1 :], arguments, done))
                 return
         done(None)
+
+    def _go_on(self, rest: Sequence[Hook], arguments: Sequence[object], done: Done) -> Callable[..., None]:
+        def finished(_: object, error: BaseException | None) -> None:
+            if error is not None:
+                done(error)
+            else:
+                self.run(rest, arguments, done)
+
+        return finished
 
     def call(self, method: RpcMethod, arguments: Sequence[object], named: Any, done: Callable[..., None]) -> None:
         """Call an rpc method; `done` gets its result or its exception."""

@@ -176,7 +176,7 @@ class HubCore:
             self.namespaces.of(command.channel),
             None,
             command.key,
-            actor.claims.user or "",
+            f"user:{actor.claims.user or ''}",
             command.headers,
             Position("", expect) if isinstance(expect, int) else expect,
             command.retain,

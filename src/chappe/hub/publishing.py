@@ -111,7 +111,7 @@ class Publishing:
             namespace,
             session.sender,
             command.key,
-            session.user or session.name,
+            _key_owner(session) if command.key is not None else "",
             headers,
             self._expectation(session, command),
             command.retain,
@@ -197,6 +197,13 @@ def remember_epoch(session: Session, channel: str, epoch: str) -> None:
     if len(epochs) >= session.hub.limits.channels_per_client:
         epochs.clear()
     epochs[channel] = epoch
+
+
+def _key_owner(session: Session) -> str:
+    """Return whose idempotency keys these are: a user's, a claimed name's, or this session's own."""
+    if session.user is not None:
+        return f"user:{session.user}"
+    return f"name:{session.name}" if session.name else f"session:{session.id}"
 
 
 def publication_value(publication: Publication) -> dict[str, Any]:

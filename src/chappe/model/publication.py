@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec.structs import force_setattr
 
+from chappe.model.json_shape import json_problem
 from chappe.model.position import Position
 
 
@@ -37,7 +37,8 @@ class Sender(msgspec.Struct, frozen=True, gc=False):
 class Publication(msgspec.Struct, frozen=True, gc=False):
     """One publication as the broker keeps it.
 
-    The payload stays as it was published; `as_json`, `as_raw` and `as_value` derive what another protocol needs, once.
+    The payload stays as it was published; `as_json`, `as_raw` and `as_value` derive what another protocol needs. A
+    fan-out asks once for each encoding.
 
     Attributes:
         time_ms: the hub's time, milliseconds since 1970 UTC.
@@ -59,7 +60,6 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     log: int = 0
     retained: bool = False
     transient: bool = False
-    _json: bytes | None = None
 
     @property
     def position(self) -> Position:
@@ -74,10 +74,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
         """
         if self.kind is Kind.JSON:
             return self.payload
-        if self._json is None:
-            force_setattr(self, "_json", _raw_to_json(self.payload))
-        assert self._json is not None
-        return self._json
+        return _raw_to_json(self.payload)
 
     def as_raw(self) -> bytes:
         """Return the payload for a protocol with raw payloads: a JSON string leaves as its bare text."""
@@ -114,7 +111,8 @@ def _raw_to_json(payload: bytes) -> bytes:
     try:
         msgspec.json.decode(payload)
         payload.decode()
-        return payload
+        if json_problem(payload) is None:
+            return payload
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:

@@ -416,14 +416,18 @@ class ServerProtocol(Protocol):
     """Decodes for one connection.
 
     Attributes:
-        encoder: how this connection is answered.
-        frame_bytes: the largest carrier message before the session is open, then the largest after.
         closes_refused_names: whether a name in use ends the connection (4509).
     """
 
-    encoder: Encoder
-    frame_bytes: tuple[int, int]
     closes_refused_names: bool
+
+    @property
+    def encoder(self) -> Encoder:
+        """How this connection is answered."""
+
+    @property
+    def frame_bytes(self) -> tuple[int, int]:
+        """The largest carrier message before the session is open, and the largest after."""
 
     def receive(self, payload: bytes, text: bool) -> list[Command]:
         """Decode one carrier frame into commands, in wire order; what is malformed becomes `Rejected` in its place.

@@ -104,8 +104,8 @@ class HubServer(uvicorn.Server):
             if index % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
         deadline = asyncio.get_running_loop().time() + self._options.drain_timeout_s
-        while self._lobby.links and not self.force_exit and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
+        while self._lobby.links and not self.force_exit and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # as uvicorn itself waits: a drain has no event that a signal can end
         for link in list(self._lobby.links):
             link.abort()
 

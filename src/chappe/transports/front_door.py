@@ -169,12 +169,12 @@ class FrontDoor(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body; that of an upgrade is refused by its head."""
-        if self.cycle is not None and not self._is_websocket():
+        if not self._is_websocket():
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End a request."""
-        if self.cycle is not None and not self._is_websocket():
+        if not self._is_websocket():
             super().on_message_complete()
 
     def shutdown(self) -> None:

@@ -65,10 +65,10 @@ class Heartbeat:
         limits = self._limits
         session = link.receiver if isinstance(link.receiver, Session) else None
         background = session is not None and session.background
-        if session is not None and session.state is SessionState.NEW and self._identified_first:
-            if now - link.opened_at >= limits.handshake_timeout_s:
-                session.close(Code.STALE)
-                return
+        is_unidentified = session is not None and session.state is SessionState.NEW and self._identified_first
+        if session is not None and is_unidentified and now - link.opened_at >= limits.handshake_timeout_s:
+            session.close(Code.STALE)
+            return
         silent_s = now - link.last_heard
         if link.pinged_at > link.last_heard and now - link.pinged_at >= limits.pong_timeout_s:
             self._counters.pong_timeouts += 1

@@ -9,11 +9,11 @@ import msgspec
 
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError, RemoteProtocolError
+from chappe.model.json_shape import json_problem
 from chappe.model.limits import Limits
 from chappe.model.position import Position
 from chappe.model.publication import Kind
 from chappe.protocols import base
-from chappe.protocols.json_shape import exceeds_shape
 from chappe.protocols.validation import bad_request, explain, identifier
 
 
@@ -105,7 +105,7 @@ class ChappeProtocol:
             return self._reject(part, error)
         if type(command) is _Publish:
             return self._publication(command)
-        if not self._msgpack and (problem := exceeds_shape(part, self._limits.json_depth, self._limits.json_keys)):
+        if not self._msgpack and (problem := json_problem(part, self._limits.json_depth, self._limits.json_keys)):
             return base.Rejected(command.id, ChappeError(Code.BAD_REQUEST, problem))
         return command  # type: ignore[no-any-return]
 
@@ -119,7 +119,7 @@ class ChappeProtocol:
                 payload, kind = _from_base64(payload)
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
             return base.Rejected(wire.id, bad_request("data", str(error)))
-        if kind is Kind.JSON and (problem := exceeds_shape(payload, self._limits.json_depth, self._limits.json_keys)):
+        if kind is Kind.JSON and (problem := json_problem(payload, self._limits.json_depth, self._limits.json_keys)):
             return base.Rejected(wire.id, bad_request("data", problem))
         return base.Publish(wire.id, wire.channel, payload, kind, wire.key, wire.expect, wire.retain, wire.headers)
 

@@ -7,11 +7,11 @@ import msgspec
 
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
+from chappe.model.json_shape import json_problem
 from chappe.model.limits import Limits
 from chappe.model.publication import Kind
 from chappe.protocols import base
 from chappe.protocols.classic.encoder import ClassicEncoder
-from chappe.protocols.json_shape import exceeds_shape
 from chappe.protocols.validation import bad_request
 
 DEFAULT_ROOM: Final = "chat/lobby"
@@ -64,7 +64,7 @@ class ClassicProtocol:
         return None
 
     def _parse(self, payload: bytes) -> dict[str, Any] | base.Rejected:
-        if problem := exceeds_shape(payload, self._limits.json_depth, self._limits.json_keys):
+        if problem := json_problem(payload, self._limits.json_depth, self._limits.json_keys):
             return base.Rejected(None, ChappeError(Code.BAD_REQUEST, problem))
         try:
             fields = msgspec.json.decode(payload)

@@ -7,7 +7,6 @@ import msgspec
 
 from chappe.model.error_codes import Code
 from chappe.model.frame import Frame
-from chappe.model.member import Member
 from chappe.model.publication import Kind, Publication
 from chappe.model.timestamps import classic_timestamp
 from chappe.protocols import base
@@ -29,6 +28,9 @@ class ClassicEncoder:
 
     def message(self, message: base.Message) -> Frame | None:
         """Encode a message; most answers have no word in classic."""
+        if isinstance(message, base.Joined | base.Left) and not message.member.name:
+            # Who has no name is no member of the conversation: a dashboard, a device.
+            return None
         writer = _WRITERS.get(type(message))
         return Frame(_encode(writer(message)), True) if writer else None
 
@@ -51,10 +53,6 @@ def _message(publication: Publication) -> dict[str, Any]:
     return fields
 
 
-def _shown_name(member: Member) -> str:
-    return member.name or member.session
-
-
 def _failed(message: base.Failed) -> dict[str, Any]:
     if message.code == Code.LOCKED_BY_ANOTHER:
         owner = message.detail.get("owner", "")
@@ -73,8 +71,8 @@ def _locked(message: base.Locked) -> dict[str, Any]:
 
 
 _WRITERS: dict[type, Callable[[Any], dict[str, Any]]] = {
-    base.Joined: lambda m: {"type": "join", "username": _shown_name(m.member)},
-    base.Left: lambda m: {"type": "leave", "username": _shown_name(m.member)},
+    base.Joined: lambda m: {"type": "join", "username": m.member.name},
+    base.Left: lambda m: {"type": "leave", "username": m.member.name},
     base.Names: lambda m: {"type": "userlist", "users": list(m.names)},
     base.Failed: _failed,
     base.Locked: _locked,
