@@ -2,3 +2,8 @@
 
 May import `chappe.hub` and below; not transports, brokers or client, which stand beside it.
 """
+
+from chappe.auth.api_keys import ApiKeys
+from chappe.auth.jwt import JwtAuthenticator, JwtOptions
+
+__all__ = ["ApiKeys", "JwtAuthenticator", "JwtOptions"]
