@@ -16,6 +16,7 @@ class Counters:
         paused: how often a session's reading stopped because its hook was busy.
         probes: name holders asked for a sign of life.
         impersonations: messages refused because they named another speaker.
+        relays_refused: large binary frames refused because too much waited already.
         unauthorized: credentials refused.
         protocol_errors: connections ended because the peer broke the protocol.
         hook_errors: hooks and methods that raised something that is no ChappeError.
@@ -38,6 +39,7 @@ class Counters:
         "protocol_errors",
         "published",
         "recovered",
+        "relays_refused",
         "unauthorized",
     )
 
@@ -49,6 +51,7 @@ class Counters:
         self.published = 0
         self.delivered = 0
         self.recovered = 0
+        self.relays_refused = 0
         self.dropped = 0
         self.interrupted = 0
         self.paused = 0

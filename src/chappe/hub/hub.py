@@ -124,6 +124,7 @@ class HubCore:
         session = Session(self, link, protocol, peer, self.random(_ID_BYTES).hex())
         self.sessions[session.id] = session
         self.counters.connections += 1
+        self.log("INFO", "session %s connects from %s", session.id, peer.address)
         link.limit(protocol.frame_bytes[0])
         channel = protocol.joins_at_once()
         if channel is not None:
@@ -145,6 +146,7 @@ class HubCore:
         self.locking.release_all(session)
         self.names.release(session)
         self.counters.disconnects += 1
+        self.log("INFO", "session %s (%s) ends with %s", session.id, session.name or "anonymous", int(code))
         if self.hooks.disconnect:
             self.tell(self.hooks.disconnect, session.handle_of(), code)
 

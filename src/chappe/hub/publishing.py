@@ -43,8 +43,8 @@ class Publishing:
         namespace = hub.namespaces.of(channel)
         # Who may publish there has published a valid name or been refused; checked once for each name.
         hub.check_known_channel(channel)
-        if len(command.payload) > hub.limits.message_bytes and not command.transient:
-            raise too_large(len(command.payload), hub.limits.message_bytes)
+        if len(command.payload) > hub.limits.message_bytes:
+            self._check_large(command)
         if command.key is not None and not 0 < len(command.key) <= _KEY_CHARACTERS:
             raise ChappeError(Code.BAD_REQUEST, detail={"field": "key", "problem": "expected 1 to 128 characters"})
         if namespace.room:
@@ -130,6 +130,17 @@ class Publishing:
         subscription = session.subscriptions.get(command.channel)
         epoch = subscription.epoch if subscription else session.epochs.get(command.channel, "")
         return Position(epoch, expect)
+
+    def _check_large(self, command: base.Publish) -> None:
+        """Refuse a large payload, but for a relayed file while there is room for it."""
+        limits = self._hub.limits
+        size = len(command.payload)
+        if not command.transient:
+            raise too_large(size, limits.message_bytes)
+        waiting_bytes = sum(session.link.queued_bytes for session in self._hub.sessions.values())
+        if waiting_bytes + size > limits.relay_bytes:
+            self._hub.counters.relays_refused += 1
+            raise ChappeError(Code.TOO_MANY_REQUESTS, detail={"limit": "relay_bytes", "maximum": limits.relay_bytes})
 
     def _refuse_impersonation(self, session: Session, command: base.Publish) -> None:
         """Refuse a chat message that names another than its speaker (F04)."""

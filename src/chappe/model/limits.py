@@ -21,6 +21,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         history_page: publications in one history answer.
         recovery_publications: longest gap that is filled; above: recovered false.
         hook_queue_frames: frames of one session that wait for its running hook before its reading stops.
+        relay_bytes: what may wait at all readers together before another large binary frame is refused (111).
         presence_members: above so many members only counts are told.
         handshake_timeout_s: from the connection to the first command, where anonymous is refused.
         ping_interval_s: between the hub's pings.
@@ -45,6 +46,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     history_page: int = 1_000
     recovery_publications: int = 10_000
     hook_queue_frames: int = 64
+    relay_bytes: int = 268_435_456
     presence_members: int = 200
     handshake_timeout_s: float = 10.0
     ping_interval_s: float = 25.0

@@ -13,6 +13,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chappe.hub.hub import HubCore
+from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.heartbeat import Heartbeat
@@ -24,7 +25,6 @@ from chappe.transports.upgrade import (
     check_handshake,
     first_values,
     language_of,
-    too_many_connections,
 )
 from chappe.transports.websocket import LinkCounters, WebSocketLink
 
@@ -70,18 +70,20 @@ class Lobby:
         self._groups: dict[WebSocketLink, str] = {}
 
     def admit(self, request: Request) -> None:
-        """Refuse a connection beyond the caps.
+        """Refuse a connection that the server as a whole cannot take.
 
         Raises:
-            Rejected: 429 for its address, 503 for the server.
+            Rejected: 503.
         """
         if self.draining:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
         if self.connections_max and len(self.links) >= self.connections_max:
             raise Rejected(503, "too many connections", {"Retry-After": "5"})
+
+    def is_crowded(self, address: str) -> bool:
+        """Whether an address has as many connections as it may."""
         limit = self.hub.limits.connections_per_address
-        if limit and self._per_address.get(address_group(request.address), 0) >= limit:
-            raise too_many_connections(language_of(request, self.default_language))
+        return limit > 0 and self._per_address.get(address_group(address), 0) >= limit
 
     def enter(self, link: WebSocketLink, address: str) -> None:
         """Count a link and look after it."""
@@ -228,6 +230,12 @@ class FrontDoor(HttpToolsProtocol):
         link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave)
         self.transport.write(_switching_protocols(accept, endpoint.subprotocol))
         link.attach(self.transport)
+        if lobby.is_crowded(request.address):
+            # Said with a close code: a page never sees the status of a refused upgrade.
+            lobby.rejected += 1
+            language = language_of(request, lobby.default_language)
+            link.close(Code.CONNECTION_LIMIT, reason(Code.CONNECTION_LIMIT, language))
+            return
         lobby.enter(link, request.address)
         link.receiver = endpoint.open(link)
         if behind:

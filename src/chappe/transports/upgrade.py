@@ -7,7 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from chappe.model.error_codes import Code, reason
 from chappe.wire.websocket import accept_key
 
 _SPECIAL_PORTS: Final = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
@@ -154,11 +153,6 @@ def address_group(address: str) -> str:
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return address
-
-
-def too_many_connections(language: str) -> Rejected:
-    """Return the refusal of an address that has too many connections."""
-    return Rejected(429, reason(Code.CONNECTION_LIMIT, language), {"Retry-After": "5"})
 
 
 def choose_subprotocol(offered: Sequence[str], known: Sequence[str]) -> str | None:

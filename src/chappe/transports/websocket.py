@@ -15,6 +15,8 @@ CLOSE_TIMEOUT_S: Final = 5.0
 #: Pings a peer may send a second, on average over a window, before it is cut (quality, "Messages").
 PINGS_PER_S: Final = 10
 _PING_WINDOW_S: Final = 5.0
+#: A frame from here on (a file, a recovered gap) is not held against its reader while it is being written.
+_LARGE_FRAME_BYTES: Final = 262_144
 
 
 class Receiver(Protocol):
@@ -61,6 +63,7 @@ class WebSocketLink(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_allowance",
         "_close_timer",
         "_codec",
         "_counters",
@@ -96,6 +99,7 @@ class WebSocketLink(asyncio.Protocol):
         self._queue: SendQueue | None = None
         self._transport: asyncio.Transport | None = None
         self._writable = True
+        self._allowance = 0
         self._gone = False
         self._close_timer: asyncio.TimerHandle | None = None
         self._probes: list[tuple[asyncio.TimerHandle, Callable[[bool], None]]] | None = None
@@ -141,6 +145,7 @@ class WebSocketLink(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Send what waited."""
         self._writable = True
+        self._allowance = 0
         queue = self._queue
         while queue and self._writable:
             self._write(queue.pop())
@@ -176,7 +181,8 @@ class WebSocketLink(asyncio.Protocol):
         if queue is None:
             queue = self._queue = SendQueue(self._limits.send_queue_bytes, self._limits.send_queue_messages)
         assert self._transport is not None
-        if not queue.put(frame, self._transport.get_write_buffer_size()):
+        beyond_bytes = max(0, self._transport.get_write_buffer_size() - self._allowance)
+        if not queue.put(frame, beyond_bytes):
             self._counters.slow_consumers += 1
             queue.clear()
             # Not from inside a fan-out: the end of a session changes the audience that is being served.
@@ -246,6 +252,8 @@ class WebSocketLink(asyncio.Protocol):
             data = frame.websocket = _encode(frame)
         self._counters.bytes_out += len(data)
         self._counters.messages_out += 1
+        if len(data) >= _LARGE_FRAME_BYTES:
+            self._allowance += len(data)
         self._transport.write(data)
 
     def _flush_control(self) -> None:
