@@ -1,0 +1,146 @@
+"""Commands and their answers over one connection."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from chappe.client.connection import Connection, Frame
+from chappe.client.errors import CUT, ConnectionLost, QueueFull
+from chappe.client.messages import Codec, Failure, Incoming, Ping, Pong, Reply
+from chappe.model.errors import ChappeError, RemoteProtocolError
+
+Answer: TypeAlias = Reply | ChappeError
+"""What comes of a command: the reply, the hub's error, or `ConnectionLost`."""
+
+#: Commands that may wait for their answers; one more is `QueueFull`. Far above what a program that awaits them has.
+MAX_PENDING: Final = 20_000
+
+
+class Exchange:
+    """Sends commands in order and matches answers by id; lives as long as its connection.
+
+    `read` and `write` are two tasks of the owner. Answers are handed over inside `read`, before the next message is
+    looked at, so that what an answer says holds for the publication behind it.
+    """
+
+    def __init__(self, connection: Connection, codec: Codec) -> None:
+        self._connection = connection
+        self._codec = codec
+        self._ids = itertools.count(1)
+        self._pending: dict[int, Callable[[Answer], None]] = {}
+        self._outgoing: asyncio.Queue[Frame] = asyncio.Queue()
+        self._lost: ConnectionLost | None = None
+
+    def post(self, fields: dict[str, Any], answered: Callable[[Answer], None]) -> int:
+        """Send a command; its answer is handed to `answered`, once, from `read`. Returns its id.
+
+        Raises:
+            ConnectionLost: the connection is over.
+            QueueFull: `MAX_PENDING` commands wait already.
+            TypeError: a value cannot be encoded; nothing was sent.
+        """
+        if self._lost is not None:
+            raise self._lost
+        if len(self._pending) >= MAX_PENDING:
+            raise QueueFull("pending", MAX_PENDING, f"{MAX_PENDING} commands wait for answers already")
+        number = next(self._ids)
+        frame = self._codec.encode({**fields, "id": number})
+        self._pending[number] = answered
+        self._outgoing.put_nowait(frame)
+        return number
+
+    async def request(self, fields: dict[str, Any]) -> Reply:
+        """Send a command and wait for its answer. Cancelled, the hub may carry it out all the same.
+
+        Raises:
+            ChappeError: the hub's error, or `ConnectionLost`.
+        """
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def answered(answer: Answer) -> None:
+            if future.done():
+                return
+            if isinstance(answer, Reply):
+                future.set_result(answer)
+            else:
+                future.set_exception(answer)
+
+        number = self.post(fields, answered)
+        try:
+            return await future
+        finally:
+            self._pending.pop(number, None)
+
+    async def write(self) -> None:
+        """Send what was posted, in order, until the connection is over."""
+        try:
+            while True:
+                await self._connection.send(await self._outgoing.get())
+        except ConnectionLost:
+            return  # `read` meets it too, and tells everybody
+
+    async def read(self, pushed: Callable[[Incoming], None]) -> None:
+        """Read until the connection is over; hand what answers no command to `pushed`, at once and in order.
+
+        Raises:
+            ConnectionLost: always, at the end; what waits for an answer was told before.
+        """
+        try:
+            while True:
+                frame = await self._connection.receive()
+                for message in self._codec.decode(frame):
+                    self._take(message, pushed)
+        except ConnectionLost as lost:
+            self.fail(lost)
+            raise
+        except RemoteProtocolError as broken:
+            # What was in the frame is not known, so the connection goes and subscriptions recover.
+            cut = ConnectionLost(CUT, broken.reason)
+            self.fail(cut)
+            await self._connection.close(broken.close_code, "")
+            raise cut from broken
+
+    def fail(self, error: ConnectionLost) -> None:
+        """Tell everybody who waits for an answer that none will come."""
+        if self._lost is None:
+            self._lost = error
+        pending, self._pending = self._pending, {}
+        for answered in pending.values():
+            answered(error)
+
+    def _take(self, message: Incoming, pushed: Callable[[Incoming], None]) -> None:
+        match message:
+            case Reply():
+                self._answer(message.id, message)
+            case Failure() if message.id is not None:
+                self._answer(message.id, error_of(message))
+            case Pong() if message.id is not None:
+                self._answer(message.id, Reply(message.id))
+            case Ping():
+                self._outgoing.put_nowait(self._codec.encode({"type": "pong"}))
+            case _:
+                pushed(message)
+
+    def _answer(self, number: int, answer: Answer) -> None:
+        answered = self._pending.pop(number, None)
+        if answered is not None:
+            answered(answer)
+
+
+class HubError(ChappeError):
+    """An error the hub told; it decides itself whether a retry may help."""
+
+    def __init__(self, code: int, reason: str, *, retry: bool, detail: dict[str, Any]) -> None:
+        super().__init__(code, reason, detail=detail)
+        self._retry = retry
+
+    @property
+    def retry(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self._retry
+
+
+def error_of(failure: Failure) -> ChappeError:
+    """Return the exception for an error message."""
+    return HubError(failure.code, failure.reason, retry=failure.retry, detail=failure.detail or {})

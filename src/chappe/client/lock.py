@@ -1,0 +1,55 @@
+"""Locks of a client."""
+
+import datetime
+from collections.abc import Generator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from chappe.client.session import Session
+from chappe.model.errors import ChappeError
+
+
+class Lock(msgspec.Struct, frozen=True):
+    """A lock that is held.
+
+    Attributes:
+        owner: the holder's public session id.
+        token: fencing token; grows with each holder. Hand it to whatever the lock protects, which refuses smaller ones.
+        expires: when the hub frees it by itself, or None.
+    """
+
+    resource: str
+    owner: str
+    token: int
+    expires: datetime.datetime | None
+
+
+class LockRequest:
+    """A lock to acquire: `async with` holds it for the block, `await` acquires it."""
+
+    def __init__(self, session: Session, resource: str, ttl: float, wait: float) -> None:
+        self._session = session
+        self._resource = resource
+        self._ttl = ttl
+        self._wait = wait
+
+    def __await__(self) -> Generator[Any, None, Lock]:
+        return self._acquire().__await__()
+
+    async def __aenter__(self) -> Lock:
+        return await self._acquire()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Gone with the connection or with its lease: then it is not ours to release.
+        with suppress(ChappeError):
+            await self._session.request({"type": "unlock", "resource": self._resource})
+
+    async def _acquire(self) -> Lock:
+        fields = {"type": "lock", "resource": self._resource, "ttl": self._ttl, "wait": self._wait}
+        reply = await self._session.request(fields, wait_s=self._wait)
+        return Lock(self._resource, reply.owner, reply.token, reply.expires)

@@ -1,0 +1,342 @@
+"""What a chappe.v1 client says over its connections: who it is, its subscriptions again, what was not acknowledged."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from chappe.client.connection import Connection
+from chappe.client.errors import CUT, ConnectionLost, TimedOut
+from chappe.client.events import CONNECTION_EVENTS, Events
+from chappe.client.exchange import Exchange, error_of
+from chappe.client.lifeline import Lifeline
+from chappe.client.messages import (
+    Codec,
+    Direct,
+    Encoding,
+    Failure,
+    Incoming,
+    Joined,
+    Left,
+    MissedTold,
+    PresenceTold,
+    Pushed,
+    Reply,
+    Unsubscribed,
+)
+from chappe.client.options import Settings
+from chappe.client.outbox import Entry, Outbox
+from chappe.client.reconnection import ReconnectionPolicy
+from chappe.client.subscription import Subscription
+from chappe.client.token import Token, expiry, fetch, refresh_delay_s
+from chappe.model.channels import is_pattern, pattern_matches
+from chappe.model.error_codes import Code
+from chappe.model.errors import ChappeError
+
+#: What a chappe.v1 client tells beside its connection.
+EVENTS: Final[dict[str, str]] = {
+    **CONNECTION_EVENTS,
+    "resubscribed": "channel, recovered",
+    "missed": "channel, count",
+}
+#: The hub closes with 1009 on a frame above 1 MiB; the rest is for what surrounds the data.
+MAX_DATA_BYTES: Final = 1_048_576 - 4_096
+
+
+class SessionInfo(msgspec.Struct, frozen=True):
+    """What the hub said when it accepted the session.
+
+    Attributes:
+        session: public id, as in `from_` of publications.
+        user: authenticated user, or None.
+        name: the name shown.
+        ping_s: seconds between the hub's own pings.
+        resumed: whether the earlier session moved to this connection.
+    """
+
+    session: str
+    user: str | None
+    name: str
+    ping_s: float
+    version: str
+    node: str
+    resumed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Who connects, and how it speaks.
+
+    Attributes:
+        name: the name to claim, or empty.
+        client: shown to operators.
+        publish_queue: publications that may wait for their acknowledgement.
+        command_timeout_s: for an answer, the wait for a connection included.
+    """
+
+    token: Token = None
+    name: str = ""
+    client: dict[str, str]
+    encoding: Encoding = "json"
+    publish_queue: int = 1_000
+    command_timeout_s: float = 10.0
+
+
+class Session:
+    """The conversation of one client, over as many connections as it takes. Implements `Conversation` and `Host`."""
+
+    def __init__(self, settings: Settings, identity: Identity) -> None:
+        self.codec = Codec(identity.encoding)
+        self.events = Events(EVENTS)
+        self.lifeline = Lifeline(settings, self.events, self)
+        self.info: SessionInfo | None = None
+        self.subscriptions: dict[str, Subscription] = {}
+        self.outbox = Outbox(identity.publish_queue)
+        self._settings = settings
+        self._identity = identity
+        self._token = identity.token
+        self._resume = ""
+        self._exchange: Exchange | None = None
+        self._up = asyncio.Event()
+        self._patterns: list[Subscription] = []
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """Return the exchange of the present connection, or None: there is none."""
+        return self._exchange
+
+    @property
+    def policy(self) -> ReconnectionPolicy:
+        """Return how repeated attempts wait."""
+        return self._settings.policy
+
+    @property
+    def command_timeout_s(self) -> float:
+        """Return how long an answer may take."""
+        return self._identity.command_timeout_s
+
+    async def request(self, fields: dict[str, Any], *, repeat: bool = False, wait_s: float = 0.0) -> Reply:
+        """Send a command and wait for its answer; without a connection, wait for one first.
+
+        Args:
+            fields: the command.
+            repeat: ask again over the next connection if this one goes: for what changes nothing.
+            wait_s: how much later than usual the answer may come.
+        Raises:
+            ChappeError: the hub's error.
+            ConnectionLost: the connection went before the answer; what the command does may be done.
+            TimedOut: no answer in time.
+        """
+        timeout_s = self.command_timeout_s + wait_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    exchange = await self._connected()
+                    try:
+                        return await exchange.request(fields)
+                    except ConnectionLost as lost:
+                        if not repeat:
+                            reason = f"{lost.reason}; the {fields['type']} may or may not have been carried out"
+                            raise ConnectionLost(lost.close_code, reason) from lost
+        except TimeoutError as late:
+            if isinstance(late, ChappeError):
+                raise
+            raise TimedOut(fields["type"], timeout_s) from None
+
+    async def publish(self, fields: dict[str, Any]) -> Reply:
+        """Send a publication, and again over each new connection until the hub answers.
+
+        Cancelled, it is not sent again; whether the hub has it is not known then.
+
+        Raises:
+            ChappeError: the hub's error, or there will be no connection.
+            QueueFull: too many wait already; nothing was sent.
+            Unconfirmed: there was no connection for so long that sending it again could store it twice.
+        """
+        if self.lifeline.error is not None:
+            raise self.lifeline.error
+        entry = self.outbox.add(fields)
+        try:
+            if self._exchange is not None:
+                entry.sent_at = asyncio.get_running_loop().time()
+                self._post(self._exchange, entry)
+            return await entry.answer
+        finally:
+            self.outbox.discard(entry)
+
+    async def ping(self) -> float:
+        """Measure a round trip through the hub, in milliseconds."""
+        exchange = await self._connected()
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        try:
+            async with asyncio.timeout(self.command_timeout_s):
+                await exchange.request({"type": "ping"})
+        except TimeoutError:
+            raise TimedOut("ping", self.command_timeout_s) from None
+        return (loop.time() - begin) * 1000
+
+    async def refresh(self, token: str) -> None:
+        """Hand over a newer token; later connections begin with it, unless a function gives them.
+
+        Raises:
+            ChappeError: the hub refused it.
+        """
+        if not callable(self._token):
+            self._token = token
+        await self.request({"type": "refresh", "token": token})
+
+    def add(self, subscription: Subscription) -> None:
+        """Take up a subscription.
+
+        Raises:
+            ChappeError: 105, its channel is subscribed already.
+        """
+        if self.lifeline.error is not None:
+            raise self.lifeline.error
+        channel = subscription.channel
+        if channel in self.subscriptions:
+            raise ChappeError(Code.ALREADY_SUBSCRIBED, detail={"channel": channel})
+        self.subscriptions[channel] = subscription
+        if is_pattern(channel):
+            self._patterns.append(subscription)
+
+    def discard(self, subscription: Subscription) -> None:
+        """Forget a subscription that ended."""
+        if self.subscriptions.get(subscription.channel) is subscription:
+            del self.subscriptions[subscription.channel]
+        if subscription in self._patterns:
+            self._patterns.remove(subscription)
+
+    def told(self, event: str, *arguments: object) -> None:
+        """Tell the listeners of the client."""
+        self.events.emit(event, *arguments)
+
+    async def converse(self, connection: Connection, accepted: Callable[[], None]) -> None:
+        """Identify ourselves, restore what the last connection had, then read until it is over."""
+        if connection.subprotocol not in (self.codec.subprotocol, None):
+            raise ConnectionLost(CUT, f"the server speaks {connection.subprotocol}, expected chappe.v1", final=True)
+        exchange = Exchange(connection, self.codec)
+        loop = asyncio.get_running_loop()
+        reader = loop.create_task(exchange.read(self._pushed), name="chappe reader")
+        tasks = [reader, loop.create_task(exchange.write(), name="chappe writer")]
+        try:
+            token = await fetch(self._token)
+            await self._identify(exchange, connection, token)
+            accepted()
+            self._exchange = exchange
+            self._restore(exchange)
+            self._up.set()
+            if token is not None and callable(self._token):
+                tasks.append(loop.create_task(self._keep_token_fresh(exchange, token), name="chappe token"))
+            await reader
+        finally:
+            self._exchange = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            exchange.fail(ConnectionLost(CUT, "the connection is over"))
+
+    def lost(self, error: ChappeError) -> None:
+        """Learn that a connection is over."""
+        for subscription in tuple(self.subscriptions.values()):
+            subscription.lost()
+
+    def ended(self, error: ChappeError) -> None:
+        """Learn that there will be no further connection."""
+        for subscription in tuple(self.subscriptions.values()):
+            subscription.end(error)
+        self.outbox.fail(error)
+        self._up.set()
+
+    async def _connected(self) -> Exchange:
+        while self._exchange is None:
+            if self.lifeline.error is not None:
+                raise self.lifeline.error
+            self._up.clear()
+            await self._up.wait()
+        return self._exchange
+
+    async def _identify(self, exchange: Exchange, connection: Connection, token: str | None) -> None:
+        fields: dict[str, Any] = {"type": "connect", "client": self._identity.client}
+        offered = {"token": token, "name": self._identity.name, "resume": self._resume}
+        fields |= {name: value for name, value in offered.items() if value}
+        try:
+            reply = await exchange.request(fields)
+        except ConnectionLost:
+            raise
+        except ChappeError as refused:
+            await connection.close()
+            if self.lifeline.must_raise or not self._may_return(refused):
+                raise
+            raise ConnectionLost(CUT, refused.reason) from refused
+        self._resume = reply.resume
+        self.info = SessionInfo(
+            reply.session, reply.user, reply.name or "", reply.ping, reply.version, reply.node, reply.resumed
+        )
+
+    def _may_return(self, refused: ChappeError) -> bool:
+        # Our name may still be held by our own last connection, whose end the hub has not noticed yet.
+        return (
+            refused.retry
+            or refused.code == Code.NAME_IN_USE
+            or (refused.code == Code.TOKEN_EXPIRED and callable(self._token))
+        )
+
+    def _restore(self, exchange: Exchange) -> None:
+        """Subscribe and publish again, in this order: a publisher that is subscribed receives its own publication."""
+        for subscription in tuple(self.subscriptions.values()):
+            subscription.ask()
+        for entry in self.outbox.to_send(asyncio.get_running_loop().time()):
+            self._post(exchange, entry)
+
+    def _post(self, exchange: Exchange, entry: Entry) -> None:
+        try:
+            exchange.post(entry.fields, entry.answered)
+        except ConnectionLost:
+            return  # it goes out over the next connection
+        except ChappeError as full:
+            entry.answered(full)
+
+    async def _keep_token_fresh(self, exchange: Exchange, token: str) -> None:
+        """Fetch a newer token before the present one expires; when that fails the hub closes and we come back."""
+        while (expires := expiry(token)) is not None:
+            await asyncio.sleep(refresh_delay_s(expires, time.time()))
+            try:
+                newer = await fetch(self._token)
+                if newer is None or newer == token:
+                    return
+                await exchange.request({"type": "refresh", "token": newer})
+            except ChappeError as error:
+                self.events.emit("error", error)
+                return
+            token = newer
+
+    def _pushed(self, message: Incoming) -> None:
+        match message:
+            case Pushed():
+                self._received(message)
+            case Joined() | Left() | PresenceTold() | MissedTold() | Unsubscribed():
+                for subscription in self._at(message.channel):
+                    subscription.told(message)
+            case Direct():
+                self.events.emit("message", self.codec.value(message.data))
+            case Failure():
+                self.events.emit("error", error_of(message))
+
+    def _received(self, message: Pushed) -> None:
+        publication = self.codec.publication(message)
+        for subscription in self._at(publication.channel):
+            subscription.received(publication)
+        # The hub sends one copy to a session that matches several times; here each subscription gets its own.
+        if self._patterns:
+            for subscription in tuple(self._patterns):
+                if pattern_matches(subscription.channel, publication.channel):
+                    subscription.received(publication)
+
+    def _at(self, name: str) -> tuple[Subscription, ...]:
+        subscription = self.subscriptions.get(name)
+        return () if subscription is None else (subscription,)
