@@ -1,8 +1,10 @@
 """Calls of the application's methods, and of services behind the gateway."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from chappe.hub.permissions import Action
+from chappe.hub.hooks import RpcMethod
+from chappe.hub.permissions import Action, Actor
 from chappe.hub.session import Session
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
@@ -28,10 +30,7 @@ class Calling:
         hub.permissions.authorize(session.actor, Action.RPC, command.method)
         if command.stream:
             raise ChappeError(Code.NOT_AVAILABLE, detail={"feature": "rpc streams"})
-        method = hub.hooks.rpc.get(command.method)
-        if method is None:
-            detail = {"field": "method", "type": command.method[:64]}
-            raise ChappeError(Code.UNKNOWN_COMMAND, f"unknown method {command.method[:64]!r}", detail=detail)
+        method = self._find(command.method)
         positional, named = _arguments(command.params)
 
         def done(result: Any, error: BaseException | None) -> None:
@@ -45,6 +44,22 @@ class Calling:
                 session.send(session.failure(command.id, ChappeError(Code.INTERNAL_ERROR)))
 
         hub.hooks.call(method, (session.handle_of(), *positional), named, done)
+
+    def call(self, actor: Actor, method: str, params: Any, done: Callable[[Any, ChappeError | None], None]) -> None:
+        """Call a method for a backend: the method's `session` is None. `done` gets its result, or why there is none.
+
+        Raises:
+            ChappeError: 103, 104 (no such method), 107 (params are neither object nor array); then `done` is not called.
+        """
+        hub = self._hub
+        hub.permissions.authorize(actor, Action.RPC, method)
+        found = self._find(method)
+        positional, named = _arguments(params)
+
+        def called(result: Any, error: BaseException | None) -> None:
+            done(result, None if error is None else hub.as_rpc_error(error, method))
+
+        hub.hooks.call(found, (None, *positional), named, called)
 
     def cancel(self, session: Session, command: base.Cancel) -> None:
         """Streams of calls come with a later release; until then there is nothing to cancel.
@@ -65,6 +80,13 @@ class Calling:
             raise ChappeError(Code.BAD_SERVICE_REQUEST, detail=detail)
         self._hub.permissions.authorize(session.actor, Action.GATEWAY, command.service)
         raise ChappeError(Code.SERVICE_NOT_AVAILABLE, detail=detail)
+
+    def _find(self, name: str) -> RpcMethod:
+        method = self._hub.hooks.rpc.get(name)
+        if method is None:
+            detail = {"field": "method", "type": name[:64]}
+            raise ChappeError(Code.UNKNOWN_COMMAND, f"unknown method {name[:64]!r}", detail=detail)
+        return method
 
 
 def _arguments(params: Any) -> tuple[list[Any], dict[str, Any]]:

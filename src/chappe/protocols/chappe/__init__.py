@@ -3,8 +3,8 @@
 May import model and protocols.base.
 """
 
-from chappe.protocols.chappe.decoder import ChappeProtocol
+from chappe.protocols.chappe.decoder import ChappeProtocol, from_base64
 from chappe.protocols.chappe.json_encoder import JsonEncoder
 from chappe.protocols.chappe.msgpack_encoder import MsgpackEncoder
 
-__all__ = ["ChappeProtocol", "JsonEncoder", "MsgpackEncoder"]
+__all__ = ["ChappeProtocol", "JsonEncoder", "MsgpackEncoder", "from_base64"]

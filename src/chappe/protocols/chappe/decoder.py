@@ -46,7 +46,7 @@ _Wire: TypeAlias = (
     | base.PongReceived
 )
 
-_BASE64: Final = b'{"$base64"'
+_BASE64: Final = b'"$base64"'
 _json_one = msgspec.json.Decoder(_Wire).decode
 _json_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _msgpack_one = msgspec.msgpack.Decoder(_Wire).decode
@@ -115,8 +115,8 @@ class ChappeProtocol:
         try:
             if self._msgpack:
                 payload, kind = _from_msgpack(payload)
-            elif payload.startswith(_BASE64):
-                payload, kind = _from_base64(payload)
+            else:
+                payload, kind = from_base64(payload)
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
             return base.Rejected(wire.id, bad_request("data", str(error)))
         if kind is Kind.JSON and (problem := json_problem(payload, self._limits.json_depth, self._limits.json_keys)):
@@ -155,10 +155,19 @@ def _from_msgpack(raw: bytes) -> tuple[bytes, Kind]:
     return msgspec.json.encode(value), Kind.JSON
 
 
-def _from_base64(text: bytes) -> tuple[bytes, Kind]:
-    """Return what ``{"$base64": "..."}`` stands for, so that JSON clients publish bytes as they receive them."""
+def from_base64(text: bytes) -> tuple[bytes, Kind]:
+    """Return JSON text as a payload: ``{"$base64": "..."}`` stands for bytes, anything else for itself.
+
+    So JSON clients and backends publish bytes as they receive them.
+
+    Raises:
+        ValueError: it is no base64.
+    """
+    # White space before the member is allowed; more of it than that is nobody's.
+    if _BASE64 not in text[:64]:
+        return text, Kind.JSON
     value = msgspec.json.decode(text)
-    if set(value) != {"$base64"}:
+    if not isinstance(value, dict) or set(value) != {"$base64"}:
         return text, Kind.JSON
     try:
         return base64.b64decode(value["$base64"], validate=True), Kind.BINARY
