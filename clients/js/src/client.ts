@@ -52,6 +52,8 @@ class HubClient implements Client {
   #resume: string | null = null;
   #background = false;
   #closed = false;
+  /** Why nothing is sent in the state `refused`. */
+  #refusal: ChappeError | null = null;
   readonly #keyPrefix: string;
   #keys = 0;
   #waiters: { resolve: (info: SessionInfo) => void; reject: (error: ChappeError) => void }[] = [];
@@ -92,9 +94,11 @@ class HubClient implements Client {
   }
 
   connected(): Promise<SessionInfo> {
-    if (this.#closed) return Promise.reject(new LocalError("closed"));
     if (this.#commands && this.info) return Promise.resolve(this.info);
-    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+    return new Promise((resolve, reject) => {
+      this.#checkOpen();
+      this.#waiters.push({ resolve, reject });
+    });
   }
 
   claim(name: string): Promise<SessionInfo> {
@@ -192,6 +196,7 @@ class HubClient implements Client {
 
   #checkOpen(): void {
     if (this.#closed) throw new LocalError("closed");
+    if (this.#refusal) throw this.#refusal;
   }
 
   #tellBackground(): void {
@@ -218,7 +223,10 @@ class HubClient implements Client {
   #makeConnection(): Connection {
     const emit = this.#events.emit.bind(this.#events);
     return new Connection(this.url, this.settings, {
-      dialing: () => this.#move("dial"),
+      dialing: () => {
+        this.#refusal = null;
+        this.#move("dial");
+      },
       open: (token) => this.#open(token),
       message: (message) => this.#receive(message),
       lost: (code, reason) => {
@@ -294,6 +302,7 @@ class HubClient implements Client {
     this.#connection.stop(1000, "");
     this.#over(code, error.reason);
     if (this.#closed) return;
+    this.#refusal = error;
     this.#move("refuse");
     this.#events.emit("error", error);
     this.#fail(error);

@@ -76,13 +76,12 @@ export class Outbox {
     this.#takeBack(unanswered.filter((entry) => entry.resend));
   }
 
+  /** Nothing will be sent any more: `error` for what never was, `disconnected` for what nobody can know. */
   fail(error: ChappeError): void {
-    this.#commands = null;
-    this.#resume();
-    const entries = [...this.#inFlight, ...this.#waiting];
-    this.#inFlight.clear();
-    this.#waiting = [];
-    for (const entry of entries) entry.reject(error);
+    this.cut();
+    for (const entry of this.#waiting.splice(0)) {
+      entry.reject(entry.firstSentAt === null ? error : new LocalError("disconnected"));
+    }
   }
 
   #pump(): void {

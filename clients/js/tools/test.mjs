@@ -28,7 +28,7 @@ await build({
   logLevel: "warning",
 });
 const files = names.map((name) => `build/test/${name}.mjs`);
-const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", "--test-timeout=60000", ...files], {
+const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", "--test-reporter=spec", "--test-timeout=60000", ...files], {
   stdio: "inherit",
 });
 process.exit(status ?? 1);
