@@ -49,7 +49,7 @@ class Calling:
         """Call a method for a backend: the method's `session` is None. `done` gets its result, or why there is none.
 
         Raises:
-            ChappeError: 103, 104 (no such method), 107 (params are neither object nor array); then `done` is not called.
+            ChappeError: 103, 104 (no such method), 107 (params are no object or array); then `done` is not called.
         """
         hub = self._hub
         hub.permissions.authorize(actor, Action.RPC, method)
