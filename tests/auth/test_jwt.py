@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import warnings
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -310,3 +311,23 @@ def test_a_key_that_cannot_be_used_stops_the_start(options: JwtOptions, expected
     with pytest.raises(ConfigurationError) as caught:
         JwtAuthenticator(options)
     assert expected in caught.value.reason
+
+
+def test_keys_are_read_from_files_as_the_command_line_writes_them(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(SECRET + b"\n")
+    (tmp_path / "key.pem").write_bytes(public(ED))
+    authenticator = JwtAuthenticator.from_files(
+        hmac_secret_file=str(tmp_path / "secret"),
+        public_key_files=[str(tmp_path / "key.pem")],
+        algorithms=["HS256", "EdDSA"],
+        audience="chappe",
+    )
+    for token in (hs256(good()), jwt.encode(good(), ED, "EdDSA")):
+        assert authenticator.authenticate(token, NOW).user == "ada"
+
+
+@pytest.mark.parametrize("setting", ["hmac_secret_file", "public_key_files"])
+def test_a_missing_key_file_is_refused_by_name(setting: str) -> None:
+    value: Any = "/nowhere" if setting == "hmac_secret_file" else ["/nowhere"]
+    with pytest.raises(ConfigurationError, match="'/nowhere' cannot be read"):
+        JwtAuthenticator.from_files(**{setting: value}, algorithms=["HS256"], audience="chappe")

@@ -7,6 +7,7 @@ is refused, and there is no `none`.
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import jwt
@@ -81,6 +82,32 @@ class JwtAuthenticator:
             self._add(name, key, [algorithm for algorithm in served if algorithm in options.algorithms], served)
         self._jws = jwt.PyJWS(algorithms=sorted(self._keys))
 
+    @classmethod
+    def from_files(
+        cls,
+        *,
+        hmac_secret_file: str = "",
+        public_key_files: Sequence[str] = (),
+        algorithms: Sequence[str],
+        audience: str,
+        issuer: str = "",
+    ) -> "JwtAuthenticator":
+        """Read the keys from files; white space around the secret is not part of it.
+
+        Raises:
+            ConfigurationError: a file cannot be read, or as the constructor.
+        """
+        secret = _read("auth.hmac_secret_file", hmac_secret_file).strip() if hmac_secret_file else None
+        return cls(
+            JwtOptions(
+                algorithms=algorithms,
+                audience=audience,
+                issuer=issuer,
+                hmac_secret=secret,
+                public_keys=[_read("auth.public_keys", path) for path in public_key_files],
+            )
+        )
+
     def authenticate(self, token: str, wall_s: float) -> Claims:
         """Verify a token at a wall-clock time (seconds since 1970), without leeway.
 
@@ -140,6 +167,13 @@ class _Rights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subscribe: list[str] | None = None
     publish: list[str] | None = None
     info: Any = None
+
+
+def _read(setting: str, path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{setting} {path!r} cannot be read: {error.strerror}") from None
 
 
 def _hmac_algorithms(options: JwtOptions) -> list[str]:
