@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Callable, Generator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -318,6 +317,9 @@ def connect(
 
 
 def _version() -> str:
+    # Imported here: it takes longer than the rest of the client, and nobody else needs it.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("chappe")
     except PackageNotFoundError:

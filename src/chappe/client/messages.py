@@ -111,7 +111,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="reply"
     owner: str = ""
     token: int = 0
     expires: datetime.datetime | None = None
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = msgspec.Raw()
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="error"):
@@ -233,13 +233,13 @@ class Codec:
             return self._decode_known(frame, error)
         return message if isinstance(message, list) else [message]
 
-    def value(self, raw: msgspec.Raw | None) -> Any:
-        """Decode a payload.
+    def value(self, raw: msgspec.Raw) -> Any:
+        """Decode a payload; None if there is none.
 
         Raises:
             RemoteProtocolError: it is none.
         """
-        if raw is None:
+        if not len(memoryview(raw)):
             return None
         try:
             value = self._decode_value(raw)

@@ -1,11 +1,10 @@
 """A client for any WebSocket server: text and bytes, with the reconnection and the events of the hub's own client."""
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack
 
+from chappe.client.backlog import Backlog
 from chappe.client.connection import Connection, Frame
 from chappe.client.errors import CUT, ClientClosed, ConnectionLost
 from chappe.client.events import Events
@@ -32,10 +31,7 @@ class WebSocketClient:
         self._events = Events()
         self._lifeline = Lifeline(settings, self._events, self)
         self._connection: Connection | None = None
-        self._messages: deque[Frame] = deque()
-        self._max = queue_size
-        self._filled = asyncio.Event()
-        self._room = asyncio.Event()
+        self._backlog: Backlog[Frame] = Backlog(queue_size)
         self._wanted = False
 
     @property
@@ -83,14 +79,7 @@ class WebSocketClient:
             ChappeError: there will be no further connection, and all messages were taken.
         """
         self._wanted = True
-        while not self._messages:
-            if self._lifeline.error is not None:
-                raise self._lifeline.error
-            self._filled.clear()
-            await self._filled.wait()
-        message = self._messages.popleft()
-        self._room.set()
-        return message
+        return await self._backlog.get()
 
     async def send(self, message: Frame) -> None:
         """Send text or bytes; messages leave in the order of the calls.
@@ -146,7 +135,7 @@ class WebSocketClient:
                 message = await connection.receive()
                 self._events.emit("message", message)
                 if self._wanted or not self._events.has("message"):
-                    await self._put(message)
+                    await self._backlog.put(message)
         finally:
             self._connection = None
 
@@ -155,14 +144,7 @@ class WebSocketClient:
 
     def ended(self, error: ChappeError) -> None:
         """Let a waiting reader see the end."""
-        self._filled.set()
-
-    async def _put(self, message: Frame) -> None:
-        self._messages.append(message)
-        self._filled.set()
-        while len(self._messages) >= self._max:
-            self._room.clear()
-            await self._room.wait()
+        self._backlog.end(error)
 
 
 def connect(
