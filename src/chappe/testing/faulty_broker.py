@@ -231,7 +231,7 @@ class FaultyBroker:
     def _outwards(self, item: Append, outcome: Outcome) -> Outcome:
         if outcome.error not in (0, Code.CONFLICT):
             return outcome
-        if item.transient and not outcome.error:
+        if not outcome.error and not outcome.position.offset:  # transient, or a repetition of one
             return replace(outcome, position=self._positions.tell_start(item.channel, outcome.position.epoch))
         self._positions.saw(item.channel, outcome.position)
         return replace(outcome, position=self._positions.tell(item.channel, outcome.position))
