@@ -33,7 +33,7 @@ def json_problem(text: bytes, max_depth: int = DEFAULT_MAX_DEPTH, max_keys: int 
         try:
             msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return str(error).lower()
+            return str(error).lower().partition(" - at ")[0]
     return None
 
 

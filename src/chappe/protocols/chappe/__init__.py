@@ -3,8 +3,9 @@
 May import model and protocols.base.
 """
 
-from chappe.protocols.chappe.decoder import ChappeProtocol, from_base64
+from chappe.protocols.chappe.decoder import ChappeProtocol
 from chappe.protocols.chappe.json_encoder import JsonEncoder
 from chappe.protocols.chappe.msgpack_encoder import MsgpackEncoder
+from chappe.protocols.chappe.payloads import from_base64
 
 __all__ = ["ChappeProtocol", "JsonEncoder", "MsgpackEncoder", "from_base64"]

@@ -1,7 +1,5 @@
 """chappe.v1 frames to commands (spec/protocol.md, clauses CH-2 and CH-3)."""
 
-import base64
-import binascii
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
@@ -14,7 +12,8 @@ from chappe.model.limits import Limits
 from chappe.model.position import Position
 from chappe.model.publication import Kind
 from chappe.protocols import base
-from chappe.protocols.validation import bad_request, explain, identifier
+from chappe.protocols.chappe.payloads import from_base64, from_msgpack, shape_problem
+from chappe.protocols.validation import bad_message, bad_request, explain, identifier, scan_identifier
 
 
 class _Publish(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="publish"):
@@ -46,7 +45,8 @@ _Wire: TypeAlias = (
     | base.PongReceived
 )
 
-_BASE64: Final = b'"$base64"'
+#: What parsers raise for what is none of their language.
+_MALFORMED: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _json_one = msgspec.json.Decoder(_Wire).decode
 _json_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _msgpack_one = msgspec.msgpack.Decoder(_Wire).decode
@@ -79,7 +79,7 @@ class ChappeProtocol:
         if self._is_batch(payload):
             try:
                 parts = self._decode_parts(payload)
-            except (msgspec.DecodeError, RecursionError) as error:
+            except _MALFORMED as error:
                 return [base.Rejected(None, explain(error))]
             return [self._decode(bytes(part)) for part in parts]
         return [self._decode(payload)]
@@ -101,25 +101,30 @@ class ChappeProtocol:
             if len(part) > self._limits.message_bytes:
                 return base.Rejected(self._identify(part), self._too_large(len(part)))
             command = self._decode_one(part)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        except _MALFORMED as error:
             return self._reject(part, error)
         if type(command) is _Publish:
             return self._publication(command)
-        if not self._msgpack and (problem := json_problem(part, self._limits.json_depth, self._limits.json_keys)):
-            return base.Rejected(command.id, ChappeError(Code.BAD_REQUEST, problem))
+        if problem := self._shape_problem(part, command):
+            return base.Rejected(command.id, bad_message(problem))
         return command  # type: ignore[no-any-return]
+
+    def _shape_problem(self, part: bytes, command: Any) -> str | None:
+        depth, keys = self._limits.json_depth, self._limits.json_keys
+        if not self._msgpack:
+            return json_problem(part, depth, keys)
+        if type(command) is base.Rpc:
+            return shape_problem(command.params, depth, keys)
+        return shape_problem(command.client, depth, keys) if type(command) is base.Connect else None
 
     def _publication(self, wire: _Publish) -> base.Command:
         payload = bytes(wire.data)
-        kind = Kind.JSON
+        depth, keys = self._limits.json_depth, self._limits.json_keys
         try:
-            if self._msgpack:
-                payload, kind = _from_msgpack(payload)
-            else:
-                payload, kind = from_base64(payload)
-        except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+            payload, kind = from_msgpack(payload, depth, keys) if self._msgpack else from_base64(payload)
+        except (*_MALFORMED, ValueError) as error:
             return base.Rejected(wire.id, bad_request("data", str(error)))
-        if kind is Kind.JSON and (problem := json_problem(payload, self._limits.json_depth, self._limits.json_keys)):
+        if kind is Kind.JSON and not self._msgpack and (problem := json_problem(payload, depth, keys)):
             return base.Rejected(wire.id, bad_request("data", problem))
         return base.Publish(wire.id, wire.channel, payload, kind, wire.key, wire.expect, wire.retain, wire.headers)
 
@@ -133,43 +138,17 @@ class ChappeProtocol:
     def _identify(self, part: bytes) -> int | None:
         try:
             return identifier(self._decode_any(part))
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError):
-            return None
+        except _MALFORMED:
+            return None if self._msgpack else scan_identifier(part)
 
     def _reject(self, part: bytes, error: Exception) -> base.Rejected:
         """Decode again without types, so that the answer carries the id and names what is wrong."""
         try:
             fields = self._decode_any(part)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as fatal:
-            return base.Rejected(None, explain(fatal))
+        except _MALFORMED as fatal:
+            # The second parser stopped where no parser gets further; the first one may have known the member.
+            found = None if self._msgpack else scan_identifier(part)
+            return base.Rejected(found, explain(fatal if isinstance(fatal, RecursionError) else error))
         if not isinstance(fields, dict):
-            return base.Rejected(None, ChappeError(Code.BAD_REQUEST, "a message is no object"))
+            return base.Rejected(None, bad_message("a message is no object"))
         return base.Rejected(identifier(fields), explain(error, fields.get("type")))
-
-
-def _from_msgpack(raw: bytes) -> tuple[bytes, Kind]:
-    """Return a MessagePack value as JSON text, or bytes as they are."""
-    value = msgspec.msgpack.decode(raw)
-    if isinstance(value, bytes):
-        return value, Kind.BINARY
-    return msgspec.json.encode(value), Kind.JSON
-
-
-def from_base64(text: bytes) -> tuple[bytes, Kind]:
-    """Return JSON text as a payload: ``{"$base64": "..."}`` stands for bytes, anything else for itself.
-
-    So JSON clients and backends publish bytes as they receive them.
-
-    Raises:
-        ValueError: it is no base64.
-    """
-    # White space before the member is allowed; more of it than that is nobody's.
-    if _BASE64 not in text[:64]:
-        return text, Kind.JSON
-    value = msgspec.json.decode(text)
-    if not isinstance(value, dict) or set(value) != {"$base64"}:
-        return text, Kind.JSON
-    try:
-        return base64.b64decode(value["$base64"], validate=True), Kind.BINARY
-    except (binascii.Error, TypeError) as error:
-        raise ValueError(f"$base64 is no base64: {error}") from None
