@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -25,6 +26,9 @@ class _Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        # What is handed over after the loop's last work would wait for ever.
+        self._gate = threading.Lock()
+        self._closed = False
         # A daemon: a program that forgets to close its client ends all the same.
         self._thread = threading.Thread(target=self._loop.run_forever, name="chappe client", daemon=True)
         self._thread.start()
@@ -39,10 +43,11 @@ class _Loop:
         if threading.current_thread() is self._thread:
             work.close()
             raise LocalProtocolError("a listener cannot wait for its own client, hand the work to another thread")
-        if self._loop.is_closed():
-            work.close()
-            raise ClientClosed
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._gate:
+            if self._closed:
+                work.close()
+                raise ClientClosed
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except concurrent.futures.CancelledError:
@@ -53,9 +58,11 @@ class _Loop:
 
     def close(self) -> None:
         """Cancel what still waits, end the thread; closing twice is fine."""
-        if self._loop.is_closed():
-            return
-        self.run(_cancel_others())
+        with self._gate:
+            if self._closed:
+                return
+            self._closed = True
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -145,7 +152,8 @@ class Subscription:
 
     def unsubscribe(self) -> None:
         """Leave the channel; publications already queued can still be iterated."""
-        self._loop.run(self._inner.unsubscribe())
+        with suppress(ClientClosed):
+            self._loop.run(self._inner.unsubscribe())
 
 
 class HeldLock:
@@ -161,7 +169,8 @@ class HeldLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loop.run(self._inner.__aexit__(kind, error, trace))
+        with suppress(ClientClosed):
+            self._loop.run(self._inner.__aexit__(kind, error, trace))
 
     def acquire(self) -> lock.Lock:
         """Acquire the lock.
@@ -338,6 +347,7 @@ async def _cancel_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 __all__ = ["Client", "Subscription", "connect"]
