@@ -1,0 +1,191 @@
+// Against a running hub (`chappe serve --dev`): its address in CHAPPE_URL, for example ws://127.0.0.1:8080/ws.
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import type { Client, Publication } from "../src/api.js";
+import { connect } from "../src/client.js";
+import type { ClientOptions } from "../src/options.js";
+import { cuttable, until } from "./sockets.js";
+
+const url = process.env["CHAPPE_URL"] ?? "ws://127.0.0.1:8080/ws";
+const clients: Client[] = [];
+const run = `js${process.pid}`;
+let channels = 0;
+
+function open(options: ClientOptions = {}): { client: Client; cut: () => void } {
+  const { WebSocket, cut } = cuttable();
+  const client = connect(url, { WebSocket, reconnectIntervalMs: 5, reconnectMaxMs: 100, ...options });
+  clients.push(client);
+  return { client, cut };
+}
+
+const channel = () => `test/${run}/${++channels}`;
+
+async function take<T>(source: AsyncIterable<Publication<T>>, count: number): Promise<T[]> {
+  const items: T[] = [];
+  for await (const { data } of source) if (items.push(data) === count) break;
+  return items;
+}
+
+after(() => clients.forEach((client) => client.disconnect()));
+
+test("the hub accepts the session and tells who we are", async () => {
+  const { client } = open({ name: `Ada-${run}` });
+  const info = await client.connected();
+  assert.deepEqual([info.name, info.resumed, client.state], [`Ada-${run}`, false, "live"]);
+  assert.ok(info.session && info.ping > 0);
+  assert.ok((await client.ping()) >= 0);
+});
+
+test("a publisher that is subscribed receives its own publication, with its position and sender", async () => {
+  const { client } = open();
+  const name = channel();
+  const news = client.subscribe<any>(name);
+  await news.subscribed();
+  const position = await client.publish(name, { hello: "wörld", deep: [1, { a: null }] });
+  for await (const publication of news) {
+    assert.deepEqual(publication.data, { hello: "wörld", deep: [1, { a: null }] });
+    assert.deepEqual({ epoch: publication.epoch, offset: publication.offset }, position);
+    assert.equal(publication.from?.session, client.session);
+    assert.match(publication.time ?? "", /^\d{4}-\d\d-\d\dT.*Z$/);
+    break;
+  }
+});
+
+test("bytes are published and received as bytes", async () => {
+  const { client } = open();
+  const name = channel();
+  const raw = client.subscribe<Uint8Array>(name);
+  await raw.subscribed();
+  await client.publish(name, Uint8Array.from([0, 255, 7]));
+  assert.deepEqual(await take(raw, 1), [Uint8Array.from([0, 255, 7])]);
+});
+
+test("history has the newest, oldest first, and since brings them to a subscriber", async () => {
+  const { client } = open();
+  const name = channel();
+  for (const n of [1, 2, 3, 4]) await client.publish(name, n);
+  const page = await client.history<number>(name, { limit: 3 });
+  assert.deepEqual(page.publications.map(({ data }) => data), [2, 3, 4]);
+  const second = page.publications[0]!;
+  const log = client.subscribe<number>(name, { since: { epoch: second.epoch!, offset: second.offset! } });
+  assert.deepEqual([await take(log, 2), log.recovered], [[3, 4], true]);
+  log.unsubscribe();
+  assert.deepEqual(await take(client.subscribe<number>(name, { since: "latest" }), 1), [4]);
+});
+
+test("an unknown epoch is reported as not recovered", async () => {
+  const { client } = open();
+  const news = client.subscribe(channel(), { since: { epoch: "nobody-knows", offset: 3 } });
+  await news.subscribed();
+  assert.equal(news.recovered, false);
+});
+
+test("presence tells oneself, who comes and who goes", async () => {
+  const name = channel();
+  const { client: ada } = open({ name: `P-Ada-${run}` });
+  const { client: blaise } = open({ name: `P-Blaise-${run}` });
+  const room = ada.subscribe(name, { presence: true });
+  await until(room, ["join", "presence"], () => room.count === 1);
+  blaise.subscribe(name);
+  await until(room, ["join", "presence"], () => room.count === 2);
+  assert.deepEqual(room.members.map((who) => who.name).sort(), [`P-Ada-${run}`, `P-Blaise-${run}`]);
+  assert.equal((await ada.presence(name)).count, 2);
+  blaise.disconnect();
+  await until(room, ["leave", "presence"], () => room.count === 1);
+});
+
+test("a name in use, in another case, is refused on a connection that stays", async () => {
+  const { client: first } = open({ name: `Émilie-${run}` });
+  await first.connected();
+  const { client: second } = open({ name: `éMILIE-${run}` });
+  await assert.rejects(second.connected(), { code: 115 });
+  assert.equal((await second.claim(`Other-${run}`)).name, `Other-${run}`);
+});
+
+test("compare-and-set tells the loser where the channel is", async () => {
+  const { client } = open();
+  const name = channel();
+  const first = await client.publish(name, 1);
+  await client.publish(name, 2, { expect: first });
+  await assert.rejects(client.publish(name, 3, { expect: first }), { code: 114 });
+});
+
+test("a key that was used is answered again, and nothing is stored twice", async () => {
+  const { client } = open();
+  const name = channel();
+  const first = await client.publish(name, 1, { key: "k" });
+  assert.deepEqual(await client.publish(name, 1, { key: "k" }), first);
+  assert.equal((await client.history(name)).publications.length, 1);
+});
+
+test("the retained publication greets a newcomer", async () => {
+  const { client } = open();
+  const name = channel();
+  await client.publish(name, "on", { retain: true });
+  for await (const { data, retained } of client.subscribe(name)) {
+    assert.deepEqual([data, retained], ["on", true]);
+    break;
+  }
+});
+
+test("errors have their code: a channel that is none, a method that is none", async () => {
+  const { client } = open();
+  await assert.rejects(client.publish("a/#", 1), { code: 107 });
+  await assert.rejects(client.subscribe("a\u0000b").subscribed(), { code: 107 });
+  await assert.rejects(client.call("no-such-method"), (error: any) => error.code >= 100);
+});
+
+test("a lock is held once", async () => {
+  const { client: ada } = open();
+  const { client: blaise } = open();
+  const resource = `${run}/lock`;
+  const lock = await ada.lock(resource, { ttl: 30 });
+  assert.equal(lock.owner, ada.session);
+  await assert.rejects(blaise.lock(resource), { code: 118 });
+  await ada.unlock(resource);
+  assert.ok((await blaise.lock(resource)).token > lock.token);
+  await blaise.unlock(resource);
+});
+
+test("a cut is followed by resume, recovery and everything that was missed", async () => {
+  const name = channel();
+  const { client: reader, cut } = open({ name: `R-${run}`, reconnectIntervalMs: 300, jitter: "none" });
+  const { client: writer } = open();
+  const news = reader.subscribe<number>(name);
+  await news.subscribed();
+  await writer.publish(name, 1);
+  const states: string[] = [];
+  reader.on("state", (state) => states.push(state));
+  cut();
+  await until(reader, ["disconnected"], () => reader.state !== "live");
+  for (const n of [2, 3]) await writer.publish(name, n);
+  assert.deepEqual(await take(news, 3), [1, 2, 3]);
+  assert.equal(news.recovered, true);
+  await until(reader, ["state"], () => reader.state === "live");
+  assert.deepEqual(states, ["offline", "connecting", "catching-up", "live"]);
+});
+
+test("100 cuts in a row lose and double nothing acknowledged", async () => {
+  const name = channel();
+  const { client: writer, cut: cutWriter } = open({ name: `W-${run}` });
+  const { client: reader, cut: cutReader } = open();
+  const news = reader.subscribe<number>(name);
+  const seen: number[] = [];
+  let last = 0;
+  news.on("publication", ({ data, offset }) => (seen.push(data), (last = offset!)));
+  const losses: unknown[] = [];
+  news.on("subscribed", (recovered) => !recovered && losses.push(recovered));
+  await Promise.all([writer.connected(), news.subscribed()]);
+  const acknowledged: Promise<{ offset: number }>[] = [];
+  for (let cuts = 0; cuts < 100; cuts++) {
+    acknowledged.push(writer.publish(name, cuts * 2), writer.publish(name, cuts * 2 + 1));
+    await Promise.all([writer.connected(), news.subscribed()]);
+    cutWriter();
+    cutReader();
+    await until(reader, ["connected"], () => reader.state === "live" || reader.state === "catching-up");
+  }
+  const end = Math.max(...(await Promise.all(acknowledged)).map(({ offset }) => offset));
+  await until(news, ["publication"], () => last >= end);
+  assert.deepEqual(seen, Array.from({ length: 200 }, (_, n) => n));
+  assert.equal(losses.length, 1, "only the first subscribe had nothing to recover");
+});
