@@ -152,7 +152,6 @@ class Texts(TypedDict):
     said_binary: str
     said_pong: str
     said_no_pong: str
-    said_file: str
     said_joined: str
     said_left: str
     said_present: str
@@ -166,7 +165,6 @@ class Texts(TypedDict):
     slash_path: str
     slash_too_large: str
     slash_already_open: str
-    slash_no_chat: str
     slash_help_help: str
     slash_help_quit: str
     slash_help_ping: str
