@@ -107,3 +107,14 @@ async def front_door(
         server.should_exit = True
         await serving
         await broker.stop()
+
+
+async def close_code_of(client: websockets.ClientConnection) -> int:
+    """Read until the server closes; return its code."""
+    try:
+        async with asyncio.timeout(5):
+            while True:
+                await client.recv()
+    except websockets.ConnectionClosed as closed:
+        assert closed.rcvd is not None
+        return int(closed.rcvd.code)
