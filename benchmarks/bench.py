@@ -298,9 +298,10 @@ def report(measured: list[Row], command: str) -> str:
         f"{today}, {platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, Python "
         f"{platform.python_version()}, " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
         "",
-        f"Command: `{command}`. One core for the server, the other for the generator; ratios bind, absolute figures hold",
-        "for this machine only. Chappe runs as `chappe serve` with an HS256 token on every connection, permissions, limits",
-        "and history in memory; the peers run without any of that. Latency is the generator's, from sending to receiving.",
+        f"Command: `{command}`. One core for the server, the other for the generator; ratios bind, absolute",
+        "figures hold for this machine only. Chappe runs as `chappe serve` with an HS256 token on every connection,",
+        "permissions, limits and history in memory; the peers run without any of that. Latency is the generator's, from",
+        "sending to receiving.",
         "",
     ]
     return "\n".join([*intro, *(table(row) for row in measured)])

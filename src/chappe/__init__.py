@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from chappe.app import Hub, Server, Session
     from chappe.client import blocking, classic, websocket
     from chappe.client.client import connect
+    from chappe.hub.hooks import Draft
     from chappe.hub.namespaces import Access, Level, Namespace
     from chappe.model.error_codes import Code
     from chappe.model.errors import ChappeError, ConfigurationError, Refused
@@ -22,6 +23,7 @@ __all__ = [
     "ChappeError",
     "Code",
     "ConfigurationError",
+    "Draft",
     "Hub",
     "Level",
     "Namespace",
@@ -41,6 +43,7 @@ _MODULES = {
     "ChappeError": "chappe.model.errors",
     "Code": "chappe.model.error_codes",
     "ConfigurationError": "chappe.model.errors",
+    "Draft": "chappe.hub.hooks",
     "Hub": "chappe.app",
     "Level": "chappe.hub.namespaces",
     "Namespace": "chappe.hub.namespaces",
