@@ -300,8 +300,8 @@ def report(measured: list[Row], command: str) -> str:
         "",
         f"Command: `{command}`. One core for the server, the other for the generator; ratios bind, absolute",
         "figures hold for this machine only. Chappe runs as `chappe serve` with an HS256 token on every connection,",
-        "permissions, limits and history in memory; the peers run without any of that. Latency is the generator's, from",
-        "sending to receiving.",
+        "permissions, limits and history in memory; the peers run without any of that. Latency is the generator's,",
+        "from sending to receiving.",
         "",
     ]
     return "\n".join([*intro, *(table(row) for row in measured)])

@@ -3,6 +3,8 @@
 Django serves its own pages; everything below /realtime/ is the hub's, ws://127.0.0.1:8000/realtime/ws among it.
 """
 
+import secrets
+
 import django
 from django.conf import settings
 from django.core.asgi import get_asgi_application
@@ -14,7 +16,7 @@ from starlette.routing import Mount
 import chappe
 
 settings.configure(
-    ALLOWED_HOSTS=["localhost", "127.0.0.1"], ROOT_URLCONF=__name__, SECRET_KEY="an-example-only", DEBUG=False
+    ALLOWED_HOSTS=["localhost", "127.0.0.1"], ROOT_URLCONF=__name__, SECRET_KEY=secrets.token_hex(32), DEBUG=False
 )
 django.setup()
 
