@@ -1,5 +1,5 @@
 export const en = {
-  title: "This hub is yours to talk through",
+  title: "Welcome to your realtime hub",
   lead: "Browsers, services and devices meet here in the same channels. Open an application, or connect a program in half a minute.",
   status: "State",
   ready: "Ready",

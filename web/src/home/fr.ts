@@ -2,7 +2,7 @@ import type { Texts } from "../i18n/language";
 import type { en } from "./en";
 
 export const fr: Texts<typeof en> = {
-  title: "Ce hub vous met en relation",
+  title: "Bienvenue sur votre hub temps réel",
   lead: "Navigateurs, services et appareils s’y retrouvent dans les mêmes canaux. Ouvrez une application, ou connectez un programme en une demi-minute.",
   status: "État",
   ready: "Prêt",

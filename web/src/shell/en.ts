@@ -5,6 +5,7 @@ export const en = {
   groupTools: "Tools",
   groupApps: "Applications",
   home: "Overview",
+  homeShort: "Overview",
   client: "WebSocket client",
   clientShort: "Client",
   chat: "Chat",

@@ -8,6 +8,7 @@ export const fr: Texts<typeof en> = {
   groupTools: "Outils",
   groupApps: "Applications",
   home: "Vue d’ensemble",
+  homeShort: "Accueil",
   client: "Client WebSocket",
   clientShort: "Client",
   chat: "Discussion",

@@ -45,7 +45,7 @@ function Navigation(): JSX.Element {
   return (
     <nav class="nav" aria-label={t.value.sections}>
       <p class="nav-group">{t.value.groupHub}</p>
-      <Entry to="" label={t.value.home} icon={<HomeIcon />} />
+      <Entry to="" label={t.value.home} short={t.value.homeShort} icon={<HomeIcon />} />
       <p class="nav-group">{t.value.groupTools}</p>
       <Entry to="apps/client" label={t.value.client} short={t.value.clientShort} icon={<ClientIcon />} />
       <p class="nav-group">{t.value.groupApps}</p>

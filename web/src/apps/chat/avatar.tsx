@@ -1,12 +1,18 @@
 /** The first letter of a name on one of six quiet grounds: tells people apart at a glance. */
 
 import type { JSX } from "preact";
+import { ClientIcon } from "../../ui/icons";
 
 const GROUNDS = 6;
 
-export function Avatar({ name }: { name: string | null }): JSX.Element {
+export function Avatar({ name, own = false }: { name: string | null; own?: boolean }): JSX.Element {
   const letter = name === null ? "?" : ([...name][0] ?? "?").toUpperCase();
-  return <span class={`avatar ground-${groundOf(name)}`} aria-hidden="true">{letter}</span>;
+  return <span class={own ? "avatar own" : `avatar ground-${groundOf(name)}`} aria-hidden="true">{letter}</span>;
+}
+
+/** Stands for a program that publishes without a name. */
+export function ProgramAvatar(): JSX.Element {
+  return <span class="avatar program" aria-hidden="true"><ClientIcon /></span>;
 }
 
 function groundOf(name: string | null): number {

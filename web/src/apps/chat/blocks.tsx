@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { ChappeError, errorText } from "chappe";
 import { formatClock, formatDay, formatMoment, language } from "../../i18n/language";
-import { Avatar } from "./avatar";
+import { Avatar, ProgramAvatar } from "./avatar";
 import type { Message, Note } from "./conversation";
 import type { Room } from "./room";
 import { t } from "./texts";
@@ -24,10 +24,11 @@ export function TimelineBlock({ block, room }: { block: Block; room: Room }): JS
 
 function Turn({ messages, room }: { messages: readonly [Message, ...Message[]]; room: Room }): JSX.Element {
   const [first] = messages;
-  const author = first.author ?? (first.session === null ? t.value.program : t.value.anonymous);
+  const program = first.author === null && first.session === null;
+  const author = first.author ?? (program ? t.value.program : t.value.anonymous);
   return (
     <article class={first.own ? "turn own" : "turn"}>
-      <Avatar name={first.author} />
+      {program ? <ProgramAvatar /> : <Avatar name={first.author} own={first.own} />}
       <header class="turn-head">
         <span class="turn-author">{author}</span>
         {first.own && <span class="tag">{t.value.you}</span>}

@@ -16,7 +16,7 @@ export function People({ room, shown }: { room: Room; shown: boolean }): JSX.Ele
       <ul class="people-list">
         {people.map((person) => (
           <li key={person.key} class="person">
-            <Avatar name={person.name} />
+            <Avatar name={person.name} own={person.own} />
             <span class="person-name">{person.name ?? t.value.anonymous}</span>
             {person.own && <span class="tag">{t.value.you}</span>}
           </li>

@@ -17,7 +17,7 @@ export function RoomPage({ room }: { room: Room }): JSX.Element {
   const peopleShown = useSignal(false);
   const count = formatCount(room.count.value);
   return (
-    <div class="room">
+    <div class="room fills">
       <header class="page-head room-head">
         <h1 class="room-name"><span class="room-mark" aria-hidden="true">#</span>{room.room}</h1>
         <StateChip connection={room.connection.value} />
