@@ -2,3 +2,7 @@
 
 May import transports, brokers, auth, telemetry, `chappe.hub` and below; not the API, which stands beside it.
 """
+
+from chappe.console.pages import build_console
+
+__all__ = ["build_console"]

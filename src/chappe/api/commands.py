@@ -1,0 +1,90 @@
+"""What a command of the API is: a name, the types it takes and gives, a function, a right."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+
+from chappe.api.credentials import Caller
+from chappe.hub.hub import HubCore
+from chappe.hub.permissions import Actor
+from chappe.model.error_codes import Code
+from chappe.model.errors import ChappeError
+
+#: The scopes of a credential that a command accepts.
+BACKEND: Final = frozenset({"api"})
+OPERATOR: Final = frozenset({"operator"})
+EITHER: Final = frozenset({"api", "operator"})
+
+#: Rows of one answer, at most.
+PAGE: Final = 1_000
+
+Limit: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=PAGE, description="Rows in the answer, at most.")]
+After: TypeAlias = Annotated[str, msgspec.Meta(description="`next` of the page before; empty for the first page.")]
+Channel: TypeAlias = Annotated[str, msgspec.Meta(description="Name of a channel, such as `chat/lobby`.")]
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a command takes. A member it does not know is refused: it may be one that is misspelt."""
+
+
+class Told(msgspec.Struct, frozen=True, omit_defaults=False, kw_only=True):
+    """What a command gives. Members may be added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a command.
+
+    Attributes:
+        caller: whose credential it is.
+        actor: who asks the hub: the caller with no more rights than the command needs.
+        language: `en` or `fr`.
+        uptime_s: since the API was built.
+    """
+
+    hub: HubCore
+    caller: Caller
+    actor: Actor
+    language: str
+    uptime_s: float
+
+    def of(self, command: "Command") -> "Call":
+        """Return the same caller's call of another command."""
+        return replace(self, actor=self.caller.actor(command.scopes))
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    Attributes:
+        name: the last segment of its path, and its `type` in a batch.
+        summary: the sentence of the OpenAPI document.
+        asked, told: types of the request and the answer.
+        run: carries it out; returns the answer, or something that waits for it. Raises ChappeError.
+        scopes: scopes of a credential that let it pass.
+        reads: changes nothing, so that GET with a query is allowed too.
+        overlaps: a later command of a batch need not wait for its answer.
+    """
+
+    name: str
+    summary: str
+    asked: type[Asked]
+    told: type[Told]
+    run: Callable[[Call, Any], Any]
+    scopes: frozenset[str] = BACKEND
+    reads: bool = False
+    overlaps: bool = False
+
+
+def one_of(user: str | None, session: str | None) -> None:
+    """See that a request names a user or a session.
+
+    Raises:
+        ChappeError: 107, both or neither.
+    """
+    if (user is None) == (session is None):
+        detail = {"field": "user", "problem": "expected either user or session"}
+        raise ChappeError(Code.BAD_REQUEST, detail=detail)

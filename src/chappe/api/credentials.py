@@ -1,0 +1,85 @@
+"""Who calls, and with which right."""
+
+from typing import Final
+
+from chappe.api.context import ApiContext
+from chappe.hub.contracts import Claims
+from chappe.hub.permissions import Actor
+from chappe.model.error_codes import Code
+from chappe.model.errors import ChappeError
+from chappe.transports.upgrade import Request, bearer_token
+
+#: What a backend with a key may do: everything.
+_ALL: Final = frozenset({"api", "operator"})
+
+
+class Caller:
+    """A backend or an operator.
+
+    Attributes:
+        name: how logs call it.
+    """
+
+    __slots__ = ("_actors", "_claims", "name")
+
+    def __init__(self, claims: Claims, name: str) -> None:
+        self.name = name
+        self._claims = claims
+        self._actors: dict[frozenset[str], Actor] = {}
+
+    def actor(self, scopes: frozenset[str]) -> Actor:
+        """Return who asks the hub, with no more rights than a route needs.
+
+        It is trusted, so that the namespace does not decide, but has only those scopes of the credential that the
+        route accepts; with none of them `authorize` refuses everything.
+        """
+        actor = self._actors.get(scopes)
+        if actor is None:
+            claims = Claims(user=self._claims.user, scopes=self._claims.scopes & scopes)
+            actor = self._actors[scopes] = Actor(claims, trusted=True)
+        return actor
+
+
+class Credentials:
+    """Tells who a request is from."""
+
+    def __init__(self, context: ApiContext) -> None:
+        self._hub = context.hub
+        self._keys = context.api_keys
+        # No subject of a token has a slash, so nobody else owns the idempotency keys of a backend.
+        self._open = Caller(Claims(user="api/open", scopes=_ALL), "anybody") if context.api_open else None
+        self._backends: dict[str, Caller] = {}
+
+    def identify(self, head: Request) -> Caller:
+        """Return the caller that the `Authorization` header proves. An open API asks nobody, and reads no credential.
+
+        Raises:
+            ChappeError: 101, there is no credential or a wrong one; 109, it has expired.
+        """
+        if self._open is not None:
+            return self._open
+        try:
+            return self._verify(head)
+        except ChappeError:
+            self._hub.counters.unauthorized += 1
+            raise
+
+    def _verify(self, head: Request) -> Caller:
+        credential = bearer_token(head)
+        if credential is None:
+            raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "expected Authorization: Bearer KEY"})
+        if self._keys is not None:
+            name = self._keys.find(credential)
+            if name is not None:
+                return self._backend(name)
+        authenticator = self._hub.authenticator
+        if authenticator is None:
+            raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "unknown key"})
+        claims = authenticator.authenticate(credential, self._hub.clock.wall_ms() / 1_000)
+        return Caller(claims, f"token of {claims.user}" if claims.user else "token")
+
+    def _backend(self, name: str) -> Caller:
+        caller = self._backends.get(name)
+        if caller is None:
+            caller = self._backends[name] = Caller(Claims(user=f"api/{name}", scopes=_ALL), f"key {name}")
+        return caller

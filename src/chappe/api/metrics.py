@@ -1,0 +1,42 @@
+"""`/metrics`: what the hub counts, in the text format of Prometheus."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from chappe.hub.hub import HubCore
+from chappe.telemetry import labelled, render_metrics
+
+MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_TEXTS: Final = {
+    "chappe_connections_total": "Sessions begun.",
+    "chappe_logins_total": "Sessions identified.",
+    "chappe_disconnects_total": "Sessions ended.",
+    "chappe_messages_in_total": "Messages taken from clients.",
+    "chappe_published_total": "Publications given to the broker.",
+    "chappe_delivered_total": "Publications handed to connections.",
+    "chappe_recovered_total": "Publications given again from history.",
+    "chappe_dropped_total": "Publications dropped for slow readers, who were told.",
+    "chappe_errors_total": "Answers with an error, by code.",
+    "chappe_permission_denied_total": "Requests refused by permissions.",
+    "chappe_unauthorized_total": "Credentials refused.",
+    "chappe_impersonations_total": "Messages refused because they named another speaker.",
+    "chappe_sessions": "Sessions now.",
+    "chappe_channels": "Channels with subscribers now.",
+    "chappe_locks": "Locks held now.",
+}
+
+
+def hub_metrics(hub: HubCore) -> dict[str, float]:
+    """Return the counters of the hub by metric name."""
+    metrics: dict[str, float] = {f"chappe_{name}_total": total for name, total in hub.counters.totals().items()}
+    metrics["chappe_permission_denied_total"] = hub.permissions.refused
+    metrics["chappe_locks"] = len(hub.locking.table)
+    for code, count in sorted(hub.counters.errors.items()):
+        metrics[labelled("chappe_errors_total", code=str(code))] = count
+    return metrics
+
+
+def metrics_page(hub: HubCore, above: Mapping[str, float]) -> bytes:
+    """Return the page: the hub's counters, then those of the parts above it."""
+    return render_metrics({**hub_metrics(hub), **above}, _TEXTS)
