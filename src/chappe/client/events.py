@@ -41,6 +41,7 @@ class Events:
         self._listeners: dict[str, list[Callable[..., object]]] = {name: [] for name in names}
         self._waiting: asyncio.Queue[tuple[str, Awaitable[object]]] = asyncio.Queue(MAX_WAITING)
         self._task: asyncio.Task[None] | None = None
+        self._closed_from_inside = False
 
     def on(self, name: str, listener: Listener) -> Listener:
         """Call a listener at each event of a name.
@@ -77,6 +78,7 @@ class Events:
         task, self._task = self._task, None
         if task is None or task is asyncio.current_task():
             # A listener that closes its own client is the last one; what waits behind it is dropped.
+            self._closed_from_inside = task is not None
             self._drop_waiting()
             return
         try:
@@ -107,7 +109,7 @@ class Events:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="chappe listeners")
 
     async def _run(self) -> None:
-        while self._task is asyncio.current_task():
+        while not self._closed_from_inside:
             name, result = await self._waiting.get()
             try:
                 await result

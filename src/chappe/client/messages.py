@@ -182,6 +182,10 @@ Incoming: TypeAlias = (
 )
 
 
+class _Typed(msgspec.Struct):
+    type: str
+
+
 class Codec:
     """One encoding of chappe.v1; stateless.
 
@@ -272,9 +276,9 @@ class Codec:
             value = self._decode_value(frame)
             parts = self._decode_parts(frame) if isinstance(value, list) else [frame]
             values = value if isinstance(value, list) else [value]
-            known = [part for part, fields in zip(parts, values, strict=True) if fields["type"] in _KNOWN]
-            return [self._decode_one(part) for part in known]
-        except (msgspec.DecodeError, RecursionError, KeyError, TypeError):
+            types = msgspec.convert(values, list[_Typed])
+            return [self._decode_one(part) for part, told in zip(parts, types, strict=True) if told.type in _KNOWN]
+        except (msgspec.DecodeError, RecursionError):
             raise _bad_frame(error) from error
 
 
