@@ -6,6 +6,7 @@ one connection's state behind its opening handshake, which the HTTP side has don
 
 import base64
 import binascii
+import codecs
 import hashlib
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ MAX_FRAGMENTS: Final = 64
 #: Bytes of a close reason: a control frame has 125, the code takes two (RFC 6455, 5.5.1).
 MAX_REASON_BYTES: Final = 123
 
+_make_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -53,6 +55,16 @@ def shorten_reason(reason: str) -> str:
     return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
 
 
+class _Peer(Protocol):
+    """The library's protocol, corrected."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take a frame; a goodbye may come between the fragments of a message (RFC 6455, 5.4; Autobahn 7.1.5)."""
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class WebSocketCodec:
     """One connection's receiving state, and its control frames.
 
@@ -64,13 +76,14 @@ class WebSocketCodec:
         pings_in: pings among them.
     """
 
-    __slots__ = ("_buffer", "_fragments", "_protocol", "_text", "ended", "frames_in", "pings_in")
+    __slots__ = ("_buffer", "_fragments", "_protocol", "_text", "_utf8", "ended", "frames_in", "pings_in")
 
     def __init__(self, max_message_bytes: int) -> None:
-        self._protocol = Protocol(SERVER, state=OPEN, max_size=max_message_bytes)
+        self._protocol = _Peer(SERVER, state=OPEN, max_size=max_message_bytes)
         self._buffer: list[bytes] = []
         self._fragments = 0
         self._text = False
+        self._utf8 = _make_utf8_decoder()
         self.ended = False
         self.frames_in = 0
         self.pings_in = 0
@@ -132,10 +145,13 @@ class WebSocketCodec:
         if frame.opcode is not Opcode.CONT:
             self._text = frame.opcode is Opcode.TEXT
             if frame.fin:
-                return self._checked(bytes(frame.data))
+                return self._whole(bytes(frame.data))
         self._fragments += 1
         if self._fragments > MAX_FRAGMENTS:
             self.fail(CloseCode.POLICY_VIOLATION, f"more than {MAX_FRAGMENTS} fragments")
+            return None
+        # Checked piece by piece, so that what is no text is refused before the rest of it comes.
+        if self._text and not self._is_utf8(frame):
             return None
         self._buffer.append(bytes(frame.data))
         if not frame.fin:
@@ -143,9 +159,9 @@ class WebSocketCodec:
         payload = b"".join(self._buffer)
         self._buffer = []
         self._fragments = 0
-        return self._checked(payload)
+        return Received(payload, self._text)
 
-    def _checked(self, payload: bytes) -> Received | None:
+    def _whole(self, payload: bytes) -> Received | None:
         if self._text and not payload.isascii():
             try:
                 payload.decode()
@@ -153,3 +169,13 @@ class WebSocketCodec:
                 self.fail(CloseCode.INVALID_DATA, "text is no UTF-8")
                 return None
         return Received(payload, self._text)
+
+    def _is_utf8(self, frame: Frame) -> bool:
+        if frame.opcode is Opcode.TEXT:
+            self._utf8.reset()
+        try:
+            self._utf8.decode(frame.data, frame.fin)
+        except UnicodeDecodeError:
+            self.fail(CloseCode.INVALID_DATA, "text is no UTF-8")
+            return False
+        return True
