@@ -14,7 +14,7 @@ def test_port_0_takes_a_free_one() -> None:
 def test_a_port_in_use_is_one_line_that_says_what_to_do() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=f"port {port} is in use; .* --port"):
+        with pytest.raises(ConfigurationError, match=rf"port {port} is in use; .* --port"):
             listen("127.0.0.1", port)
 
 
@@ -26,5 +26,5 @@ def test_a_port_out_of_range_is_refused(port: int) -> None:
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.7"])
 def test_a_host_that_is_not_ours_is_refused(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="expected an address|no address of this machine"):
+    with pytest.raises(ConfigurationError, match=r"expected an address|no address of this machine"):
         listen(host, 0)

@@ -35,7 +35,7 @@ def _connected(message: base.Connected) -> dict[str, Any]:
         resume=message.resume,
         user=message.user,
         name=message.name,
-        ping=message.ping_s,
+        ping=int(message.ping_s) if message.ping_s.is_integer() else message.ping_s,
         version=message.version,
         node=message.node,
         resumed=message.resumed,
