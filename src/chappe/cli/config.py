@@ -96,10 +96,9 @@ def problem_texts(settings: Settings) -> list[str]:
         "closed": T["config_closed"],
         "no_keys": T["config_no_keys"],
         "half_tls": T["config_half_tls"],
-        "no_algorithm": T["config_no_algorithm"],
         "namespace_slash": T["config_namespace_slash"],
         "memory_workers": T["config_memory_workers"],
         "file_missing": T["config_file_missing"],
-        "keys_line": T["config_keys_line"],
+        "unusable": T["config_unusable"],
     }
     return [texts[problem.name].format(**problem.parameters) for problem in problems(settings)]

@@ -1,27 +1,20 @@
 """Find what is wrong with settings that are well-formed: what contradicts itself, and files that are not there."""
 
 import re
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from chappe.auth.api_keys import ApiKeys
+from chappe.auth.jwt import JwtAuthenticator
+from chappe.config.implementations import check_broker_url
 from chappe.config.settings import Settings
+from chappe.model.errors import ConfigurationError
 
-Name = Literal[
-    "closed",
-    "no_keys",
-    "half_tls",
-    "no_algorithm",
-    "namespace_slash",
-    "memory_workers",
-    "file_missing",
-    "keys_line",
-]
-
-#: One API key in `api.keys_file`. The key has 256 random bits, so that a plain SHA-256 of it cannot be reversed.
-KEY_LINE = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,64}):(?P<sha256>[0-9a-f]{64})")
+Name = Literal["closed", "no_keys", "half_tls", "namespace_slash", "memory_workers", "file_missing", "unusable"]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -32,8 +25,8 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def problems(settings: Settings) -> list[Problem]:
-    """Return what would keep a hub with these settings from working; reads the files they name, opens no socket."""
-    checks: list[Callable[[Settings], Iterator[Problem]]] = [_rights, _tls, _tokens, _namespaces, _workers, _files]
+    """Return what would keep a hub with these settings from working; reads the files they name, connects to nothing."""
+    checks: list[Callable[[Settings], Iterator[Problem]]] = [_rights, _tls, _tokens, _api, _namespaces, _broker]
     return [problem for check in checks for problem in check(settings)]
 
 
@@ -44,17 +37,46 @@ def _rights(settings: Settings) -> Iterator[Problem]:
 
 
 def _tls(settings: Settings) -> Iterator[Problem]:
-    if bool(settings.server.cert) != bool(settings.server.key):
+    cert, key = settings.server.cert, settings.server.key
+    if bool(cert) != bool(key):
         yield Problem("half_tls")
+        return
+    for name, path in (("server.cert", cert), ("server.key", key)):
+        if path and not Path(path).is_file():
+            yield Problem("file_missing", {"name": name, "path": path})
+            return
+    if cert:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+        except (OSError, ssl.SSLError) as error:
+            yield Problem("unusable", {"reason": f"server.cert, server.key: {error}"})
 
 
 def _tokens(settings: Settings) -> Iterator[Problem]:
     auth = settings.auth
     rights = {right for table in settings.namespaces.values() for right in (table.subscribe, table.publish)}
-    if rights & {"user", "token"} and not (auth.hmac_secret_file or auth.public_keys or auth.jwks_url):
-        yield Problem("no_keys")
-    if auth.hmac_secret_file and not any(name.startswith("HS") for name in auth.algorithms):
-        yield Problem("no_algorithm")
+    if not (auth.hmac_secret_file or auth.public_keys):
+        if rights & {"user", "token"} and not auth.jwks_url:
+            yield Problem("no_keys")
+        return
+    try:
+        JwtAuthenticator.from_files(
+            hmac_secret_file=auth.hmac_secret_file,
+            public_key_files=auth.public_keys,
+            algorithms=auth.algorithms,
+            audience=auth.audience,
+            issuer=auth.issuer,
+        )
+    except ConfigurationError as error:
+        yield Problem("unusable", {"reason": error.reason})
+
+
+def _api(settings: Settings) -> Iterator[Problem]:
+    if settings.api.keys_file:
+        try:
+            ApiKeys.load(settings.api.keys_file)
+        except ConfigurationError as error:
+            yield Problem("unusable", {"reason": error.reason})
 
 
 def _namespaces(settings: Settings) -> Iterator[Problem]:
@@ -63,32 +85,10 @@ def _namespaces(settings: Settings) -> Iterator[Problem]:
             yield Problem("namespace_slash", {"name": name})
 
 
-def _workers(settings: Settings) -> Iterator[Problem]:
+def _broker(settings: Settings) -> Iterator[Problem]:
     if settings.server.workers > 1 and settings.broker.url.startswith("memory:"):
         yield Problem("memory_workers", {"workers": settings.server.workers})
-
-
-def _files(settings: Settings) -> Iterator[Problem]:
-    named = [
-        ("server.cert", settings.server.cert),
-        ("server.key", settings.server.key),
-        ("auth.hmac_secret_file", settings.auth.hmac_secret_file),
-        ("api.keys_file", settings.api.keys_file),
-        *(("auth.public_keys", path) for path in settings.auth.public_keys),
-    ]
-    for name, path in named:
-        if not path:
-            continue
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            yield Problem("file_missing", {"name": name, "path": path, "reason": error.strerror})
-            continue
-        if name == "api.keys_file":
-            yield from _key_lines(content.decode("utf-8", "replace"))
-
-
-def _key_lines(content: str) -> Iterator[Problem]:
-    for number, line in enumerate(content.splitlines(), 1):
-        if line.strip() and not line.startswith("#") and not KEY_LINE.fullmatch(line.strip()):
-            yield Problem("keys_line", {"line": number})
+    try:
+        check_broker_url(settings.broker.url)
+    except ConfigurationError as error:
+        yield Problem("unusable", {"reason": error.reason})

@@ -17,11 +17,20 @@ def make_broker(url: str, clock: Clock, random: Random) -> Broker:
     Raises:
         ConfigurationError: the scheme is unknown, or not in this release.
     """
-    scheme, separator, _ = url.partition("://")
-    if separator and scheme == "memory":
-        from chappe.brokers.memory import MemoryBroker  # here, so that `config show` loads no engine
+    check_broker_url(url)
+    from chappe.brokers.memory import MemoryBroker  # here, so that `config show` loads no engine
 
-        return MemoryBroker(clock, random)
+    return MemoryBroker(clock, random)
+
+
+def check_broker_url(url: str) -> None:
+    """Refuse a URL that `make_broker` could not serve.
+
+    Raises:
+        ConfigurationError: the scheme is unknown, or not in this release.
+    """
+    scheme, separator, _ = url.partition("://")
     if separator and scheme in PLANNED_SCHEMES:
-        raise ConfigurationError(f"{scheme}:// comes with a later release, use memory:// until then")
-    raise ConfigurationError(f"broker url {scheme + separator!r} is not known, expected memory://")
+        raise ConfigurationError(f"broker.url: {scheme}:// comes with a later release, use memory:// until then")
+    if not separator or scheme != "memory":
+        raise ConfigurationError(f"broker.url: {scheme + separator!r} is not known, expected memory://")

@@ -67,7 +67,7 @@ def load(
     Args:
         path: the configuration file; None reads `chappe.toml` of the working directory if it is there.
         environ: variables such as `CHAPPE_SERVER__PORT`; None reads none.
-        flags: dotted names to values (`{"server.port": 9000}`); None as a value means the flag was not given.
+        flags: dotted names to values (`{"server.port": 9000}`), texts as people type them; None means not given.
 
     Raises:
         SettingError: a source cannot be read, or a name or a value in it is wrong.
@@ -137,12 +137,13 @@ def _flag_layer(flags: Mapping[str, Any]) -> _Layer:
     for name, value in flags.items():
         if value is not None:
             section, _, key = name.rpartition(".")
-            layer.append((section, key, value, Origin("flag", FLAGS.get(name, name))))
+            typed = _Text(value) if isinstance(value, str) else value
+            layer.append((section, key, typed, Origin("flag", FLAGS.get(name, name))))
     return layer
 
 
 class _Text(str):
-    """Mark a value that has no type of its own yet, as all values of the environment."""
+    """Mark a value that has no type of its own yet, as all values of the environment and of the command line."""
 
 
 def _check(section: str, key: str, value: Any, origin: Origin) -> Any:

@@ -58,17 +58,14 @@ FRENCH: Texts = {
         "auth.public_keys ou auth.jwks_url"
     ),
     "config_half_tls": "server.cert et server.key vont ensemble : réglez les deux ou aucun",
-    "config_no_algorithm": 'auth.hmac_secret_file demande "HS256" dans auth.algorithms',
     "config_namespace_slash": (
         "namespaces.{name} : un espace de noms est un segment de nom de canal, sans « / », « + » ni « # »"
     ),
     "config_memory_workers": (
         "server.workers = {workers} demande un broker partagé entre processus, memory:// n'en sert qu'un"
     ),
-    "config_file_missing": "{name} : {path} ne peut pas être lu : {reason}",
-    "config_keys_line": (
-        "api.keys_file : la ligne {line} n'est pas nom:sha256hex ; créez les clés avec « chappe token create --api »"
-    ),
+    "config_file_missing": "{name} : {path} n'existe pas",
+    "config_unusable": "inutilisable : {reason}",
     # token
     "token": "Crée et lit des jetons et des clés d'API.",
     "token_create": "Crée un jeton pour un utilisateur, ou avec --api une clé pour un programme.",
@@ -196,4 +193,55 @@ FRENCH: Texts = {
     "slash_help_close": "ferme la connexion avec un code et reste",
     "slash_help_open": "reconnecte",
     "slash_help_pretty": "présente le JSON, ou plus",
+    # serve and demo
+    "serve": "Lance un serveur : celui d'une application (module:hub), ou un serveur fait de la configuration.",
+    "serve_host": "Adresse d'écoute.",
+    "serve_port": "Port d'écoute ; 0 en prend un libre.",
+    "serve_workers": "Processus qui partagent le port.",
+    "serve_broker": "Où les publications sont gardées, par exemple memory://.",
+    "serve_root": "Ce que parle un WebSocket sur / : classic, broadcast, echo ou chappe.v1.",
+    "serve_mqtt_port": "Port MQTT.",
+    "serve_cert": "Chaîne de certificats (PEM) ; avec --key, active TLS.",
+    "serve_key": "Clé privée de --cert (PEM).",
+    "serve_preset": "Jeu de valeurs par défaut : strict ou high-load.",
+    "serve_log_level": "ERROR, WARNING, INFO ou DEBUG.",
+    "serve_log_file": "Fichier où ajouter le journal ; sans nom, websocket_AAAAMMJJ_HHMMSS.log.",
+    "serve_log_format": "text, ou json pour un objet par ligne.",
+    "serve_dev": "Ouvre tout à tous sur cette machine, et là seulement.",
+    "serve_dev_warning": "--dev : quiconque est sur cette machine peut tout faire sur ce serveur",
+    "serve_ready": "chappe {version} sert {url} (Ctrl-C arrête)",
+    "serve_stopped": "chappe est arrêté",
+    "serve_bad_app": "{app!r} n'est pas module:hub, par exemple main:hub",
+    "serve_no_module": "pas de module {module!r} ici ; lancez la commande dans son répertoire",
+    "serve_no_attribute": "{module} n'a pas de {name!r} ; nommez la variable qui contient le Hub",
+    "serve_not_a_hub": "{app} est un {kind}, attendu un chappe.Hub",
+    "serve_app_flags": (
+        "{options} : c'est le hub de l'application qui en décide ; avec APP seuls --host, --port et --log-* "
+        "s'appliquent"
+    ),
+    "demo": (
+        "Lance un serveur ouvert sur cette machine avec des données d'exemple : console, discussion, tous les "
+        "protocoles."
+    ),
+    "demo_open": "Ouvre la console dans le navigateur.",
+    "demo_ready": "Ouvrez {url} dans un navigateur, ou dans un autre terminal :",
+    "demo_hello": "Bienvenue ! Quiconque est dans chat/lobby lit ceci, quel que soit son protocole.",
+    # pub and sub
+    "url_option": "Serveur auquel parler ; CHAPPE_URL change la valeur par défaut.",
+    "pub": "Publie DATA dans un canal : JSON si c'en est, sinon du texte ; « - » lit l'entrée standard.",
+    "pub_text": "Publie DATA comme texte même si c'est du JSON.",
+    "pub_lines": "Avec « - » : publie chaque ligne.",
+    "pub_key": "Clé d'idempotence : le serveur ne garde une répétition qu'une fois.",
+    "pub_retain": "La met aussi dans l'emplacement retenu du canal.",
+    "pub_name": "Nom sous lequel publier.",
+    "pub_done": "publié dans {channel}, position {offset}",
+    "sub": "Affiche ce qui est publié dans des canaux ou motifs (+, #), une ligne chacun.",
+    "sub_since": "Commence à : latest, un nombre des plus récentes, ou EPOQUE:POSITION (un seul canal).",
+    "sub_count": "Part après autant de publications.",
+    "sub_since_bad": "--since {value!r} : attendu latest, un nombre, ou EPOQUE:POSITION",
+    "sub_since_many": "--since EPOQUE:POSITION vaut pour un canal, pas pour {count}",
+    "sub_since_pattern": "--since demande des noms de canaux, un motif commence par ce qui suit",
+    "sub_missed": "{channel} : des publications peuvent manquer, le serveur ne les a plus",
+    "sub_reconnecting": "reconnexion, essai {n}",
+    "sub_following": "suit {channels} sur {url} (Ctrl-C arrête)",
 }

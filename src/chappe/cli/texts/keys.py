@@ -55,11 +55,10 @@ class Texts(TypedDict):
     config_closed: str
     config_no_keys: str
     config_half_tls: str
-    config_no_algorithm: str
     config_namespace_slash: str
     config_memory_workers: str
     config_file_missing: str
-    config_keys_line: str
+    config_unusable: str
     # token
     token: str
     token_create: str
@@ -173,3 +172,48 @@ class Texts(TypedDict):
     slash_help_close: str
     slash_help_open: str
     slash_help_pretty: str
+    # serve and demo
+    serve: str
+    serve_host: str
+    serve_port: str
+    serve_workers: str
+    serve_broker: str
+    serve_root: str
+    serve_mqtt_port: str
+    serve_cert: str
+    serve_key: str
+    serve_preset: str
+    serve_log_level: str
+    serve_log_file: str
+    serve_log_format: str
+    serve_dev: str
+    serve_dev_warning: str
+    serve_ready: str
+    serve_stopped: str
+    serve_bad_app: str
+    serve_no_module: str
+    serve_no_attribute: str
+    serve_not_a_hub: str
+    serve_app_flags: str
+    demo: str
+    demo_open: str
+    demo_ready: str
+    demo_hello: str
+    # pub and sub
+    url_option: str
+    pub: str
+    pub_text: str
+    pub_lines: str
+    pub_key: str
+    pub_retain: str
+    pub_name: str
+    pub_done: str
+    sub: str
+    sub_since: str
+    sub_count: str
+    sub_since_bad: str
+    sub_since_many: str
+    sub_since_pattern: str
+    sub_missed: str
+    sub_reconnecting: str
+    sub_following: str
