@@ -60,6 +60,7 @@ class Stream:
     retained: bytes | None = None
     keys: dict[tuple[str, str], tuple[Position, float]] = field(default_factory=dict)
     touched: float = 0.0
+    gone: bool = False  # it may have been forgotten before somebody attached again
 
     @property
     def position(self) -> Position:
@@ -201,6 +202,8 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from((*CHANNELS, *PATTERNS)))
     def attach(self, name: str) -> None:
+        if name in self.streams and name not in self.attached:
+            self.streams[name].gone |= self.is_old(self.streams[name])
         self.attached.add(name)
         self.broker.attach(name)
 
@@ -248,13 +251,14 @@ class BrokerMachine(RuleBasedStateMachine):
         if stream.epoch == position.epoch:
             return
         if stream.epoch is not None:
-            idle_s = self.clock.now() - stream.touched
-            forgotten = idle_s >= DEFAULT_META_AGE_S - SLACK_S and channel not in self.attached
-            forgotten = forgotten and stream.retained is None
+            forgotten = stream.gone or (channel not in self.attached and self.is_old(stream))
             assert forgotten or channel in self.sink.interrupted_channels, f"{channel} changed its epoch in silence"
             if forgotten and stream.entries:
                 self.log_broken_at = max(self.log_broken_at, stream.entries[-1].step - 1)
         self.streams[channel] = Stream(position.epoch, touched=self.clock.now())
+
+    def is_old(self, stream: Stream) -> bool:
+        return self.clock.now() - stream.touched >= DEFAULT_META_AGE_S - SLACK_S and stream.retained is None
 
     def account(self, item: Append, outcome: Outcome) -> list[Entry]:
         """Judge one outcome; return what it stored, transient publications included."""

@@ -212,6 +212,11 @@ class FaultyBroker:
 
     def _inwards(self, item: Append) -> Append:
         expect = item.expect
+        if expect is not None and not expect.epoch:
+            # Which epoch "whatever it is now" means: the inner broker may have forgotten the channel meanwhile.
+            self._inner.read(
+                Read(item.channel, item.namespace), lambda result: self._positions.saw(item.channel, result.position)
+            )
         return replace(
             item,
             key_owner=self._positions.owner(item.channel, item.key_owner),
