@@ -45,7 +45,8 @@ class HubClient implements Client {
   readonly #outbox: Outbox;
   /** Of the present connection; null until the hub accepts the session. */
   #commands: Commands | null = null;
-  #handshake: { commands: Commands; token: string | null } | null = null;
+  /** `asked` is the name in the unanswered `connect`; undefined while the hub waits for us to send another. */
+  #handshake: { commands: Commands; token: string | null; asked: string | null | undefined } | null = null;
   #name: string | null;
   /** The name under which the hub accepted us before. */
   #accepted: string | null | undefined;
@@ -105,8 +106,12 @@ class HubClient implements Client {
     if (this.#commands) return Promise.reject(new LocalError("named", { name: this.info?.name ?? "" }));
     this.#name = name;
     const connected = this.connected();
-    if (this.#handshake) this.#sayConnect();
-    return connected;
+    if (this.#handshake?.asked === undefined) this.#sayConnect();
+    return connected.then((info) => {
+      // The answer to an earlier name was on its way.
+      if (this.#accepted !== name) throw new LocalError("named", { name: info.name ?? "" });
+      return info;
+    });
   }
 
   // ---- channels -----------------------------------------------------------------------------------------------------
@@ -183,10 +188,10 @@ class HubClient implements Client {
     if (this.#background === on || this.#closed) return;
     this.#background = on;
     if (this.settings.inBackground === "stay") return this.#tellBackground();
+    if (this.state === "refused") return;
     if (!on) return this.redial();
     this.#connection.stop(1000, "in background");
-    this.#over(1000, "in background");
-    if (!this.#closed) this.#move("lose", "background");
+    this.#over("lose", 1000, "in background", "background");
   }
 
   async #ask(command: Command, repeatable: boolean, waitMs = 0): Promise<Message> {
@@ -214,10 +219,9 @@ class HubClient implements Client {
     this.#closed = true;
     this.#stopWatching();
     this.#connection.stop(code, reason);
-    this.#over(code, reason);
+    this.#over("quit", code, reason);
     this.#fail(new LocalError("closed"));
     this.#subscriptions.end();
-    this.#move("quit");
   }
 
   #makeConnection(): Connection {
@@ -229,10 +233,7 @@ class HubClient implements Client {
       },
       open: (token) => this.#open(token),
       message: (message) => this.#receive(message),
-      lost: (code, reason) => {
-        this.#over(code, reason);
-        if (!this.#closed) this.#move("lose", isOnline() ? "hub_down" : "no_network");
-      },
+      lost: (code, reason) => this.#over("lose", code, reason, isOnline() ? "hub_down" : "no_network"),
       reconnecting: ({ n, of, delayMs }) => emit("reconnecting", n, of, delayMs),
       gaveUp: (attempts) => !this.#closed && emit("gave_up", attempts),
       refused: (code, reason, error) =>
@@ -246,17 +247,18 @@ class HubClient implements Client {
   }
 
   #open(token: string | null): void {
-    this.#handshake = { commands: new Commands((frame) => this.#connection.send(frame)), token };
+    this.#handshake = { commands: new Commands((frame) => this.#connection.send(frame)), token, asked: undefined };
     this.#sayConnect();
   }
 
   #sayConnect(): void {
     if (!this.#handshake) return;
     const { commands, token } = this.#handshake;
+    const name = (this.#handshake.asked = this.#name);
     const command: Command = {
       type: "connect",
       ...(token === null ? {} : { token }),
-      ...(this.#name === null ? {} : { name: this.#name }),
+      ...(name === null ? {} : { name }),
       client: this.settings.client,
       ...(this.#resume === null ? {} : { resume: this.#resume }),
     };
@@ -264,9 +266,9 @@ class HubClient implements Client {
   }
 
   #welcome(commands: Commands, reply: Message): void {
+    this.#accepted = this.#handshake?.asked;
     this.#handshake = null;
     this.#commands = commands;
-    this.#accepted = this.#name;
     this.#connection.established();
     const info = (this.info = protocol.sessionInfo(reply));
     this.#resume = protocol.text(reply["resume"]) || null;
@@ -282,8 +284,10 @@ class HubClient implements Client {
 
   /** The hub answered `connect` with an error. */
   #unwelcome(error: ChappeError): void {
-    const again = this.#name === this.#accepted;
-    if (error.code === Code.NAME_IN_USE && !again) {
+    const asked = this.#handshake?.asked;
+    if (error.code === Code.NAME_IN_USE && asked !== this.#name) return this.#sayConnect();
+    if (error.code === Code.NAME_IN_USE && asked !== this.#accepted) {
+      if (this.#handshake) this.#handshake.asked = undefined;
       // The connection stays: another name may be claimed on it.
       this.#connection.patient();
       this.#events.emit("error", error);
@@ -300,22 +304,21 @@ class HubClient implements Client {
 
   #refuse(error: ChappeError, code: number): void {
     this.#connection.stop(1000, "");
-    this.#over(code, error.reason);
-    if (this.#closed) return;
     this.#refusal = error;
-    this.#move("refuse");
+    this.#over("refuse", code, error.reason);
     this.#events.emit("error", error);
     this.#fail(error);
   }
 
   /** The connection, or the attempt, is over. */
-  #over(code: number, reason: string): void {
+  #over(input: Input, code: number, reason: string, why: OfflineReason | null = null): void {
     const wasConnected = this.#commands !== null;
     this.#handshake = null;
     this.#commands = null;
     this.#subscriptions.cut();
     this.#calls.cut();
     this.#outbox.cut();
+    this.#move(input, why);
     if (wasConnected) this.#events.emit("disconnected", code, reason);
   }
 

@@ -81,8 +81,8 @@ test("after a cut the client is back after the first interval, resumes, and has 
   for (const n of [2, 3]) network.hub.publish("news", n);
   await network.clock.advance(999 + SOON);
   assert.deepEqual(log, [
-    ["disconnected", 1006, ""],
     ["state", "offline", "hub_down"],
+    ["disconnected", 1006, ""],
     ["reconnecting", 1, 0, 1_000],
     ["state", "connecting", null],
     ["state", "catching-up", null],
@@ -171,7 +171,7 @@ test("the user's own disconnect never reconnects and ends everything", async () 
   for await (const _ of news) assert.fail();
   client.redial();
   await network.clock.advance(100_000);
-  assert.deepEqual(log, [["disconnected", 1000, ""], ["state", "offline", null]]);
+  assert.deepEqual(log, [["state", "offline", null], ["disconnected", 1000, ""]]);
   assert.deepEqual([network.dials, network.clock.pending, network.hub.sessions.size], [1, 0, 0]);
 });
 
@@ -256,6 +256,21 @@ test("a name in use leaves the connection, and another name may be claimed on it
   await network.clock.advance(SOON);
   assert.equal((await claimed).name, "Blaise");
   assert.deepEqual([client.state, network.dials], ["live", 2]);
+});
+
+test("a name claimed while an earlier one is being asked for waits for that answer", async () => {
+  const network = new MemoryNetwork();
+  network.client({ name: "Ada" });
+  await network.clock.advance(SOON);
+  const second = network.client({ name: "Ada" });
+  await network.clock.advance(8);
+  const claimed = second.claim("Blaise");
+  const third = network.client({ name: "Grace" });
+  await network.clock.advance(8);
+  const late = assert.rejects(third.claim("Hedy"), kind("named"));
+  await network.clock.advance(SOON);
+  await late;
+  assert.deepEqual([(await claimed).name, third.info?.name], ["Blaise", "Grace"]);
 });
 
 test("the name held by our own dead connection is asked for until the hub lets it go", async () => {

@@ -1,10 +1,10 @@
 // Against a running hub (`chappe serve --dev`): its address in CHAPPE_URL, for example ws://127.0.0.1:8080/ws.
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { after, before, test as nodeTest } from "node:test";
 import type { Client, Publication } from "../src/api.js";
 import { connect } from "../src/client.js";
 import type { ClientOptions } from "../src/options.js";
-import { cuttable, until } from "./sockets.js";
+import { cutOff, cuttable, until } from "./sockets.js";
 
 const url = process.env["CHAPPE_URL"] ?? "ws://127.0.0.1:8080/ws";
 const clients: Client[] = [];
@@ -26,6 +26,14 @@ async function take<T>(source: AsyncIterable<Publication<T>>, count: number): Pr
   return items;
 }
 
+/** Whatever hangs is named by its test, and soon. */
+const test = (name: string, body: () => Promise<void>) => nodeTest(name, { timeout: 10_000 }, body);
+
+before(async () => {
+  const { client } = open({ maxAttempts: 5 });
+  const gone = new Promise((_, reject) => client.on("gave_up", () => reject(new Error(`no hub answers at ${url}`))));
+  await Promise.race([client.connected(), gone]);
+});
 after(() => clients.forEach((client) => client.disconnect()));
 
 test("the hub accepts the session and tells who we are", async () => {
@@ -179,10 +187,7 @@ test("100 cuts in a row lose and double nothing acknowledged", async () => {
   const acknowledged: Promise<{ offset: number }>[] = [];
   for (let cuts = 0; cuts < 100; cuts++) {
     acknowledged.push(writer.publish(name, cuts * 2), writer.publish(name, cuts * 2 + 1));
-    await Promise.all([writer.connected(), news.subscribed()]);
-    cutWriter();
-    cutReader();
-    await until(reader, ["connected"], () => reader.state === "live" || reader.state === "catching-up");
+    await Promise.all([cutOff(writer, cutWriter), cutOff(reader, cutReader)]);
   }
   const end = Math.max(...(await Promise.all(acknowledged)).map(({ offset }) => offset));
   await until(news, ["publication"], () => last >= end);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect } from "../src/client.js";
-import { cuttable, serve, until } from "./sockets.js";
+import { cutOff, cuttable, serve, until } from "./sockets.js";
 
 const FAST = { reconnectIntervalMs: 4, reconnectMaxMs: 20 };
 
@@ -41,8 +41,7 @@ test("100 cuts of real sockets in a row lose and double nothing acknowledged", a
   const acknowledged: Promise<unknown>[] = [];
   for (let cuts = 0; cuts < 100; cuts++) {
     for (let n = 0; n < 5; n++) acknowledged.push(writer.publish("news", cuts * 5 + n));
-    await Promise.race([writer.connected(), reader.connected()]);
-    cut();
+    await Promise.all([cutOff(writer, cut), cutOff(reader, cut)]);
   }
   await Promise.all(acknowledged);
   await until(news, ["publication"], () => running.hub.channel("news").offset === news.position?.offset);

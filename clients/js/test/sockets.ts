@@ -2,6 +2,7 @@
 
 import type { AddressInfo } from "node:net";
 import { WebSocket, WebSocketServer } from "ws";
+import type { Client } from "../src/api.js";
 import { LittleHub } from "./little_hub.js";
 
 export interface RunningHub {
@@ -36,6 +37,16 @@ export function cuttable(): { WebSocket: new (url: string, protocols?: string | 
     }
   }
   return { WebSocket: CuttableWebSocket, cut: () => open.forEach((socket) => socket.terminate()) };
+}
+
+/** Cuts, and resolves when the client has noticed and is back. */
+export async function cutOff(client: Client, cut: () => void): Promise<void> {
+  const noticed = new Promise<void>((resolve) => {
+    const off = client.on("disconnected", () => (off(), resolve()));
+  });
+  cut();
+  await noticed;
+  await client.connected();
 }
 
 /** Resolves when the condition holds; asked again at each of the events. */

@@ -1,6 +1,8 @@
 // The promise of the client, over many random histories: 100 cuts in a row lose and double nothing acknowledged.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ChappeError } from "../src/errors.js";
+import { TRANSITIONS } from "../src/state.js";
 import { seeded } from "./fake_clock.js";
 import { MemoryNetwork } from "./memory_network.js";
 
@@ -67,3 +69,44 @@ test("each loss of the hub's memory is reported, and what follows is complete", 
   assert.equal(losses, 1 + 28, "the first subscribe, and each new epoch");
   for (const offsets of epochs.values()) assert.deepEqual(offsets, [1, 2, 3, 4, 5]);
 });
+
+for (let seed = 1; seed <= 40; seed++) {
+  test(`whatever the user and the network do, states follow the table and nothing is left behind (seed ${seed})`, async () => {
+    const random = seeded(1_000 + seed);
+    const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)]!;
+    const network = new MemoryNetwork();
+    const client = network.client({ name: "Ada", random, inBackground: pick(["stay", "disconnect"]), maxAttempts: pick([0, 2]), publishQueue: 10 });
+    const rival = network.client({ name: "Rival", random });
+    let state = client.state;
+    client.on("state", (next) => {
+      assert.ok(state === next || Object.values(TRANSITIONS[state]).includes(next), `${state} to ${next}`);
+      state = next;
+    });
+    const open: Promise<unknown>[] = [];
+    const keep = (promise: Promise<unknown>) => void open.push(promise.catch((error) => assert.ok(error instanceof ChappeError)));
+    const moves: (() => void)[] = [
+      () => client.redial(),
+      () => client.background(random() < 0.5),
+      () => network.cutAll(pick([1000, 1006, 3001, 3012, 3500, 4000, 4509])),
+      () => network.freezeAll(),
+      () => (network.reachable = random() < 0.7),
+      () => keep(client.publish("c", 1)),
+      () => keep(client.call("add", { a: 1, b: 2 })),
+      () => keep(client.ping()),
+      () => keep(client.claim(pick(["Ada", "Rival", "Blaise"]))),
+      () => client.subscriptions.get("c")?.unsubscribe(),
+      () => client.subscriptions.has("c") || client.subscribe("c", { queueSize: 2, overflow: pick(["recover", "drop_oldest", "fail"]) }),
+      () => void network.hub.publish("c", 2),
+    ];
+    for (let n = 0; n < 150; n++) {
+      pick(moves)();
+      await network.clock.advance(pick([0, 1, 7, 40, 1_500, 12_000]));
+    }
+    client.disconnect();
+    rival.disconnect();
+    await Promise.all(open);
+    await network.clock.advance(100_000);
+    assert.deepEqual([client.state, client.reason, client.unacknowledged, client.subscriptions.size], ["offline", null, 0, 0]);
+    assert.equal(network.clock.pending, 0, "no timer is left");
+  });
+}
