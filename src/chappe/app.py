@@ -8,6 +8,7 @@ import importlib.metadata
 import logging
 import os
 import secrets
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -478,8 +479,6 @@ class Server:
             ConfigurationError: the address cannot be listened on; the text says what to do.
         """
         settings = self.hub.settings.server
-        listener = listen(self.host, self.port)
-        self.port = listener.getsockname()[1]
         gate = Gate(hosts=self._hosts(), origins=frozenset(settings.allowed_origins))
         options = ServerOptions(
             drain_timeout_s=settings.drain_timeout_s,
@@ -491,16 +490,20 @@ class Server:
         await self.hub.start()
         try:
             lobby = self.hub.open_lobby(gate)
-            self._server = HubServer(self.hub.make_app(gate), lobby, options, started)
-            await self._server.serve(sockets=[listener])
+            self._server = HubServer(self.hub.make_app(gate), lobby, options, self._listen, started)
+            await self._server.serve()
         finally:
-            listener.close()
             await self.hub.stop()
 
     def run(self, started: Callable[[], None] | None = None) -> None:
         """Run in a loop of its own (uvloop where it exists) until a signal ends it."""
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(self.serve(started))
+
+    def _listen(self) -> socket.socket:
+        listener = listen(self.host, self.port)
+        self.port = listener.getsockname()[1]
+        return listener
 
     def _hosts(self) -> frozenset[str]:
         allowed = self.hub.settings.server.allowed_hosts

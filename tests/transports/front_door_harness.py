@@ -97,9 +97,10 @@ async def front_door(
     lobby = Lobby(hub, Endpoints(hub, "classic", "en"), gate or Gate(), **lobby_options)
     app = Starlette(routes=[Route("/hello", lambda request: PlainTextResponse("hello"))])
     started = asyncio.Event()
-    server = HubServer(app, lobby, ServerOptions(drain_timeout_s=1.0, handle_signals=False), started.set)
     listener = listen("127.0.0.1", 0)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    options = ServerOptions(drain_timeout_s=1.0, handle_signals=False)
+    server = HubServer(app, lobby, options, lambda: listener, started.set)
+    serving = asyncio.create_task(server.serve())
     await started.wait()
     try:
         yield FrontDoorServer(hub, lobby, server, listener.getsockname()[1])
@@ -116,5 +117,4 @@ async def close_code_of(client: websockets.ClientConnection) -> int:
             while True:
                 await client.recv()
     except websockets.ConnectionClosed as closed:
-        assert closed.rcvd is not None
-        return int(closed.rcvd.code)
+        return int(closed.rcvd.code) if closed.rcvd is not None else 1006

@@ -48,20 +48,39 @@ class HubServer(uvicorn.Server):
     """
 
     def __init__(
-        self, app: Any, lobby: Lobby, options: ServerOptions, started: Callable[[], None] | None = None
+        self,
+        app: Any,
+        lobby: Lobby,
+        options: ServerOptions,
+        bind: Callable[[], socket.socket],
+        started: Callable[[], None] | None = None,
     ) -> None:
-        """Take the ASGI app for HTTP and the lobby for WebSocket; `started` is called when connections are accepted."""
+        """Take the parts.
+
+        Args:
+            app: the ASGI app for HTTP.
+            lobby: what WebSocket connections share.
+            bind: returns the listening socket; called when signals are handled already, so that who can connect can
+                also be drained.
+            started: called when connections are accepted.
+        """
         self._lobby = lobby
         self._options = options
+        self._bind = bind
         self._started = started
         self._watchdog = Watchdog(options.watchdog_s)
         super().__init__(_uvicorn_config(app, lobby, options))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections."""
+        """Accept connections.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on.
+        """
+        listener = self._bind()
         self._lobby.heartbeat.start()
         self._watchdog.start()
-        await super().startup(sockets)
+        await super().startup([listener])
         if self._started is not None:
             self._started()
 
@@ -71,7 +90,7 @@ class HubServer(uvicorn.Server):
         for server in self.servers:
             server.close()
         await self._drain()
-        await super().shutdown(sockets)
+        await super().shutdown()
         self._lobby.heartbeat.stop()
         self._watchdog.stop()
 
