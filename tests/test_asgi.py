@@ -1,0 +1,98 @@
+"""The hub as an ASGI app: mounted, and under servers that are not ours."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+
+ROOT = Path(__file__).parent.parent
+UVICORN = ("uvicorn", "--log-level", "warning", "--port", "{port}")
+HYPERCORN = ("hypercorn", "--bind", "127.0.0.1:{port}")
+
+
+@contextlib.asynccontextmanager
+async def running(server: tuple[str, ...], app: str) -> AsyncIterator[str]:
+    """Run an ASGI server as a user would; yield host and port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    name, *options = server
+    command = [sys.executable, "-m", name, *(option.format(port=port) for option in options), app]
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            await asyncio.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def receive(client: websockets.ClientConnection, kind: str) -> dict[str, Any]:
+    while True:
+        message: dict[str, Any] = json.loads(await client.recv())
+        if message["type"] == kind:
+            return message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("server", "app"),
+    [
+        (UVICORN, "examples.fastapi_mount:app"),
+        (HYPERCORN, "examples.fastapi_mount:app"),
+        (UVICORN, "examples.django_mount.asgi:application"),
+        (HYPERCORN, "examples.django_mount.asgi:application"),
+    ],
+    ids=["fastapi-uvicorn", "fastapi-hypercorn", "django-uvicorn", "django-hypercorn"],
+)
+async def test_a_mounted_hub_serves_every_protocol_and_its_application_publishes(
+    server: tuple[str, ...], app: str
+) -> None:
+    async with running(server, app) as where, httpx.AsyncClient(trust_env=False) as http:
+        base = f"ws://{where}/realtime"
+        assert (await http.get(f"http://{where}/realtime/healthz")).status_code == 200
+        async with (
+            websockets.connect(f"{base}/ws", proxy=None) as modern,
+            websockets.connect(f"{base}/", proxy=None) as classic,
+            websockets.connect(f"{base}/echo", proxy=None) as echo,
+        ):
+            await modern.send(json.dumps({"type": "subscribe", "id": 1, "channel": "orders"}))
+            assert (await receive(modern, "reply"))["channel"] == "orders"
+            assert (await http.post(f"http://{where}/orders/7")).json() == {"offset": 1}
+            assert (await receive(modern, "publication"))["data"] == {"number": 7}
+            await classic.send(json.dumps({"type": "login", "content": "Ada"}))
+            assert await receive(classic, "join") == {"type": "join", "username": "Ada"}
+            await modern.send(json.dumps({"type": "publish", "id": 2, "channel": "chat/lobby", "data": "hello"}))
+            assert (await receive(classic, "message"))["content"] == "hello"
+            await echo.send(b"\x00\xff")
+            assert await echo.recv() == b"\x00\xff"
+        with pytest.raises(websockets.InvalidStatus):
+            await websockets.connect(f"{base}/nowhere", proxy=None)
+
+
+async def test_the_lifespan_starts_and_stops_the_hub() -> None:
+    import chappe
+
+    hub = chappe.Hub(dev=True)
+    calls: list[str] = []
+    hub.on_start(lambda: calls.append("start"))
+    hub.on_stop(lambda: calls.append("stop"))
+    async with hub.lifespan():
+        assert calls == ["start"]
+        assert (await hub.publish("news", 1)).offset == 1
+    assert calls == ["start", "stop"]
