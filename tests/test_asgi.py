@@ -20,6 +20,10 @@ UVICORN = ("uvicorn", "--log-level", "warning", "--port", "{port}")
 HYPERCORN = ("hypercorn", "--bind", "127.0.0.1:{port}")
 
 
+def start(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, cwd=ROOT)
+
+
 @contextlib.asynccontextmanager
 async def running(server: tuple[str, ...], app: str) -> AsyncIterator[str]:
     """Run an ASGI server as a user would; yield host and port."""
@@ -28,7 +32,7 @@ async def running(server: tuple[str, ...], app: str) -> AsyncIterator[str]:
         port = probe.getsockname()[1]
     name, *options = server
     command = [sys.executable, "-m", name, *(option.format(port=port) for option in options), app]
-    process = subprocess.Popen(command, cwd=ROOT)
+    process = start(command)
     try:
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline:
