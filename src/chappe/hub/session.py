@@ -69,6 +69,7 @@ class Session:
         "_answers",
         "_backlog",
         "_bucket",
+        "_draining",
         "_held",
         "_paused",
         "actor",
@@ -112,7 +113,8 @@ class Session:
         self._bucket = TokenBucket(hub.limits.messages_per_s, hub.limits.messages_burst, now)
         self._backlog: deque[Command] = deque()
         self._answers: deque[Answer] = deque()
-        self._held = False
+        self._held = 0
+        self._draining = False
         self._paused = False
 
     @property
@@ -148,6 +150,9 @@ class Session:
             self.close(error.close_code, error.reason)
             return
         for command in commands:
+            if self.is_over:
+                # By a command before it in the same frame: nothing may enter a channel or lock on its behalf any more.
+                return
             if self._must_wait():
                 self._backlog.append(command)
             else:
@@ -205,7 +210,9 @@ class Session:
         self.hub.counters.count_error(error.code)
         text = error.reason
         if self.peer.language != "en" and error.code in self.hub.error_codes:
-            text = reason(error.code, self.peer.language, **error.detail)
+            # `problem` is English prose about a field; the other language has a sentence for the field itself.
+            parameters = {name: value for name, value in error.detail.items() if name != "problem"}
+            text = reason(error.code, self.peer.language, **parameters)
         return base.Failed(answered, error.code, text, error.retry, error.detail)
 
     def expect_answer(self) -> Answer:
@@ -223,12 +230,12 @@ class Session:
             self._drain()
 
     def hold(self) -> None:
-        """Let later commands wait until `release`."""
-        self._held = True
+        """Let later commands wait until `release`; may be asked by several, each releases once."""
+        self._held += 1
 
     def release(self) -> None:
-        """Run what waited."""
-        self._held = False
+        """Run what waited, if nobody else holds."""
+        self._held -= 1
         self._drain()
 
     def handle_of(self) -> Any:
@@ -248,7 +255,7 @@ class Session:
     # --- Inside ------------------------------------------------------------------------------------------------------
 
     def _must_wait(self) -> bool:
-        return self._held or bool(self._backlog)
+        return self._held > 0 or bool(self._backlog)
 
     def _run(self, command: Command) -> None:
         if type(command) is not base.Publish and self._answers:
@@ -276,10 +283,15 @@ class Session:
             self.fail(getattr(command, "id", None), ChappeError(Code.INTERNAL_ERROR))
 
     def _drain(self) -> None:
+        if self._draining:
+            # A command of the backlog released at once: the loop below goes on, rather than one inside the other.
+            return
+        self._draining = True
         while self._backlog and not self._held and self.state is not SessionState.CLOSED:
             if self._answers and type(self._backlog[0]) is not base.Publish:
                 break
             self._run(self._backlog.popleft())
+        self._draining = False
         if self._paused and len(self._backlog) <= self.hub.limits.hook_queue_frames // 2:
             self._paused = False
             self.link.resume()

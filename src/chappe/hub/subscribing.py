@@ -80,11 +80,10 @@ class Subscribing:
         session = subscription.session
         session.subscriptions.pop(subscription.name, None)
         channel = self._hub.channels.discard(subscription)
-        if code and not session.is_over:
-            failure = session.failure(None, ChappeError(code))
-            session.send(base.Unsubscribed(subscription.name, code, failure.reason))
         if channel is not None:
             self._hub.rooms.left(channel, session)
+        if code and not session.is_over:
+            self._tell_end(session, subscription.name, code)
 
     def interrupted(self, channel: "Channel") -> None:
         """Learn that a channel's feed may have lost something: whoever cannot be made whole here subscribes again."""
@@ -96,6 +95,17 @@ class Subscribing:
             else:
                 self._hub.counters.interrupted += 1
                 self.end(subscription, Code.UNSUBSCRIBED_INSUFFICIENT_STATE)
+
+    def _tell_end(self, session: Session, name: str, code: int) -> None:
+        """Say that a subscription ended; where the protocol has no word for it the connection ends."""
+        failure = session.failure(None, ChappeError(code))
+        frame = session.protocol.encoder.message(base.Unsubscribed(name, code, failure.reason))
+        if frame is not None:
+            session.link.send(frame)
+        elif code >= Code.UNSUBSCRIBED_INSUFFICIENT_STATE:
+            session.close(Code.INSUFFICIENT_STATE)
+        else:
+            session.close(Code.DISCONNECTED, failure.reason)
 
     def _check(self, session: Session, command: base.Subscribe, pattern: bool) -> None:
         limits = self._hub.limits
@@ -129,27 +139,26 @@ class Subscribing:
 class _Reading:
     """One read of history for one new subscription."""
 
-    __slots__ = ("_asking", "_command", "_finished", "_hub", "_reads", "_subscription")
+    __slots__ = ("_command", "_finished", "_holds", "_hub", "_reads", "_subscription")
 
     def __init__(self, hub: "HubCore", subscription: Subscription, command: base.Subscribe) -> None:
         self._hub = hub
         self._subscription = subscription
         self._command = command
         self._reads = 0
-        self._asking = False
+        self._holds = False
         self._finished = False
 
     def start(self) -> None:
         """Read; the session's later commands wait for the answer."""
         self._read()
         if not self._finished:
+            self._holds = True
             self._subscription.session.hold()
 
     def _read(self) -> None:
         self._reads += 1
-        self._asking = True
         self._ask()
-        self._asking = False
 
     def _ask(self) -> None:
         since = self._command.since
@@ -175,6 +184,8 @@ class _Reading:
         recovered = wants_gap and result.complete
         gap = result.publications if recovered or not wants_gap else ()
         retained = (result.retained,) if result.retained is not None and not recovered else ()
+        if retained:
+            self._hub.permissions.authorize(subscription.session.actor, Action.RETAINED, subscription.name)
         subscription.epoch = result.position.epoch
         subscription.after = result.position.offset
         channel.epoch = channel.epoch or result.position.epoch
@@ -230,7 +241,8 @@ class _Reading:
 
     def _finish(self) -> None:
         self._finished = True
-        if not self._asking:
+        # The first read may answer inside `start`; a repeated one inside the answer of the one before.
+        if self._holds:
             self._subscription.session.release()
 
 
