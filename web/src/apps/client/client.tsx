@@ -1,2 +1,24 @@
+/** The client page: talk to any WebSocket server by hand. */
+
 import type { JSX } from "preact";
-export function Client(): JSX.Element { return <p />; }
+import { selected } from "./client_state";
+import { ConnectBar } from "./connect_bar";
+import { FrameDetail } from "./frame_detail";
+import { FrameList } from "./frame_list";
+import { LogBar } from "./log_bar";
+import { MessageComposer } from "./message_composer";
+
+export function Client(): JSX.Element {
+  const frame = selected.value;
+  return (
+    <div class={frame ? "client fills with-detail" : "client fills"}>
+      <ConnectBar />
+      <div class="client-middle">
+        <LogBar />
+        <FrameList />
+      </div>
+      {frame && <FrameDetail key={frame.id} frame={frame} />}
+      <MessageComposer />
+    </div>
+  );
+}
