@@ -111,8 +111,9 @@ export interface PublishOptions {
   key?: string;
   /** Compare-and-set: refuse with error 114 unless the channel stands exactly here. */
   expect?: number | Position;
-  /** Also put it in the channel's retained slot. */
+  /** Also put it in the channel's retained slot; no bytes at all (`new Uint8Array()`) empty the slot. */
   retain?: boolean;
+  headers?: Record<string, string>;
   /** Send again after a cut until the hub answers; default: the client's `resend`. */
   resend?: boolean;
 }

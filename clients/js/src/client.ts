@@ -128,7 +128,7 @@ class HubClient implements Client {
 
   async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<Position> {
     this.#checkOpen();
-    const { expect, retain, resend = this.settings.resend } = options;
+    const { expect, retain, headers, resend = this.settings.resend } = options;
     const key = options.key ?? (resend ? `${this.#keyPrefix}-${(this.#keys += 1)}` : undefined);
     const command: Command = {
       type: "publish",
@@ -136,6 +136,7 @@ class HubClient implements Client {
       ...(key === undefined ? {} : { key }),
       ...(expect === undefined ? {} : { expect }),
       ...(retain ? { retain } : {}),
+      ...(headers === undefined ? {} : { headers }),
     };
     return this.#outbox.add({ command, data: protocol.encodeData(data), resend });
   }
@@ -270,13 +271,14 @@ class HubClient implements Client {
     this.#handshake = null;
     this.#commands = commands;
     this.#connection.established();
+    const before = this.info;
     const info = (this.info = protocol.sessionInfo(reply));
     this.#resume = protocol.text(reply["resume"]) || null;
     if (this.#background) this.#tellBackground();
     // Subscriptions first: what is published next comes back to us.
     const behind = this.#subscriptions.connected(commands);
     this.#calls.connected(commands);
-    this.#outbox.connected(commands);
+    this.#outbox.connected(commands, before === null || keyOwner(before) === keyOwner(info));
     this.#move(behind ? "resume" : "accept");
     this.#events.emit("connected", info);
     for (const { resolve } of this.#waiters.splice(0)) resolve(info);
@@ -366,6 +368,11 @@ class HubClient implements Client {
       },
     });
   }
+}
+
+/** Whose idempotency keys the hub remembers (spec/protocol.md, CH-9.3). A resumed session keeps its id. */
+function keyOwner({ user, name, session }: SessionInfo): string {
+  return user !== null ? `user ${user}` : name !== null ? `name ${name}` : `session ${session}`;
 }
 
 function randomId(): string {

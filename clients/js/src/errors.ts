@@ -24,7 +24,7 @@ const LOCAL_TEXTS = {
   no_websocket: ["there is no WebSocket class here: pass one, connect(url, { WebSocket })", "aucune classe WebSocket ici : passez-en une, connect(url, { WebSocket })"],
   bad_frame: ["the hub sent a frame that is no chappe.v1 message: {what}", "le hub a envoyé une trame qui n'est pas un message chappe.v1 : {what}"],
   disconnected: ["the connection was cut before the answer, so its outcome is unknown", "la connexion a été coupée avant la réponse, le résultat est inconnu"],
-  unconfirmed: ["not acknowledged within {seconds} s: it may or may not be stored", "pas d'accusé de réception en {seconds} s : l'enregistrement est incertain"],
+  unconfirmed: ["not acknowledged while the hub could recognise it: it may or may not be stored, look at the history", "aucun accusé de réception tant que le hub pouvait la reconnaître : l'enregistrement est incertain, consultez l'historique"],
   timed_out: ["no answer within {ms} ms", "pas de réponse en {ms} ms"],
   queue_full: ["{size} publishes already wait for an acknowledgement: slow down or raise publishQueue", "{size} publications attendent déjà un accusé de réception : ralentissez ou augmentez publishQueue"],
   overflow: ["more than {size} publications wait to be read: read faster or raise queueSize", "plus de {size} publications attendent d'être lues : lisez plus vite ou augmentez queueSize"],

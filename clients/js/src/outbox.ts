@@ -62,7 +62,13 @@ export class Outbox {
     });
   }
 
-  connected(commands: Commands): void {
+  /**
+   * @param known whether the hub remembers our keys: it does so for a user, a claimed name, or else a session
+   */
+  connected(commands: Commands, known: boolean): void {
+    const forgotten = known ? [] : this.#waiting.filter(({ firstSentAt }) => firstSentAt !== null);
+    this.#waiting = this.#waiting.filter((entry) => !forgotten.includes(entry));
+    for (const entry of forgotten) entry.reject(new LocalError("unconfirmed"));
     this.#commands = commands;
     this.#pump();
   }
@@ -95,7 +101,7 @@ export class Outbox {
   #send(entry: Entry, commands: Commands): void {
     const now = this.clock.now();
     if (entry.firstSentAt !== null && now - entry.firstSentAt > Outbox.CONFIRM_WITHIN_MS) {
-      entry.reject(new LocalError("unconfirmed", { seconds: Outbox.CONFIRM_WITHIN_MS / 1_000 }));
+      entry.reject(new LocalError("unconfirmed"));
       return;
     }
     entry.firstSentAt ??= now;

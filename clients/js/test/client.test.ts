@@ -95,6 +95,20 @@ test("after a cut the client is back after the first interval, resumes, and has 
   assert.deepEqual(news.position, { epoch: "e1", offset: 3 });
 });
 
+for (const name of [undefined, "Ada"]) {
+  test(`an unacknowledged publish of ${name ?? "nobody"} meets a hub that does not know the session any more`, async () => {
+    const { network, client } = await live(name ? { name } : {});
+    const published = client.publish("news", 1);
+    const outcome = name ? published : assert.rejects(published, kind("unconfirmed"));
+    await network.clock.advance(8);
+    network.hub.resumes = false;
+    network.cutAll();
+    await network.clock.advance(1_100);
+    await outcome;
+    assert.equal(network.hub.channel("news").log.length, 1);
+  });
+}
+
 test("a hub that lost its memory is reported, and the new epoch is followed", async () => {
   const { network, client } = await live();
   const news = client.subscribe<string>("news");

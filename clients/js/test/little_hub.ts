@@ -39,6 +39,8 @@ export class LittleHub {
   readonly channels = new Map<string, LittleChannel>();
   readonly sessions = new Set<LittleSession>();
   readonly commands: Fields[] = [];
+  /** Whether sessions may move to another connection and keep their id. */
+  resumes = true;
   /** Offsets may have gaps; some hubs make them. */
   step = 1;
   /** Answers instead of the hub when it returns something. */
@@ -81,9 +83,8 @@ export class LittleHub {
 export class LittleSession {
   open = true;
   name = "";
-  connected = false;
 
-  constructor(readonly hub: LittleHub, readonly wire: Wire, readonly id: string) {}
+  constructor(readonly hub: LittleHub, readonly wire: Wire, public id: string) {}
 
   say(message: Fields): void {
     if (this.open) this.wire.send(JSON.stringify(message));
@@ -142,9 +143,10 @@ export class LittleSession {
     }
     for (const other of [...this.hub.sessions]) if (resume === `r-${other.id}`) other.lost();
     this.name = name;
-    this.connected = true;
+    const resumed = resume !== undefined && this.hub.resumes;
+    if (resumed) this.id = resume.slice(2);
     const identity = { session: this.id, resume: `r-${this.id}`, user: null, name };
-    return { type: "reply", ...identity, ping: 25, version: "0", node: "n", resumed: resume !== undefined };
+    return { type: "reply", ...identity, ping: 25, version: "0", node: "n", resumed };
   }
 
   #subscribe({ id, channel: name, since, presence = false }: Fields, channel: LittleChannel): Fields {

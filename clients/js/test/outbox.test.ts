@@ -34,7 +34,7 @@ test("publishes wait for a connection and leave in order", async () => {
   const first = add(1);
   add(2);
   const line = new Line();
-  outbox.connected(line.commands);
+  outbox.connected(line.commands, true);
   assert.deepEqual(line.data, [1, 2]);
   line.answer(0);
   assert.deepEqual(await first, { epoch: "e", offset: 1 });
@@ -44,13 +44,13 @@ test("publishes wait for a connection and leave in order", async () => {
 test("what was not acknowledged is sent again before what is newer, with the same key", () => {
   const { outbox, add } = start();
   const line = new Line();
-  outbox.connected(line.commands);
+  outbox.connected(line.commands, true);
   for (const n of [1, 2, 3]) add(n);
   line.answer(1);
   outbox.cut();
   add(4);
   const again = new Line();
-  outbox.connected(again.commands);
+  outbox.connected(again.commands, true);
   assert.deepEqual(again.data, [1, 3, 4]);
   assert.equal(again.sent[0].key, line.sent[0].key);
 });
@@ -58,7 +58,7 @@ test("what was not acknowledged is sent again before what is newer, with the sam
 test("without resend a cut leaves the outcome unknown, and says so", async () => {
   const { outbox, add } = start();
   const line = new Line();
-  outbox.connected(line.commands);
+  outbox.connected(line.commands, true);
   const lost = add(1, false);
   outbox.cut();
   await assert.rejects(lost, kind("disconnected"));
@@ -74,7 +74,7 @@ test("the queue is bounded with a clear error", async () => {
 test("no more than the window is in flight", () => {
   const { outbox, add } = start();
   const line = new Line();
-  outbox.connected(line.commands);
+  outbox.connected(line.commands, true);
   for (let n = 0; n < Outbox.WINDOW + 5; n++) add(n);
   assert.equal(line.sent.length, Outbox.WINDOW);
   line.answer(0);
@@ -84,7 +84,7 @@ test("no more than the window is in flight", () => {
 test("a publish turned back by the rate limit is sent again after the advised pause", async () => {
   const { clock, outbox, add } = start();
   const line = new Line();
-  outbox.connected(line.commands);
+  outbox.connected(line.commands, true);
   const promise = add(1);
   line.answer(0, { type: "error", code: 111, reason: "too many", retry: true, detail: { retry_after_s: 2 } });
   add(2);
@@ -98,20 +98,32 @@ test("a publish turned back by the rate limit is sent again after the advised pa
 
 test("beyond the hub's memory for keys a publish is not repeated: nobody knows, and the error says so", async () => {
   const { clock, outbox, add } = start();
-  outbox.connected(new Line().commands);
+  outbox.connected(new Line().commands, true);
   const promise = add(1);
   outbox.cut();
   await clock.advance(Outbox.CONFIRM_WITHIN_MS + 1);
   const again = new Line();
-  outbox.connected(again.commands);
+  outbox.connected(again.commands, true);
   await assert.rejects(promise, kind("unconfirmed"));
   assert.deepEqual(again.sent, []);
+});
+
+test("a publish is not repeated to a hub that takes us for somebody else", async () => {
+  const { outbox, add } = start();
+  outbox.connected(new Line().commands, true);
+  const sent = add(1);
+  outbox.cut();
+  add(2);
+  const again = new Line();
+  outbox.connected(again.commands, false);
+  await assert.rejects(sent, kind("unconfirmed"));
+  assert.deepEqual(again.data, [2]);
 });
 
 test("other errors are the caller's", async () => {
   const { outbox, add } = start();
   const line = new Line();
-  outbox.connected(line.commands);
+  outbox.connected(line.commands, true);
   const promise = add(1);
   line.answer(0, { type: "error", code: 103, reason: "permission denied", retry: false });
   await assert.rejects(promise, { code: 103 });
