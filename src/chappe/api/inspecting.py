@@ -26,7 +26,7 @@ class ChannelsRequest(Asked, frozen=True, kw_only=True):
 
 
 class ChannelEntry(Told, frozen=True, kw_only=True):
-    """A channel, or a pattern that somebody is subscribed to; `members` is null where no presence is kept."""
+    """A channel or pattern with subscribers; `members` is null for patterns and where no presence is kept."""
 
     channel: str
     namespace: str
@@ -190,12 +190,13 @@ def page(names: Iterable[str], after: str, limit: int) -> tuple[list[str], str |
 
 
 def _channel_entry(channel: Channel) -> ChannelEntry:
+    pattern = is_pattern(channel.name)
     return ChannelEntry(
         channel=channel.name,
         namespace=channel.namespace.name,
-        pattern=is_pattern(channel.name),
+        pattern=pattern,
         subscribers=len(channel.subscriptions),
-        members=None if channel.presence is None else len(channel.presence),
+        members=None if pattern or channel.presence is None else len(channel.presence),
     )
 
 

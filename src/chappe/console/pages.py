@@ -56,8 +56,12 @@ class Console:
         self._files = StaticFiles(static_dir)
 
     async def page(self, request: Request) -> Response:
-        """Serve the console; its script looks at the path, so the applications are the same page."""
+        """Serve the console."""
         return self._answer(request, "index.html", _ASK_AGAIN) or self._missing()
+
+    async def application(self, request: Request) -> Response:
+        """Serve an application: the same page, which looks at the path, with its relative links one level deeper."""
+        return self._answer(request, "apps/index.html", _ASK_AGAIN) or self._missing()
 
     async def asset(self, request: Request) -> Response:
         """Serve what the page asks for; its name has a hash of its content."""
@@ -94,12 +98,12 @@ def build_console(static_dir: Path) -> list[BaseRoute]:
     """Return the routes of the console; put them last, they answer every name at the top.
 
     Args:
-        static_dir: the folder with `index.html`, `chappe.js` and `assets/`. As long as it is not built, a page says so.
+        static_dir: the folder with `index.html`, `apps/index.html`, `chappe.js` and `assets/`. As long as it is not built, a page says so.
     """
     console = Console(static_dir)
     return [
         Route("/", console.page),
-        Route("/apps/{name}", console.page),
+        Route("/apps/{name}", console.application),
         Route("/assets/{path:path}", console.asset),
         Route("/{name}", console.file),
     ]
