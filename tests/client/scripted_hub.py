@@ -1,8 +1,8 @@
-"""A peer of the client that the tests script: a small chappe.v1 hub that cuts, delays, refuses and forgets on demand."""
+"""A peer of the client that the tests script: a small chappe.v1 hub that cuts, delays, refuses and forgets."""
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -45,7 +45,7 @@ class Peer:
         self.socket.transport.abort()
 
     async def converse(self) -> None:
-        decode = msgspec.msgpack.decode if self.binary else msgspec.json.decode
+        decode: Callable[[Any], Any] = msgspec.msgpack.decode if self.binary else msgspec.json.decode
         with suppress(ConnectionClosed):
             async for frame in self.socket:
                 command = decode(frame)
@@ -54,7 +54,7 @@ class Peer:
 
 
 class ScriptedHub:
-    """Keeps publications in memory and answers as interfaces.md says; `script` overrides what it does with a command."""
+    """Keeps publications in memory and answers as interfaces.md says; `script` overrides it by type of command."""
 
     def __init__(self) -> None:
         self.channels: dict[str, Channel] = {}
@@ -83,7 +83,7 @@ class ScriptedHub:
             self._serve,
             "127.0.0.1",
             self.port,
-            subprotocols=[Subprotocol("chappe.v1"), Subprotocol("chappe.v1.msgpack")],
+            select_subprotocol=_choose,
             ping_interval=None,
             compression=None,
             close_timeout=1,
@@ -257,6 +257,10 @@ def error(command: Fields, code: int, reason: str = "", *, retry: bool = False, 
         "retry": retry,
         "detail": detail,
     }
+
+
+def _choose(socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return offered[0] if offered else None
 
 
 def _reply(command: Fields, **fields: Any) -> Fields:

@@ -5,6 +5,7 @@ which is what Pyodide has.
 """
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -80,8 +81,10 @@ class Connection:
         from websockets.exceptions import ConnectionClosed
 
         try:
+            begin = time.perf_counter()  # uvloop's own clock moves in milliseconds
             async with asyncio.timeout(timeout_s):
-                return await (await self._websocket.ping())
+                await (await self._websocket.ping())
+            return time.perf_counter() - begin
         except TimeoutError:
             # A consumer that stopped reading lets the pong wait in the socket: that says nothing about the peer.
             if not self._receiving:
@@ -150,13 +153,14 @@ async def dial(settings: Settings) -> Connection:
         raise ConnectionLost(CUT, reason, final=not may_retry_status(status)) from refused
     except TimeoutError as late:
         raise ConnectionLost(CUT, f"{shown} does not answer within {settings.open_timeout_s:g} s") from late
-    except (InvalidURI, InvalidProxy, ValueError) as unusable:
-        raise LocalProtocolError(f"cannot connect to {shown}: {unusable}") from unusable
     except (InvalidHandshake, EOFError) as broken:
         raise ConnectionLost(CUT, f"{shown} is no WebSocket: {broken}") from broken
     except OSError as failed:
         final = _is_certificate_refusal(failed)
         raise ConnectionLost(CUT, f"cannot connect to {shown}: {_explain(failed)}", final=final) from failed
+    # Behind OSError: a refused certificate is both.
+    except (InvalidURI, InvalidProxy, ValueError) as unusable:
+        raise LocalProtocolError(f"cannot connect to {shown}: {unusable}") from unusable
     return Connection(websocket, shown)
 
 

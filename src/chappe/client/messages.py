@@ -16,6 +16,9 @@ from chappe.model.publication import Sender
 
 Encoding: TypeAlias = Literal["json", "msgpack"]
 
+#: What msgspec raises for bytes that are no message; MessagePack strings may be no UTF-8.
+_UNDECODABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
 
 class Publication(msgspec.Struct, frozen=True, gc=False):
     """A publication as it was received.
@@ -233,7 +236,7 @@ class Codec:
         """
         try:
             message = self._decode_frame(frame)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except _UNDECODABLE as error:
             return self._decode_known(frame, error)
         return message if isinstance(message, list) else [message]
 
@@ -247,7 +250,7 @@ class Codec:
             return None
         try:
             value = self._decode_value(raw)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except _UNDECODABLE as error:
             raise _bad_frame(error) from error
         return value if self._binary else _bytes_of(value)
 
@@ -278,7 +281,7 @@ class Codec:
             values = value if isinstance(value, list) else [value]
             types = msgspec.convert(values, list[_Typed])
             return [self._decode_one(part) for part, told in zip(parts, types, strict=True) if told.type in _KNOWN]
-        except (msgspec.DecodeError, RecursionError):
+        except _UNDECODABLE:
             raise _bad_frame(error) from error
 
 
