@@ -179,7 +179,7 @@ def _shown(value: Any) -> str:
 def _unknown_key(section: str, key: str, origin: Origin) -> SettingError:
     known = [field.key for field in fields_of(section, section_type(section) or Settings)]
     return SettingError(
-        "unknown_key", origin.name, section=section, key=key, suggestion=_nearest(key, known) or _elsewhere(key)
+        "unknown_key", origin.name, section=section, key=key, suggestion=_elsewhere(key) or _nearest(key, known)
     )
 
 

@@ -1,0 +1,61 @@
+"""Well-formed settings that cannot work are found before the hub starts."""
+
+from pathlib import Path
+from typing import Any
+
+from chappe.config.checking import problems
+from chappe.config.loading import load
+
+
+def names(flags: dict[str, Any]) -> list[str]:
+    return [problem.name for problem in problems(load("/dev/null", {}, flags).settings)]
+
+
+OPEN = {"namespaces.default.subscribe": "anonymous"}
+
+
+def test_a_closed_hub_is_told() -> None:
+    assert names({}) == ["closed"]
+
+
+def test_an_open_hub_has_no_problem() -> None:
+    assert names(OPEN) == []
+    assert names({"server.dev": True}) == []
+
+
+def test_tokens_without_a_key_are_told() -> None:
+    assert names({"namespaces.news.subscribe": "user"}) == ["no_keys"]
+    assert names({"namespaces.news.subscribe": "user", "auth.jwks_url": "https://x/jwks"}) == []
+
+
+def test_a_secret_needs_its_algorithm(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s" * 43)
+    flags = OPEN | {"auth.hmac_secret_file": str(secret)}
+    assert names(flags) == ["unusable"]
+    assert names(flags | {"auth.algorithms": "HS256"}) == []
+
+
+def test_half_a_certificate_is_told() -> None:
+    assert names(OPEN | {"server.cert": "a.pem"}) == ["half_tls"]
+
+
+def test_files_that_are_missing_or_wrong_are_told(tmp_path: Path) -> None:
+    (tmp_path / "junk").write_text("junk")
+    junk = str(tmp_path / "junk")
+    assert names(OPEN | {"server.cert": "/nowhere.pem", "server.key": junk}) == ["file_missing"]
+    assert names(OPEN | {"server.cert": junk, "server.key": junk}) == ["unusable"]
+    assert names(OPEN | {"api.keys_file": junk}) == ["unusable"]
+    assert names(OPEN | {"api.keys_file": "/nowhere"}) == ["unusable"]
+
+
+def test_a_namespace_with_a_slash_can_serve_no_channel() -> None:
+    assert names(OPEN | {"namespaces.a/b.presence": True}) == ["namespace_slash"]
+
+
+def test_workers_need_a_broker_that_they_share() -> None:
+    assert names(OPEN | {"server.workers": 2}) == ["memory_workers"]
+
+
+def test_a_broker_that_is_not_there_is_told() -> None:
+    assert names(OPEN | {"broker.url": "kafka://x"}) == ["unusable"]
