@@ -34,7 +34,7 @@ def read_head(scope: Scope) -> Request:
     try:
         query = first_values(scope.get("query_string", b"").decode("latin-1"))
     except ValueError:
-        raise ChappeError(Code.BAD_REQUEST, "too many query parameters", detail={"field": "query"}) from None
+        raise _too_many() from None
     return Request(
         method=scope["method"],
         path=scope["path"],
@@ -52,10 +52,19 @@ def read_parameters(scope: Scope) -> dict[str, str]:
         ChappeError: 107, a parameter comes twice, or there are too many.
     """
     text = scope.get("query_string", b"").decode("latin-1")
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+    except ValueError:
+        raise _too_many() from None
     parameters: dict[str, str] = {}
-    for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS):
+    for name, value in pairs:
         if name in parameters:
             raise ChappeError(Code.BAD_REQUEST, f"{name[:64]}: comes twice", detail={"field": name[:64]})
         parameters[name] = value
     parameters.pop("lang", None)
     return parameters
+
+
+def _too_many() -> ChappeError:
+    text = f"more than {_MAX_PARAMETERS} query parameters"
+    return ChappeError(Code.BAD_REQUEST, text, detail={"field": "query"})
