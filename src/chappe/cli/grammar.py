@@ -48,6 +48,14 @@ def config_option(command: _Decorated) -> _Decorated:
 class Command(click.Command):
     """A command whose help page is in the user's language."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and let every error know which command it belongs to: click forgets it for some."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the line that shows how to call the command."""
         formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)), f"{T['usage']}: ")
@@ -175,7 +183,7 @@ def _word(error: click.ClickException) -> str:
 def _usage_text(error: click.UsageError) -> str:
     match error:
         case click.NoSuchOption():
-            near = sorted(error.possibilities or [])
+            near = get_close_matches(error.option_name, error.possibilities or [], n=1, cutoff=0.0)
             return _suggest(T["no_such_option"].format(option=error.option_name), near[0] if near else "")
         case click.BadOptionUsage():
             return T["option_needs_value"].format(option=error.option_name)

@@ -1,0 +1,54 @@
+"""`chappe doctor` looks at the machine and says what to do next."""
+
+import json
+import socket
+from pathlib import Path
+
+from .conftest import Run
+
+
+def findings(run: Run, *arguments: str, **env: str) -> dict[str, dict[str, str]]:
+    rows = json.loads(run("doctor", "--json", *arguments, env=env).stdout)
+    return {row["check"]: row for row in rows}
+
+
+def test_it_names_what_is_in_place(run: Run, free_port: int) -> None:
+    result = run("doctor", env={"CHAPPE_SERVER__PORT": str(free_port)})
+    assert result.exit_code == 0
+    assert f"✓ port: 127.0.0.1:{free_port} free" in result.stdout
+    assert "✓ python: " in result.stdout
+    assert result.stdout.endswith("everything needed is in place\n")
+
+
+def test_a_port_in_use_fails_with_a_next_step(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        result = run("doctor", env={"CHAPPE_SERVER__PORT": str(port)})
+    assert result.exit_code == 1
+    assert f"✗ port: 127.0.0.1:{port}: Address already in use - stop the program" in result.stdout
+    assert result.stderr.startswith("Error: 1 check(s) failed")
+
+
+def test_an_address_of_another_machine_is_told(run: Run) -> None:
+    port = findings(run, CHAPPE_SERVER__HOST="192.0.2.1")["port"]
+    assert port["state"] == "failed"
+    assert "server.host" in port["next_step"]
+
+
+def test_a_wrong_setting_is_a_finding(run: Run) -> None:
+    Path("chappe.toml").write_text("[server]\nport = 'x'\n")
+    found = findings(run)
+    assert found["configuration"]["state"] == "failed"
+    assert "expected a whole number" in found["configuration"]["found"]
+    assert "port" not in found
+
+
+def test_a_hub_that_runs_is_reached(run: Run, hub_url: str) -> None:
+    assert findings(run, "--url", hub_url)["hub"]["state"] == "ok"
+    assert findings(run, "--url", hub_url.replace("http", "ws"))["hub"]["state"] == "ok"
+
+
+def test_a_hub_that_does_not_run_is_told(run: Run, free_port: int) -> None:
+    hub = findings(run, "--url", f"http://127.0.0.1:{free_port}")["hub"]
+    assert hub["state"] == "failed"
+    assert "chappe serve" in hub["next_step"]
