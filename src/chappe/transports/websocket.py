@@ -122,6 +122,9 @@ class WebSocketLink(asyncio.Protocol):
         codec = self._codec
         pings = codec.pings_in
         messages = codec.receive(data)
+        if codec.pings_in != pings and not codec.ended:
+            # A pong goes before the answer to the message that its ping came inside of (Autobahn 5.6).
+            self._flush_control()
         if self._probes:
             self._answer_probes(True)
         for payload, text in messages:
@@ -246,7 +249,10 @@ class WebSocketLink(asyncio.Protocol):
     # --- Inside ------------------------------------------------------------------------------------------------------
 
     def _write(self, frame: Frame) -> None:
-        assert self._transport is not None
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            # Lost, and `connection_lost` is on its way: asyncio would log every write.
+            return
         data = frame.websocket
         if data is None:
             data = frame.websocket = _encode(frame)
@@ -254,7 +260,7 @@ class WebSocketLink(asyncio.Protocol):
         self._counters.messages_out += 1
         if len(data) >= _LARGE_FRAME_BYTES:
             self._allowance += len(data)
-        self._transport.write(data)
+        transport.write(data)
 
     def _flush_control(self) -> None:
         data = self._codec.data_to_send()
