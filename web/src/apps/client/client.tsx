@@ -5,7 +5,7 @@ import { selected } from "./client_state";
 import { ConnectBar } from "./connect_bar";
 import { FrameDetail } from "./frame_detail";
 import { FrameList } from "./frame_list";
-import { LogBar } from "./log_bar";
+import { LogBar, LogTotals } from "./log_bar";
 import { MessageComposer } from "./message_composer";
 
 export function Client(): JSX.Element {
@@ -16,6 +16,7 @@ export function Client(): JSX.Element {
       <div class="client-middle">
         <LogBar />
         <FrameList />
+        <LogTotals />
       </div>
       {frame && <FrameDetail key={frame.id} frame={frame} />}
       <MessageComposer />

@@ -22,7 +22,7 @@ export const en = {
   clear: "Clear",
   copyAllLabel: "the frames shown",
   export: "Export",
-  counted: (shown: string, total: string) => (shown === total ? `${total} lines` : `${shown} of ${total} lines`),
+  counted: (shown: string, total: string) => (shown === total ? `Lines: ${total}` : `Lines: ${shown} of ${total}`),
   dropped: (count: string) => `The oldest ${count} lines were dropped to stay fast.`,
   sentTotal: (count: string, size: string) => `Sent ${count}, ${size}`,
   receivedTotal: (count: string, size: string) => `Received ${count}, ${size}`,

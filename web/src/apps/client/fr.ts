@@ -25,7 +25,7 @@ export const fr: Texts<typeof en> = {
   clear: "Effacer",
   copyAllLabel: "les trames affichées",
   export: "Exporter",
-  counted: (shown, total) => (shown === total ? `${total} lignes` : `${shown} lignes sur ${total}`),
+  counted: (shown, total) => (shown === total ? `Lignes\u202f: ${total}` : `Lignes\u202f: ${shown} sur ${total}`),
   dropped: (count) => `Les ${count} lignes les plus anciennes ont été retirées pour rester rapide.`,
   sentTotal: (count, size) => `Envoyées\u202f: ${count}, ${size}`,
   receivedTotal: (count, size) => `Reçues\u202f: ${count}, ${size}`,

@@ -1,4 +1,4 @@
-/** Above the log: filter, counts, clear, copy, export. */
+/** Above the log: filter, copy, export, clear; below it the totals. */
 
 import type { JSX } from "preact";
 import { formatCount, formatSize } from "../../i18n/language";
@@ -12,7 +12,6 @@ import { t } from "./texts";
 const SHOWN: readonly Shown[] = ["all", "sent", "received", "event"];
 
 export function LogBar(): JSX.Element {
-  const { dropped, sent, sentBytes, received, receivedBytes } = log.totals.value;
   const clear = (): void => {
     log.clear();
     selected.value = null;
@@ -34,12 +33,6 @@ export function LogBar(): JSX.Element {
         onChoose={(chosen) => (log.shown.value = chosen)}
         choices={SHOWN.map((each) => ({ value: each, label: t.value[`show_${each}`] }))}
       />
-      <p class="hint log-totals">
-        <span>{t.value.sentTotal(formatCount(sent), formatSize(sentBytes))}</span>
-        <span>{t.value.receivedTotal(formatCount(received), formatSize(receivedBytes))}</span>
-        <span>{t.value.counted(formatCount(log.visible.value.length), formatCount(log.length.value))}</span>
-        {dropped > 0 && <span>{t.value.dropped(formatCount(dropped))}</span>}
-      </p>
       <span class="log-actions">
         <CopyButton text={() => toNdjson(log.visible.value)} label={t.value.copyAllLabel} />
         <button type="button" class="button quiet small" onClick={() => download("frames.ndjson", toNdjson(log.visible.value))}>
@@ -48,5 +41,18 @@ export function LogBar(): JSX.Element {
         <button type="button" class="button quiet small" onClick={clear}>{t.value.clear}</button>
       </span>
     </div>
+  );
+}
+
+/** Below the log: what went each way since it was last cleared. */
+export function LogTotals(): JSX.Element {
+  const { dropped, sent, sentBytes, received, receivedBytes } = log.totals.value;
+  return (
+    <p class="hint log-totals">
+      <span>{t.value.sentTotal(formatCount(sent), formatSize(sentBytes))}</span>
+      <span>{t.value.receivedTotal(formatCount(received), formatSize(receivedBytes))}</span>
+      <span>{t.value.counted(formatCount(log.visible.value.length), formatCount(log.length.value))}</span>
+      {dropped > 0 && <span>{t.value.dropped(formatCount(dropped))}</span>}
+    </p>
   );
 }
