@@ -67,6 +67,7 @@ class ScriptedHub:
         self.port = 0
         self._numbers = itertools.count(1)
         self._server: Server | None = None
+        self._received = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -77,6 +78,13 @@ class ScriptedHub:
 
     def of_type(self, kind: str) -> list[Fields]:
         return [command for command in self.commands if command["type"] == kind]
+
+    async def wait_for(self, kind: str, count: int = 1) -> list[Fields]:
+        """Return the commands of a type when there are so many."""
+        while len(found := self.of_type(kind)) < count:
+            self._received.clear()
+            await self._received.wait()
+        return found
 
     async def start(self) -> Self:
         self._server = await serve(
@@ -120,7 +128,7 @@ class ScriptedHub:
             **more,
         }
         channel.history.append(publication)
-        del channel.history[: -self.history_size]
+        del channel.history[: max(len(channel.history) - self.history_size, 0)]
         await self.push(name, {"type": "publication", **publication})
         return publication
 
@@ -136,6 +144,7 @@ class ScriptedHub:
 
     async def take(self, peer: Peer, command: Fields) -> None:
         self.commands.append(command)
+        self._received.set()
         scripted = self.script.get(command["type"])
         if scripted is not None:
             done = scripted(peer, command)

@@ -219,5 +219,5 @@ class SubscriberMachine(RuleBasedStateMachine):
         assert [entry for entry in self.taken if entry in set(expected)] == expected
 
 
-TestSubscriber = SubscriberMachine.TestCase
+TestSubscriber = pytest.mark.slow(SubscriberMachine.TestCase)
 TestSubscriber.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -32,6 +32,11 @@ class Exchange:
         self._outgoing: asyncio.Queue[Frame] = asyncio.Queue()
         self._lost: ConnectionLost | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the connection is over."""
+        return self._lost is not None
+
     def post(self, fields: dict[str, Any], answered: Callable[[Answer], None]) -> int:
         """Send a command; its answer is handed to `answered`, once, from `read`. Returns its id.
 

@@ -106,7 +106,8 @@ class Session:
     @property
     def exchange(self) -> Exchange | None:
         """Return the exchange of the present connection, or None: there is none."""
-        return self._exchange
+        # Between the end of a connection and its being tidied up, it is there and over.
+        return None if self._exchange is None or self._exchange.is_over else self._exchange
 
     @property
     def policy(self) -> ReconnectionPolicy:
@@ -160,9 +161,9 @@ class Session:
             raise self.lifeline.error
         entry = self.outbox.add(fields)
         try:
-            if self._exchange is not None:
+            if self.exchange is not None:
                 entry.sent_at = asyncio.get_running_loop().time()
-                self._post(self._exchange, entry)
+                self._post(self.exchange, entry)
             return await entry.answer
         finally:
             self.outbox.discard(entry)
@@ -252,12 +253,12 @@ class Session:
         self._up.set()
 
     async def _connected(self) -> Exchange:
-        while self._exchange is None:
+        while (exchange := self.exchange) is None:
             if self.lifeline.error is not None:
                 raise self.lifeline.error
             self._up.clear()
             await self._up.wait()
-        return self._exchange
+        return exchange
 
     async def _identify(self, exchange: Exchange, connection: Connection, token: str | None) -> None:
         fields: dict[str, Any] = {"type": "connect", "client": self._identity.client}

@@ -145,7 +145,8 @@ class Subscription:
         self._overflow = overflow
         self._queue_size = queue_size
         self._inbox = Inbox(queue_size)
-        self._cursor: Cursor = PatternCursor(since) if is_pattern(channel) else ChannelCursor(since)
+        self._is_pattern = is_pattern(channel)
+        self._cursor: Cursor = PatternCursor(since) if self._is_pattern else ChannelCursor(since)
         self._stage = Stage.OFFLINE
         self._members: dict[str, Member] = {}
         self._error: ChappeError | None = None
@@ -328,7 +329,7 @@ class Subscription:
                 raise self._error
             await self._inbox.wait()
         if isinstance(item, Publication):
-            if not item.retained:
+            if not item.retained and not self._is_pattern:
                 self.position = item.position or self.position
         elif isinstance(item, Resubscribed):
             self.recovered = item.recovered
