@@ -462,6 +462,7 @@ def _select(stream: _Stream, request: Read) -> tuple[list[Publication], bool]:
     if request.reverse:
         # One more than asked for tells whether that was all.
         before = stream.newest(limit + 1, since.offset)
-        return before[:limit], stream.trimmed_offset == 0 and len(before) <= limit
+        whole = stream.trimmed_offset == 0 or since.offset <= 1
+        return before[:limit], whole and len(before) <= limit
     found = stream.after(since.offset)
     return found[:limit], since.offset >= stream.trimmed_offset and len(found) <= limit
