@@ -1,0 +1,58 @@
+"""One listener: accept, drain, end. What a process does at a signal is in tests/test_app.py."""
+
+import asyncio
+import time
+
+import pytest
+import websockets
+
+from chappe.model.errors import ConfigurationError
+from chappe.server.server import HubServer, ServerOptions
+from tests.transports.front_door_harness import close_code_of, front_door
+
+
+async def test_a_drain_tells_everybody_and_lets_nobody_in() -> None:
+    async with front_door() as server:
+        clients = [await server.connect() for _ in range(20)]
+        server.server.should_exit = True
+        assert {await close_code_of(client) for client in clients} == {3001}
+        with pytest.raises((OSError, websockets.InvalidStatus)):
+            await server.connect(open_timeout=1)
+
+
+async def test_a_drain_ends_in_bounded_time_for_who_does_not_go() -> None:
+    began = 0.0
+    async with front_door() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(
+            b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        began = time.monotonic()
+    # The harness gives a second to go; this client never answers the close frame.
+    assert 0.9 < time.monotonic() - began < 3
+    writer.close()
+
+
+async def test_the_advice_when_to_come_back_is_spread() -> None:
+    async with front_door() as server:
+        clients = [await server.connect() for _ in range(20)]
+        server.server.should_exit = True
+        reasons = set()
+        for client in clients:
+            await client.wait_closed()
+            reasons.add(client.close_reason)
+    assert len(reasons) > 10
+    assert all(reason and reason.startswith("the hub is shutting down; reconnect after ") for reason in reasons)
+
+
+async def test_a_listener_that_cannot_be_had_is_the_error_of_the_server() -> None:
+    async with front_door() as server:
+
+        def bind() -> None:
+            raise ConfigurationError("port 1 is in use")
+
+        second = HubServer(None, server.lobby, ServerOptions(handle_signals=False), bind)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="in use"):
+            await second.serve()
