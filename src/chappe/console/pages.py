@@ -98,7 +98,8 @@ def build_console(static_dir: Path) -> list[BaseRoute]:
     """Return the routes of the console; put them last, they answer every name at the top.
 
     Args:
-        static_dir: the folder with `index.html`, `apps/index.html`, `chappe.js` and `assets/`. As long as it is not built, a page says so.
+        static_dir: the folder with `index.html`, `apps/index.html`, `chappe.js` and `assets/`. As long as it is not
+            built, a page says so.
     """
     console = Console(static_dir)
     return [
