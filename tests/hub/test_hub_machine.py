@@ -59,6 +59,7 @@ class Person:
 
     Attributes:
         places: last position seen, by channel.
+        wanted: channels to subscribe to at every coming back.
         subscribed: channels, and whether joins and leaves are told there.
         members: what presence messages add up to, by channel: (session, user) pairs.
     """
@@ -73,6 +74,7 @@ class Person:
         self.keyed: list[tuple[str, str, str]] = []
         self.client: Client | None = None
         self.resume = ""
+        self.wanted: set[str] = set()
         self.forget()
 
     def forget(self) -> None:
@@ -311,8 +313,10 @@ class HubMachine(RuleBasedStateMachine):
             Person(self, 3, "classic", None, "Cyd"),
             Person(self, 4, "msgpack", None, "Dot"),
         ]
-        for person in self.people[:3]:
+        for person in self.people[:4]:
             person.come(False)
+        for person in self.people[:2]:
+            self.subscribe_since(person, LOBBY)
 
     def start(self) -> None:
         self.world = World(
@@ -351,48 +355,80 @@ class HubMachine(RuleBasedStateMachine):
     def speakers(self) -> list[Person]:
         return [person for person in self.people if person.client is not None and person.kind != "classic"]
 
+    def speaker(self, who: int) -> Person:
+        speakers = self.speakers()
+        return speakers[who % len(speakers)]
+
     who = st.integers(0, 4)
-    where = st.sampled_from(CHANNELS)
+    where = st.sampled_from([LOBBY, *CHANNELS])
+    moment = st.sampled_from([0.0, 0.02, 0.05, 0.3, 1.0])
 
-    @rule(who=who, resume=st.booleans())
-    def come(self, who: int, resume: bool) -> None:
-        self.people[who].come(resume and self.people[who].kind != "classic")
+    @rule(who=who, resume=st.booleans(), seconds=moment)
+    def come(self, who: int, resume: bool, seconds: float) -> None:
+        """Come, or move to another connection, and subscribe again as before."""
+        person = self.people[who]
+        person.come(resume and person.kind != "classic")
+        if person.kind != "classic" and person.client is not None and not resume:
+            self.clock.advance(seconds)
+            for channel in sorted(person.wanted):
+                self.subscribe_since(person, channel)
 
+    @rule(who=who, by=who, channel=where, count=st.integers(0, 3), seconds=moment)
+    def blink(self, who: int, by: int, channel: str, count: int, seconds: float) -> None:
+        """Be away for a moment in which others speak."""
+        person = self.people[who]
+        person.cut()
+        if count and self.speakers():
+            self.publish(by, channel, count, False)
+        self.clock.advance(seconds)
+        self.come(who, False, 0.0)
+
+    @precondition(lambda self: any(person.client for person in self.people))
     @rule(who=who)
     def vanish(self, who: int) -> None:
         self.people[who].cut()
 
     @precondition(lambda self: self.speakers())
     @rule(
-        data=st.data(),
+        who=who,
         channel=where,
         presence=st.booleans(),
-        how=st.sampled_from(["since", "since", "since", "now", "latest", "count", "nowhere", "ahead"]),
+        how=st.sampled_from(["since", "since", "now", "latest", "count", "nowhere", "ahead"]),
     )
-    def subscribe(self, data: st.DataObject, channel: str, presence: bool, how: str) -> None:
-        person = data.draw(st.sampled_from(self.speakers()))
+    def subscribe(self, who: int, channel: str, presence: bool, how: str) -> None:
+        person = self.speaker(who)
         place = person.places.get(channel)
-        since: Any = None
-        if how == "latest":
-            since = "latest"
-        elif how == "count":
-            since = 2
-        elif how == "nowhere":
-            since = {"epoch": "nowhere", "offset": 1}
-        elif how in ("since", "ahead") and place is not None and not person.is_asking(channel):
-            ahead = 1_000 if how == "ahead" else 0
-            since = {"epoch": place.epoch, "offset": place.offset + ahead}
+        if how == "since":
+            self.subscribe_since(person, channel, presence)
+            return
+        since: Any = {"latest": "latest", "count": 2, "nowhere": {"epoch": "nowhere", "offset": 1}}.get(how)
+        if how == "ahead" and place is not None:
+            since = {"epoch": place.epoch, "offset": place.offset + 1_000}
+        person.wanted.add(channel)
         person.command("subscribe", channel=channel, presence=presence, **({"since": since} if since else {}))
 
-    @precondition(lambda self: self.speakers())
-    @rule(data=st.data(), channel=where)
-    def unsubscribe(self, data: st.DataObject, channel: str) -> None:
-        data.draw(st.sampled_from(self.speakers())).command("unsubscribe", channel=channel)
+    def subscribe_since(self, person: Person, channel: str, presence: bool = True) -> None:
+        place = None if person.is_asking(channel) else person.places.get(channel)
+        since = {"since": {"epoch": place.epoch, "offset": place.offset}} if place is not None else {}
+        person.wanted.add(channel)
+        person.command("subscribe", channel=channel, presence=presence, **since)
+
+    @precondition(lambda self: any(person.subscribed for person in self.speakers()))
+    @rule(who=who, where=who, back=st.booleans())
+    def unsubscribe(self, who: int, where: int, back: bool) -> None:
+        subscribers = [person for person in self.speakers() if person.subscribed]
+        person = subscribers[who % len(subscribers)]
+        channels = sorted(person.subscribed)
+        channel = channels[where % len(channels)]
+        person.wanted.discard(channel)
+        person.command("unsubscribe", channel=channel)
+        if back:
+            self.subscribe_since(person, channel)
 
     @precondition(lambda self: self.speakers())
-    @rule(data=st.data(), channel=where, count=st.integers(1, 4), keyed=st.booleans())
-    def publish(self, data: st.DataObject, channel: str, count: int, keyed: bool) -> None:
-        person = data.draw(st.sampled_from(self.speakers()))
+    @rule(who=who, channel=where, count=st.integers(1, 4), keyed=st.booleans())
+    def publish(self, who: int, channel: str, count: int, keyed: bool) -> None:
+        person = self.speaker(who)
         for _ in range(count):
             text = f"m{self.number()}"
             if keyed:
@@ -402,22 +438,46 @@ class HubMachine(RuleBasedStateMachine):
             else:
                 person.command("publish", channel=channel, data=text)
 
+    @precondition(lambda self: len(self.speakers()) > 1)
+    @rule(
+        who=who,
+        channel=where,
+        seconds=st.sampled_from([0.0, 0.01, 0.04, 0.4]),
+        turns=st.integers(1, 4),
+        dies=st.booleans(),
+    )
+    def subscribe_while_others_speak(self, who: int, channel: str, seconds: float, turns: int, dies: bool) -> None:
+        person = self.speaker(who)
+        if channel in person.subscribed:
+            person.command("unsubscribe", channel=channel)
+            self.clock.advance(seconds)
+        self.subscribe_since(person, channel)
+        if dies and self.world.faulty is not None:
+            self.world.faulty.interrupt(seconds)
+        for turn in range(turns):
+            self.publish(who + 1 + turn, channel, 1, False)
+            self.clock.advance(seconds)
+
     @precondition(lambda self: any(person.keyed for person in self.speakers()))
-    @rule(data=st.data())
-    def repeat(self, data: st.DataObject) -> None:
-        person = data.draw(st.sampled_from([person for person in self.speakers() if person.keyed]))
-        channel, text, key = data.draw(st.sampled_from(person.keyed))
+    @rule(who=who, which=st.integers(0, 9))
+    def repeat(self, who: int, which: int) -> None:
+        """Publish with a key that was used before; right behind the first or long after."""
+        speakers = [person for person in self.speakers() if person.keyed]
+        person = speakers[who % len(speakers)]
+        channel, text, key = person.keyed[-1 - which % len(person.keyed)]
         if person.user or (person.session and key.startswith(person.session)):
             person.command("publish", channel=channel, data=text, key=key)
 
     @precondition(lambda self: any(person.places for person in self.speakers()))
-    @rule(data=st.data(), bare=st.booleans())
-    def compare_and_set(self, data: st.DataObject, bare: bool) -> None:
-        person = data.draw(st.sampled_from([person for person in self.speakers() if person.places]))
-        channel = data.draw(st.sampled_from(sorted(person.places)))
+    @rule(who=who, where=who, bare=st.booleans(), rivals=st.booleans())
+    def compare_and_set(self, who: int, where: int, bare: bool, rivals: bool) -> None:
+        speakers = [person for person in self.speakers() if person.places]
+        person = speakers[who % len(speakers)]
+        channel = sorted(person.places)[where % len(person.places)]
         place = person.places[channel]
-        expect: Any = place.offset if bare else {"epoch": place.epoch, "offset": place.offset}
-        person.command("publish", channel=channel, data=f"m{self.number()}", expect=expect)
+        for each in speakers if rivals else [person]:
+            expect: Any = place.offset if bare else {"epoch": place.epoch, "offset": place.offset}
+            each.command("publish", channel=channel, data=f"m{self.number()}", expect=expect)
 
     @precondition(lambda self: self.people[3].joined_at is not None)
     @rule()
@@ -425,13 +485,13 @@ class HubMachine(RuleBasedStateMachine):
         self.people[3].say(f"m{self.number()}")
 
     @precondition(lambda self: self.speakers())
-    @rule(data=st.data(), channel=where)
-    def read(self, data: st.DataObject, channel: str) -> None:
-        data.draw(st.sampled_from(self.speakers())).command("history", channel=channel, limit=1_000)
+    @rule(who=who, channel=where)
+    def read(self, who: int, channel: str) -> None:
+        self.speaker(who).command("history", channel=channel, limit=1_000)
 
     # --- What happens ------------------------------------------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from([0.0, 0.01, 0.05, 0.1, 0.5, 35.0, 70.0, 700.0]))
+    @rule(seconds=st.sampled_from([0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 35.0, 70.0, 700.0]))
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
@@ -442,7 +502,7 @@ class HubMachine(RuleBasedStateMachine):
         self.world.faulty.new_epoch(None if channel is None else [channel])
 
     @precondition(lambda self: self.world.faulty is not None)
-    @rule(seconds=st.sampled_from([0.0, 0.04]))
+    @rule(seconds=st.sampled_from([0.0, 0.04, 0.5]))
     def feed_dies(self, seconds: float) -> None:
         assert self.world.faulty is not None
         self.world.faulty.interrupt(seconds)
@@ -453,7 +513,7 @@ class HubMachine(RuleBasedStateMachine):
         assert self.world.faulty is not None
         self.world.faulty.fail_pending([channel])
 
-    @precondition(lambda self: self.ticks % 8 == 0)
+    @precondition(lambda self: self.ticks % 16 == 0)
     @rule(seed=st.integers(0, 1 << 16))
     def hub_restarts(self, seed: int) -> None:
         for person in self.people:
