@@ -23,7 +23,7 @@ from chappe.config import Settings, load, make_broker
 from chappe.console import build_console
 from chappe.hub import hooks as hub_hooks
 from chappe.hub import session as hub_session
-from chappe.hub.contracts import Authenticator, Outcome, ReadResult
+from chappe.hub.contracts import Authenticator, Broker, Outcome, ReadResult
 from chappe.hub.hub import HubCore, HubOptions
 from chappe.hub.namespaces import Namespace, Namespaces
 from chappe.hub.permissions import APPLICATION
@@ -119,7 +119,7 @@ class Hub:
         self,
         *,
         namespaces: Iterable[Namespace] | None = None,
-        broker: str | None = None,
+        broker: str | Broker | None = None,
         anonymous: bool | None = None,
         dev: bool = False,
         settings: Settings | None = None,
@@ -128,7 +128,7 @@ class Hub:
 
         Args:
             namespaces: in place of those of the settings.
-            broker: URL of the broker, such as `memory://`.
+            broker: URL of the broker, such as `memory://`, or a broker of your own, not started yet.
             anonymous: whether sessions without a token are let in.
             dev: open everything to everybody on this machine, as `chappe serve --dev`.
             settings: what `chappe.toml` says, already loaded.
@@ -144,7 +144,9 @@ class Hub:
         self._start_hooks: list[Callable[[], Any]] = []
         self._stop_hooks: list[Callable[[], Any]] = []
         self._starting: asyncio.Task[None] | None = None
-        self._broker = make_broker(broker or settings.broker.url, self._clock, os.urandom)
+        if broker is None or isinstance(broker, str):
+            broker = make_broker(broker or settings.broker.url, self._clock, os.urandom)
+        self._broker = broker
         self._core = HubCore(
             HubOptions(
                 broker=self._broker,

@@ -380,10 +380,10 @@ class FaultyMachine(BrokerMachine):
 
 
 @pytest.mark.slow
-class TestMemoryBroker(BrokerMachine.TestCase):  # type: ignore[misc, name-defined]
+class TestMemoryBroker(BrokerMachine.TestCase):  # type: ignore[misc, valid-type]
     settings = settings(stateful_step_count=30)
 
 
 @pytest.mark.slow
-class TestFaultyBroker(FaultyMachine.TestCase):  # type: ignore[misc, name-defined]
+class TestFaultyBroker(FaultyMachine.TestCase):  # type: ignore[misc, valid-type]
     settings = settings(stateful_step_count=30)

@@ -11,8 +11,8 @@ from chappe.hub.namespaces import Level, Namespace
 from chappe.model.error_codes import Code
 from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication
+from chappe.testing.broker_contract import check_broker
 from chappe.testing.broker_probe import Probe
-from chappe.testing.check_broker import check_broker
 from chappe.testing.fake_clock import FakeClock
 from chappe.testing.faulty_broker import EVERYTHING, HARMLESS, Faults, FaultyBroker
 

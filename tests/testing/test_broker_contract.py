@@ -8,8 +8,8 @@ from chappe.brokers.memory import MemoryBroker
 from chappe.hub.contracts import Append, Broker, Outcome, Read, ReadResult
 from chappe.model.position import Position
 from chappe.model.publication import Publication
+from chappe.testing.broker_contract import check_broker
 from chappe.testing.broker_probe import ContractBroken
-from chappe.testing.check_broker import check_broker
 from chappe.testing.fake_clock import FakeClock
 
 Done = Callable[[Sequence[Outcome]], None]
