@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from chappe.hub.hub import HubCore
 from chappe.model.error_codes import Code, reason
@@ -22,6 +22,7 @@ from chappe.transports.upgrade import (
     Rejected,
     Request,
     address_group,
+    bare_host,
     check_handshake,
     first_values,
     language_of,
@@ -165,7 +166,7 @@ class FrontDoor(HttpToolsProtocol):
             super().on_headers_complete()
             return
         self.scope["method"] = self.parser.get_method().decode("ascii")
-        if self._get_upgrade() != b"websocket":
+        if not self._wants_websocket():
             # Some clients offer h2c with every request; RFC 9110, 7.8 lets us ignore that.
             super().on_headers_complete()
 
@@ -187,7 +188,11 @@ class FrontDoor(HttpToolsProtocol):
         return False
 
     def _is_websocket(self) -> bool:
-        return bool(self.parser.should_upgrade()) and self._get_upgrade() == b"websocket"
+        return bool(self.parser.should_upgrade()) and self._wants_websocket()
+
+    def _wants_websocket(self) -> bool:
+        """Whether `Upgrade`, which may list several protocols, names ours (RFC 6455, 4.2.1)."""
+        return b"websocket" in [protocol.strip() for protocol in (self._get_upgrade() or b"").split(b",")]
 
     def _await_head(self) -> None:
         self._head_seen = 0
@@ -207,11 +212,16 @@ class FrontDoor(HttpToolsProtocol):
             self.transport.close()
 
     def _upgrade(self, behind: bytes) -> None:
-        if self._get_upgrade() != b"websocket":
+        if not self._wants_websocket():
             if behind:
                 self._answer(Rejected(400, "bytes behind an upgrade that is not served"))
             return
         lobby = self.lobby
+        if _is_answering(self.cycle):
+            # Pipelined behind a request: its answer, still to come, would be written between our frames.
+            lobby.rejected += 1
+            self.transport.close()
+            return
         try:
             request = self._request()
             lobby.gate.check(request)
@@ -248,7 +258,14 @@ class FrontDoor(HttpToolsProtocol):
             if key in headers and key in ("host", "sec-websocket-key", "sec-websocket-version", "origin"):
                 raise Rejected(400, f"two {key} headers")
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
-        url = httptools.parse_url(self.url)
+        if self.parser.get_http_version() != "1.1":
+            raise Rejected(400, "a WebSocket upgrade needs HTTP/1.1")
+        try:
+            url = httptools.parse_url(self.url)
+        except httptools.HttpParserInvalidURLError:
+            raise Rejected(400, "malformed URL") from None
+        if _is_other_host(url.host, headers.get("host", "")):
+            raise Rejected(400, "the request line and the Host header name different hosts")
         return Request(
             method=self.scope["method"],
             path=unquote(url.path.decode("latin-1")) if url.path else "/",
@@ -271,6 +288,15 @@ class FrontDoor(HttpToolsProtocol):
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self.transport.write(f"HTTP/1.1 {rejected.status} {phrase}\r\n{head}\r\n".encode("latin-1") + body)
         self.transport.close()
+
+
+def _is_answering(cycle: RequestResponseCycle | None) -> bool:
+    return cycle is not None and not cycle.response_complete
+
+
+def _is_other_host(named: bytes | None, host: str) -> bool:
+    """Whether a request line that names a host (RFC 9112, 3.2.2) names another one than the Host header."""
+    return named is not None and bare_host(named.decode("latin-1")) != bare_host(host)
 
 
 def _switching_protocols(accept: str, subprotocol: str | None) -> bytes:

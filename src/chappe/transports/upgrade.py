@@ -9,6 +9,7 @@ import msgspec
 
 from chappe.wire.websocket import accept_key
 
+_MAX_PARAMETERS: Final = 100
 _SPECIAL_PORTS: Final = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
@@ -73,8 +74,12 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     def _may_connect(self, origin: str, host: str, secure: bool) -> bool:
         if self.origins:
             return origin in self.origins
-        parts = urlsplit(origin)
-        if parts.scheme not in _SPECIAL_PORTS:
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
+        # An origin is a scheme, a host and a port (RFC 6454, 6.2); with more it was made by hand.
+        if parts.scheme not in _SPECIAL_PORTS or parts.path or parts.query or parts.fragment:
             return False
         wanted = _with_port(host.lower(), "https" if secure else "http")
         # Behind a TLS proxy the hub itself is not secure: the page's scheme decides its port.
@@ -111,8 +116,16 @@ def tokens(value: str) -> list[str]:
 
 
 def first_values(query: str) -> dict[str, str]:
-    """Return the first value of each parameter of a query."""
-    return {name: values[0] for name, values in parse_qs(query, keep_blank_values=True, max_num_fields=100).items()}
+    """Return the first value of each parameter of a query.
+
+    Raises:
+        Rejected: 400, there are too many.
+    """
+    try:
+        parameters = parse_qs(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+    except ValueError:
+        raise Rejected(400, f"more than {_MAX_PARAMETERS} query parameters") from None
+    return {name: values[0] for name, values in parameters.items()}
 
 
 def language_of(request: Request, default: str) -> str:
