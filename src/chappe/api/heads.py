@@ -14,16 +14,20 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 #: Headers that decide who is answered: two of them are read differently by different programs.
 _SINGLE = frozenset({"host", "origin", "authorization", "content-length"})
+_KNOWN = "chappe.head"
 #: More parameters are no request of ours.
 _MAX_PARAMETERS = 100
 
 
 def read_head(scope: Scope) -> Request:
-    """Return the head of an ASGI `http` scope.
+    """Return the head of an ASGI `http` scope; read once, though the gate and the route both look at it.
 
     Raises:
         ChappeError: 107, a header that there can be only one of comes twice, or the query is none.
     """
+    known = scope.get(_KNOWN)
+    if isinstance(known, Request):
+        return known
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip()
@@ -31,11 +35,12 @@ def read_head(scope: Scope) -> Request:
             raise ChappeError(Code.BAD_REQUEST, f"two {name} headers", detail={"field": name})
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     client = scope.get("client")
+    text = scope.get("query_string", b"")
     try:
-        query = first_values(scope.get("query_string", b"").decode("latin-1"))
+        query = first_values(text.decode("latin-1")) if text else {}
     except ValueError:
         raise _too_many() from None
-    return Request(
+    head = scope[_KNOWN] = Request(
         method=scope["method"],
         path=scope["path"],
         query=query,
@@ -43,6 +48,7 @@ def read_head(scope: Scope) -> Request:
         address=client[0] if client else "",
         secure=scope.get("scheme") == "https",
     )
+    return head
 
 
 def read_parameters(scope: Scope) -> dict[str, str]:
