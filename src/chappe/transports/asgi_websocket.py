@@ -192,13 +192,17 @@ def _request(scope: Scope) -> Request:
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    try:
+        query = first_values(scope.get("query_string", b"").decode("latin-1"))
+    except ValueError:
+        raise Rejected(400, "too many query parameters") from None
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     client = scope.get("client")
     return Request(
         method="GET",
         path=path[len(root) :] if root and path.startswith(root) else path,
-        query=first_values(scope.get("query_string", b"").decode("latin-1")),
+        query=query,
         headers=headers,
         address=client[0] if client else "",
         secure=scope.get("scheme") == "wss",

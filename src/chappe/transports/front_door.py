@@ -262,14 +262,15 @@ class FrontDoor(HttpToolsProtocol):
             raise Rejected(400, "a WebSocket upgrade needs HTTP/1.1")
         try:
             url = httptools.parse_url(self.url)
-        except httptools.HttpParserInvalidURLError:
-            raise Rejected(400, "malformed URL") from None
+            query = first_values(url.query.decode("latin-1") if url.query else "")
+        except (httptools.HttpParserInvalidURLError, ValueError):
+            raise Rejected(400, "malformed URL, or too many query parameters") from None
         if _is_other_host(url.host, headers.get("host", "")):
             raise Rejected(400, "the request line and the Host header name different hosts")
         return Request(
             method=self.scope["method"],
             path=unquote(url.path.decode("latin-1")) if url.path else "/",
-            query=first_values(url.query.decode("latin-1") if url.query else ""),
+            query=query,
             headers=headers,
             address=self.client[0] if self.client else "",
             secure=self.scheme == "https",
