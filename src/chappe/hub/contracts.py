@@ -209,13 +209,17 @@ class BrokerSink(Protocol):
         """
 
     def interrupted(self, channels: Sequence[str] | None) -> None:
-        """Learn that the feed of these channels (None: of all) may have lost publications or begun a new epoch."""
+        """Learn that the feed of these channels (None: of all) may have lost publications or begun a new epoch.
+
+        It comes before anything newer of these channels is fed, so that reading now fills the gap in order.
+        """
 
 
 class Broker(Protocol):
     """Keeps publications and spreads them.
 
-    Order: outcomes and the feed keep the order of `append` for each channel. Offsets grow strictly and may have gaps.
+    Order: outcomes and the feed keep the order of `append` for each channel, the feed that of `Publication.log` too,
+    so that the last one fed is a cursor. Offsets grow strictly and may have gaps.
     Loss: a publication is in the feed of every attached node exactly once, or `interrupted` tells. Failure: an append
     whose fate is unknown is answered 108, and so is the channel's whole pending tail; its epoch changes if what was
     told before no longer holds.
@@ -240,7 +244,10 @@ class Broker(Protocol):
         """Read across channels by log position."""
 
     def attach(self, channel: str) -> None:
-        """Ask for the feed of a channel or pattern; the feed is complete for every read that is asked after this."""
+        """Ask for the feed of a channel or pattern; the feed is complete for every read that is asked after this.
+
+        Attaching again does nothing: calls are not counted, one `detach` ends it.
+        """
 
     def detach(self, channel: str) -> None:
         """Give the feed of a channel or pattern up."""
