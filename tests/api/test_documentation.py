@@ -65,7 +65,7 @@ def python_of(page: str) -> dict[str, Any]:
 def test_the_publisher_of_the_how_to_tries_again_where_that_helps(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     names = python_of(page)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    answers: list[Any] = [
+    answers: list[httpx.Response | httpx.ConnectError] = [
         httpx.Response(503, json={"code": 108, "retry": True}),
         httpx.ConnectError("refused"),
         httpx.Response(200, json={"offset": 1, "epoch": "e"}),
@@ -75,9 +75,9 @@ def test_the_publisher_of_the_how_to_tries_again_where_that_helps(page: str, mon
     def answer(request: httpx.Request) -> httpx.Response:
         sent.append(msgspec.json.decode(request.content))
         found = answers.pop(0)
-        if isinstance(found, Exception):
-            raise found
-        return found
+        if isinstance(found, httpx.Response):
+            return found
+        raise found
 
     with httpx.Client(transport=httpx.MockTransport(answer), base_url="http://hub.test") as client:
         assert names["publish"](client, "news", 1, "x") == {"offset": 1, "epoch": "e"}
