@@ -57,48 +57,69 @@ class Delivery:
                 channel.epoch = publication.epoch
                 channel.fed = publication.offset
             hub.counters.delivered += channel.audience.publish(publication, skip)
-            if channel.catching_up:
-                self._to_catching_up(channel, publication, publication.offset, skip)
         if patterns:
             self._to_patterns(channel, patterns, publication, skip)
+        elif channel is not None and channel.catching_up:
+            self._to_catching_up(channel, publication, publication.offset, skip, set())
 
     def _to_patterns(
         self, channel: Channel | None, patterns: list[Channel], publication: Publication, skip: Link | None
     ) -> None:
-        """Deliver to pattern subscribers who did not get it by a subscription looked at before."""
-        served: set[Session] = set(channel.subscriptions) if channel is not None else set()
-        frames: dict[Encoder, Frame | None] = {}
-        for pattern in patterns:
-            for session, subscription in tuple(pattern.subscriptions.items()):
-                if session in served:
-                    continue
-                served.add(session)
-                if subscription.stage is not Stage.LIVE or session.link is skip:
-                    continue
-                if session.background and self._hub.namespaces.of(publication.channel).ephemeral:
-                    continue
-                self._send(frames, session, publication, pattern)
-            pattern.fed = max(pattern.fed, publication.log)
-            if pattern.catching_up:
-                self._to_catching_up(pattern, publication, publication.log, skip)
+        """Deliver by patterns too: who matches by several subscriptions gets one copy, and gets it.
 
-    def _to_catching_up(self, channel: Channel, publication: Publication, place: int, skip: Link | None) -> None:
+        What an answer told but did not bring counts for nothing: then another subscription has to bring it.
+        """
+        places = [(pattern, publication.log) for pattern in patterns]
+        served: set[Session] = set()
+        if channel is not None:
+            places.insert(0, (channel, publication.offset))
+            served.update(s for s, subscription in channel.subscriptions.items() if subscription.stage is Stage.LIVE)
+        for each, place in places:
+            served.update(subscription.session for subscription in each.catching_up if subscription.has_brought(place))
+        for pattern in patterns:
+            pattern.fed = max(pattern.fed, publication.log)
+            self._to_live(pattern, publication, skip, served)
+        for each, place in places:
+            if each.catching_up:
+                self._to_catching_up(each, publication, place, skip, served)
+
+    def _to_live(self, pattern: Channel, publication: Publication, skip: Link | None, served: "set[Session]") -> None:
+        frames: dict[Encoder, Frame | None] = {}
+        held_back = self._hub.namespaces.of(publication.channel).ephemeral
+        for session, subscription in tuple(pattern.subscriptions.items()):
+            if subscription.stage is not Stage.LIVE or session in served:
+                continue
+            served.add(session)
+            if session.link is not skip and not (held_back and session.background):
+                self._send(frames, session, publication, pattern)
+
+    def _to_catching_up(
+        self, channel: Channel, publication: Publication, place: int, skip: Link | None, served: "set[Session]"
+    ) -> None:
         """Serve those who are not in the audience: keep aside, skip what was answered, or deliver and let them join."""
         frames: dict[Encoder, Frame | None] = {}
         for subscription in tuple(channel.catching_up):
             session = subscription.session
+            wanted = session not in served and session.link is not skip
             if subscription.stage is Stage.READING:
-                subscription.waiting.append(publication)
-                if len(subscription.waiting) > _MOST_WAITING:
-                    self._hub.subscribing.end(subscription, Code.UNSUBSCRIBED_INSUFFICIENT_STATE)
+                if wanted:
+                    self._keep_aside(subscription, publication)
                 continue
-            if publication.transient:
+            if not publication.transient:
+                if subscription.epoch and subscription.epoch != publication.epoch:
+                    # Late news of a life of the channel that its answer said is over.
+                    continue
+                wanted = wanted and place > subscription.after
+                if place >= subscription.after:
+                    self.join_audience(channel, subscription)
+            if wanted:
+                served.add(session)
                 self._send(frames, session, publication, channel)
-                continue
-            if place > subscription.after:
-                self._send(frames, session, publication, channel)
-            if place >= subscription.after:
-                self.join_audience(channel, subscription)
+
+    def _keep_aside(self, subscription: Subscription, publication: Publication) -> None:
+        subscription.waiting.append(publication)
+        if len(subscription.waiting) > _MOST_WAITING:
+            self._hub.subscribing.end(subscription, Code.UNSUBSCRIBED_INSUFFICIENT_STATE)
 
     def _send(
         self,

@@ -223,8 +223,9 @@ class _Reading:
         frames = [frame for item in (*gap, *waiting) if (frame := encoder.publication(item)) is not None]
         if frames:
             session.link.send(_bundle(frames))
+        subscription.brought = next((place for item in (*gap, *waiting) if (place := _place(subscription, item))), 0)
         if waiting:
-            subscription.after = _place(subscription, waiting[-1])
+            subscription.after = max(subscription.after, *(_place(subscription, item) for item in waiting))
         self._hub.counters.recovered += len(gap)
         subscription.stage = Stage.FOLLOWING
         if self._is_level(channel):
@@ -237,7 +238,7 @@ class _Reading:
         subscription = self._subscription
         if is_pattern(subscription.name):
             return channel.fed >= subscription.after
-        return subscription.after == 0 or (channel.fed >= subscription.after and channel.epoch == subscription.epoch)
+        return channel.epoch == subscription.epoch and channel.fed >= subscription.after
 
     def _finish(self) -> None:
         self._finished = True
@@ -278,8 +279,9 @@ def _told(subscription: Subscription, publication: Publication) -> bool:
 
 
 def _place(subscription: Subscription, publication: Publication) -> int:
-    if publication.transient:
-        return subscription.after
+    """Return where a publication is in what the subscription follows; 0 if it is nowhere."""
+    if publication.transient or publication.retained:
+        return 0
     return publication.log if is_pattern(subscription.name) else publication.offset
 
 

@@ -24,11 +24,12 @@ class Subscription:
         name: channel or pattern.
         watches: whether joins and leaves are told.
         after: skip publications up to here: an offset of `epoch`, or for a pattern a sequence of the log.
+        brought: place of the first publication that came with the answer; 0: none did.
         waiting: live publications that came while history was read, in order.
         stale: the feed was interrupted while history was read, so it must be read again.
     """
 
-    __slots__ = ("after", "epoch", "name", "session", "stage", "stale", "waiting", "watches")
+    __slots__ = ("after", "brought", "epoch", "name", "session", "stage", "stale", "waiting", "watches")
 
     def __init__(self, session: "Session", name: str, watches: bool) -> None:
         self.session = session
@@ -37,5 +38,10 @@ class Subscription:
         self.stage = Stage.READING
         self.epoch = ""
         self.after = 0
+        self.brought = 0
         self.waiting: list[Publication] = []
         self.stale = False
+
+    def has_brought(self, place: int) -> bool:
+        """Tell whether a publication went out with the answer, so that the feed's copy is not wanted any more."""
+        return 0 < self.brought <= place <= self.after
