@@ -16,7 +16,14 @@ export function startRouting(): void {
     path.value = pathBelow(location.pathname, hubRoot.pathname);
   };
   addEventListener("popstate", read);
+  pinIcon();
   read();
+}
+
+/** The icon's relative link would be read anew, and wrongly, from each address that `open` puts in place. */
+function pinIcon(): void {
+  const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]");
+  if (icon) icon.href = new URL(icon.href).href;
 }
 
 /** Goes to a page without loading anew; parameters stay behind, but for the language. */
