@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 
 # Before anything imports the texts, which are chosen once.
@@ -61,10 +61,15 @@ def misbehave(connection: ServerConnection) -> None:
         return
 
 
+def choose_chat(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Speak `chat` with whoever offers it, and no subprotocol with the others."""
+    return Subprotocol("chat") if "chat" in offered else None
+
+
 @pytest.fixture(scope="session")
 def echo_url() -> Iterator[str]:
     """Run the echo server of the `websockets` library, no relative of ours."""
-    with serve(misbehave, "127.0.0.1", 0, subprotocols=[Subprotocol("chat")]) as server:
+    with serve(misbehave, "127.0.0.1", 0, select_subprotocol=choose_chat) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"ws://127.0.0.1:{port_of(server)}"

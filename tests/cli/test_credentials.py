@@ -101,6 +101,7 @@ def test_a_name_is_given_once_and_has_no_colon(tmp_path: Path) -> None:
         key_line("a:b", make_api_key())
 
 
+@pytest.mark.slow
 def test_a_password_hash_carries_what_checks_it() -> None:
     first, second = hash_password("pässword"), hash_password("pässword")
     assert first != second

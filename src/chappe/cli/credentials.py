@@ -15,7 +15,7 @@ from chappe.cli.texts import T
 
 #: Bytes of randomness in a secret or key; as many as SHA-256 has, so that neither is the weaker part (RFC 7518, 3.2).
 SECRET_BYTES = 32
-#: OWASP's password storage cheat sheet; 16 MB and about 50 ms a try, which a login on the hub can afford.
+#: OWASP's password storage cheat sheet; 16 MB and about 0.2 s a try.
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 16_384, 8, 5
 API_KEY_PREFIX = "chappe_"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

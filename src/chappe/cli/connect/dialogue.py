@@ -52,6 +52,7 @@ class Dialogue:
         self._lifeline: Lifeline | None = None
         self._connection: Connection | None = None
         self._was_connected = False
+        self._goodbye = 1000, ""
 
     # --- for the person or the pipe ---
 
@@ -75,6 +76,7 @@ class Dialogue:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """End the connection for good; nothing happens if there is none."""
         if self._lifeline is not None:
+            self._goodbye = code, reason
             await self._lifeline.close(code, reason)
 
     async def say(self, text: str, *, patient: bool = False) -> None:
@@ -162,8 +164,8 @@ class Dialogue:
         self.failure = None if clean and self._was_connected else error
         self.status.phase = "offline"
         if self._was_connected:
-            code = error.close_code if isinstance(error, ConnectionLost) else 1000
-            reason = error.reason if isinstance(error, ConnectionLost) else ""
+            ours = isinstance(error, ClientClosed)
+            code, reason = self._goodbye if ours else (getattr(error, "close_code", 1006), error.reason)
             self._show("disconnected", code=code, reason=reason)
         else:
             self.complain(error.reason)

@@ -17,13 +17,18 @@ async def stdin_lines(descriptor: int = 0) -> AsyncIterator[bytes]:
     program alive until the next line. Stop iterating at any time: at most `LINES_AHEAD` lines are lost.
     """
     loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[bytes | None] = asyncio.Queue(LINES_AHEAD)
+    lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+    room = threading.Semaphore(LINES_AHEAD)
+    leave = threading.Event()
 
     def put(line: bytes | None) -> bool:
+        room.acquire()
+        if leave.is_set():
+            return False
         try:
-            asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
-        except (RuntimeError, asyncio.CancelledError, TimeoutError):
-            return False  # the loop is gone, and with it whoever wanted the line
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+        except RuntimeError:
+            return False  # the loop is closed, and whoever wanted the line is gone
         return True
 
     def read() -> None:
@@ -36,8 +41,13 @@ async def stdin_lines(descriptor: int = 0) -> AsyncIterator[bytes]:
             put(None)
 
     threading.Thread(target=read, name="chappe stdin", daemon=True).start()
-    while (line := await lines.get()) is not None:
-        yield line
+    try:
+        while (line := await lines.get()) is not None:
+            room.release()
+            yield line
+    finally:
+        leave.set()
+        room.release()
 
 
 def _read(descriptor: int) -> bytes:

@@ -79,6 +79,7 @@ class Prompt:
             auto_suggest=AutoSuggestFromHistory(),
             completer=WordCompleter(words, sentence=True),
             complete_while_typing=False,
+            erase_when_done=True,  # the view shows what was sent, with its time
             bottom_toolbar=self._toolbar,
             refresh_interval=1.0,
             style=_STYLE,

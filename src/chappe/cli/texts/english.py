@@ -214,7 +214,7 @@ ENGLISH: Texts = {
     "pub": "Publish DATA to a channel: JSON if it is JSON, else text; '-' reads standard input.",
     "pub_text": "Publish DATA as text even if it is JSON.",
     "pub_lines": "With '-': publish each line.",
-    "pub_key": "Idempotency key: the hub stores a repetition once.",
+    "pub_key": "Idempotency key: the hub stores a repetition by the same user once.",
     "pub_retain": "Put it in the channel's retained slot too.",
     "pub_name": "Name to publish under.",
     "pub_done": "published to {channel}, offset {offset}",

@@ -231,7 +231,7 @@ FRENCH: Texts = {
     "pub": "Publie DATA dans un canal : JSON si c'en est, sinon du texte ; « - » lit l'entrée standard.",
     "pub_text": "Publie DATA comme texte même si c'est du JSON.",
     "pub_lines": "Avec « - » : publie chaque ligne.",
-    "pub_key": "Clé d'idempotence : le serveur ne garde une répétition qu'une fois.",
+    "pub_key": "Clé d'idempotence : le serveur ne garde qu'une fois une répétition du même utilisateur.",
     "pub_retain": "La met aussi dans l'emplacement retenu du canal.",
     "pub_name": "Nom sous lequel publier.",
     "pub_done": "publié dans {channel}, position {offset}",
