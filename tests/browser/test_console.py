@@ -232,3 +232,18 @@ async def test_the_chat_is_entered_and_used_by_keyboard_alone(hub_url: str) -> N
         await page.keyboard.press("Enter")
         await expect(page.locator(".said-text")).to_have_text(["typed only"])
         await expect(page.locator("[role=log]")).to_have_attribute("aria-live", "polite")
+
+
+async def test_a_visitor_whom_an_operator_disconnects_reads_it_and_may_come_back(hub_url: str) -> None:
+    async with chromium() as browser:
+        ada = await visitor(browser, "fr")
+        await ada.enter_chat(hub_url, "Ada", "thrown-out")
+        await ada.page.wait_for_selector("[data-state=live]")
+        async with httpx.AsyncClient(base_url=hub_url) as operator:
+            members = (await operator.post("/api/presence", json={"channel": "chat/thrown-out"})).json()["members"]
+            answer = await operator.post("/api/disconnect", json={"session": members[0]["session"]})
+            assert answer.status_code == httpx.codes.OK
+        await expect(ada.page.locator(".banner.bad")).to_contain_text("Le hub a refusé")
+        await expect(ada.page.locator(".chip")).to_have_text("Refusé")
+        await ada.page.get_by_role("button", name="Se reconnecter").click()
+        await expect(ada.page.locator(".chip")).to_have_text("En direct")

@@ -1,9 +1,9 @@
 /** The parts of a conversation as they are drawn. All text goes through text nodes. */
 
 import type { JSX } from "preact";
-import { ChappeError, errorText } from "chappe";
 import { formatClock, formatDay, formatMoment, language } from "../../i18n/language";
 import { Avatar, ProgramAvatar } from "./avatar";
+import { wordsOf } from "./connection_state";
 import type { Message, Note } from "./conversation";
 import type { Room } from "./room";
 import { t } from "./texts";
@@ -54,15 +54,13 @@ function Said({ message, room }: { message: Message; room: Room }): JSX.Element 
 }
 
 function Failure({ message, room }: { message: Message; room: Room }): JSX.Element {
-  const { error } = message;
-  const reason = error instanceof ChappeError ? errorText(error, language.value) : (error?.message ?? "");
   const again = (): void => {
     room.conversation.discard(message.key);
     room.say(message.text);
   };
   return (
     <p class="said-fate bad" role="alert">
-      {t.value.notSent} – {reason}{" "}
+      {t.value.notSent}{message.error && ` – ${wordsOf(message.error)}`}{" "}
       <button type="button" class="link" onClick={again}>{t.value.again}</button>{" "}
       <button type="button" class="link" onClick={() => room.conversation.discard(message.key)}>{t.value.discard}</button>
     </p>

@@ -11,7 +11,7 @@ export const visit = signal<Room | null>(null);
 export const refusal = signal<{ readonly error: Error; readonly name: string } | null>(null);
 
 export function enter(name: string, room: string): void {
-  visit.value?.leave();
+  leave();
   refusal.value = null;
   writePreference("name", name);
   const next = new Room(socketUrl("ws"), name, room, ownSessions);
@@ -24,8 +24,10 @@ export function enter(name: string, room: string): void {
 }
 
 export function leave(): void {
-  visit.value?.leave();
+  const room = visit.value;
+  // First, so that the end of the visit is not taken for a refusal.
   visit.value = null;
+  room?.leave();
 }
 
 export function lastName(): string {

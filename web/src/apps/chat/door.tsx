@@ -3,10 +3,8 @@
 import { useSignal } from "@preact/signals";
 import { type ComponentChildren, type JSX, type TargetedSubmitEvent } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
-import { errorText, ChappeError } from "chappe";
-import { language } from "../../i18n/language";
 import { askedRoom, enter, lastName, leave, refusal, visit } from "./chat_state";
-import { ConnectionBanner, StateChip } from "./connection_state";
+import { ConnectionBanner, StateChip, wordsOf } from "./connection_state";
 import { MAX_NAME, channelOf, isNameInUse, isRoom } from "./room";
 import { t } from "./texts";
 
@@ -78,8 +76,7 @@ export function Door(): JSX.Element {
 function Refusal(): JSX.Element | null {
   const error = refusal.value?.error;
   if (!error || isNameInUse(error)) return null;
-  const text = error instanceof ChappeError ? errorText(error, language.value) : error.message;
-  return <p class="banner bad" role="alert"><strong>{t.value.refused}</strong> {text}</p>;
+  return <p class="banner bad" role="alert"><strong>{t.value.refused}</strong> {wordsOf(error)}</p>;
 }
 
 function refusedName(name: string): string | null {

@@ -37,6 +37,8 @@ export class Room {
   readonly entered = signal(false);
   /** Why the visit ended or never began. */
   readonly refusal = signal<Error | null>(null);
+  /** What the hub last complained of; tells why the connection is refused. */
+  readonly complaint = signal<Error | null>(null);
   private readonly members = signal<readonly Member[]>([]);
   private readonly session = signal<string | null>(null);
   /** Also right where there are too many people to list. */
@@ -82,6 +84,7 @@ export class Room {
 
   private listenToClient(): void {
     this.client.on("state", (state, reason) => (this.connection.value = { state, reason }));
+    this.client.on("error", (error) => (this.complaint.value = error));
     this.client.on("connected", ({ session }) => {
       this.sessions.add(session);
       this.session.value = session;
@@ -103,6 +106,10 @@ export class Room {
       answered = true;
     });
     subscription.on("missed", () => conversation.note("gap", null, Date.now()));
+    subscription.on("unsubscribed", (code, reason) => {
+      // From 2500 on the client subscribes again by itself.
+      if (code < Code.UNSUBSCRIBED_INSUFFICIENT_STATE) this.refuse(new ChappeError(code, reason));
+    });
     subscription.on("join", (member) => this.moved("join", member));
     subscription.on("leave", (member) => this.moved("leave", member));
     subscription.on("presence", () => this.showMembers());
@@ -124,7 +131,8 @@ export class Room {
   }
 
   private refuse(error: Error): void {
-    this.refusal.value = error;
+    // The first reason is the true one: what follows is its consequence.
+    this.refusal.value ??= error;
     this.leave();
   }
 

@@ -46,7 +46,7 @@ export const en = {
   view_text: "Text",
   view_hex: "Hex",
   cut: (shown: string, size: string) => `The first ${shown} of ${size} are shown; copying takes all of it.`,
-  reuse: "Edit and send again",
+  reuse: "Edit and resend",
   copyOne: "this frame",
   compose: "Message",
   mode: "Kind of message",

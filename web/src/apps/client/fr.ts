@@ -49,7 +49,7 @@ export const fr: Texts<typeof en> = {
   view_text: "Texte",
   view_hex: "Hexa",
   cut: (shown, size) => `Seuls les premiers ${shown} sur ${size} sont affichés\u202f; la copie prend tout.`,
-  reuse: "Modifier et renvoyer",
+  reuse: "Reprendre",
   copyOne: "cette trame",
   compose: "Message",
   mode: "Genre de message",
