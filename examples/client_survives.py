@@ -12,7 +12,7 @@ from chappe.client import Missed, Publication, Resubscribed
 
 async def main(url: str = "ws://127.0.0.1:8080/ws") -> None:
     """Print what comes, and what happens to the connection."""
-    client = chappe.connect(url, reconnect_interval_ms=200, reconnect_max_ms=5_000, max_attempts=20)
+    client = chappe.connect(url, reconnect_interval_ms=200, reconnect_max_ms=2_000, max_attempts=20)
     client.on("disconnected", lambda code: print("disconnected", code, flush=True))
     client.on("reconnecting", lambda n, of: print(f"attempt {n} of {of}", flush=True))
     client.on("connected", lambda: print("connected", flush=True))

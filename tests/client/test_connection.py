@@ -146,6 +146,22 @@ async def test_a_refused_handshake_says_the_status_and_whether_to_try_again(stat
         assert "secret" not in caught.value.reason
 
 
+async def test_a_server_says_when_to_come_back_in_a_header_or_in_its_close_reason() -> None:
+    async with server(echo, answering(503, ("Retry-After", "5"))) as url:
+        with pytest.raises(ConnectionLost) as caught:
+            await dial(Settings(url=url))
+        assert caught.value.retry_after_ms == 5_000
+
+    async def drain(socket: ServerConnection) -> None:
+        await socket.close(3001, "the hub is shutting down; reconnect after 1234 ms")
+
+    async with server(drain) as url:
+        connection = await dial(Settings(url=url))
+        with pytest.raises(ConnectionLost) as caught:
+            await connection.receive()
+        assert caught.value.retry_after_ms == 1_234
+
+
 async def test_redirects_are_not_followed_since_the_token_would_go_there_too() -> None:
     visits: list[str] = []
 

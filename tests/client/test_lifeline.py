@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from chappe.client import lifeline as module
 from chappe.client import websocket
 from chappe.client.client import connect
 from chappe.client.connection import Connection
@@ -145,6 +146,30 @@ async def test_a_returning_network_redials_at_once() -> None:
         await events.wait("reconnecting")
         client.redial()
         await events.wait("connected")
+
+
+async def test_a_network_that_comes_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([False, False, True])
+    monkeypatch.setattr(module, "has_network", lambda: next(looks))
+    monkeypatch.setattr(module, "NETWORK_CHECK_S", 0.005)
+    async with (
+        scripted_hub() as hub,
+        websocket.connect(hub.url, reconnect_interval_ms=60_000, jitter="none") as client,
+    ):
+        events = Recorder(client)
+        hub.cut()
+        await events.wait("connected")
+        assert next(looks, "used up") == "used up"
+
+
+async def test_a_hub_that_drains_says_when_to_come_back_and_is_heeded() -> None:
+    async with scripted_hub() as hub, websocket.connect(hub.url, reconnect_interval_ms=0) as client:
+        events = Recorder(client)
+        clock = asyncio.get_running_loop()
+        begin = clock.time()
+        await hub.close(3001, "the hub is shutting down; reconnect after 60 ms")
+        await events.wait("connected")
+        assert clock.time() - begin >= 0.05
 
 
 async def test_a_frozen_peer_is_noticed_and_left() -> None:

@@ -66,6 +66,9 @@ def test_a_server_may_ask_for_a_longer_wait() -> None:
     wait = Reconnection(ReconnectionPolicy(interval_ms=10)).lost(0.0, not_before_ms=500)
     assert wait is not None
     assert wait.delay_ms == 500
+    wait = Reconnection(ReconnectionPolicy(max_ms=100)).lost(0.0, not_before_ms=500)
+    assert wait is not None
+    assert wait.delay_ms == 100, "no longer than its user allows"
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1006, 1011, 1012, 3000, 3001, 3005, 3008, 3012, 3499, 4000, 4499])

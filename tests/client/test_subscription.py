@@ -293,6 +293,19 @@ async def test_a_slow_reader_leaves_and_recovers_all_of_it() -> None:
         assert news.recovered is True
 
 
+async def test_a_burst_larger_than_the_queue_is_no_slow_reader() -> None:
+    async with pair() as (hub, client), client.subscribe("news", queue_size=128) as news:
+
+        async def follow() -> list[Any]:
+            return await take(news, 2_000)
+
+        following = asyncio.create_task(follow())
+        for number in range(2_000):
+            await hub.publish("news", number)
+        assert await following == list(range(2_000))
+        assert not hub.of_type("unsubscribe")
+
+
 async def test_a_slow_reader_of_a_channel_without_history_is_told_of_the_gap() -> None:
     async with pair() as (hub, client), client.subscribe("news", queue_size=4) as news:
         events = Recorder(client)

@@ -5,6 +5,7 @@ which is what Pyodide has.
 """
 
 import asyncio
+import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Frame: TypeAlias = str | bytes
 """A text or a binary message."""
 
+_ADVICE: Final = re.compile(r"reconnect after (\d{1,6}) ms")
 #: Seconds that a peer has to answer our close before the connection is cut.
 _CLOSE_TIMEOUT_S: Final = 2.0
 
@@ -108,7 +110,7 @@ class Connection:
         frame = closed.rcvd or closed.sent
         code = frame.code if frame else CUT
         reason = self._abort_reason or (frame.reason if frame else "") or f"the connection to {self._url} was cut"
-        return ConnectionLost(code, reason, final=not may_reconnect(code))
+        return ConnectionLost(code, reason, final=not may_reconnect(code), retry_after_ms=_advice_ms(reason))
 
 
 async def dial(settings: Settings) -> Connection:
@@ -150,7 +152,9 @@ async def dial(settings: Settings) -> Connection:
     except InvalidStatus as refused:
         status = refused.response.status_code
         reason = f"{shown} answers HTTP {status} to the WebSocket handshake"
-        raise ConnectionLost(CUT, reason, final=not may_retry_status(status)) from refused
+        after_s = refused.response.headers.get("Retry-After", "")
+        after_ms = float(after_s) * 1000 if after_s.isdecimal() else 0.0
+        raise ConnectionLost(CUT, reason, final=not may_retry_status(status), retry_after_ms=after_ms) from refused
     except TimeoutError as late:
         raise ConnectionLost(CUT, f"{shown} does not answer within {settings.open_timeout_s:g} s") from late
     except (InvalidHandshake, EOFError) as broken:
@@ -162,6 +166,12 @@ async def dial(settings: Settings) -> Connection:
     except (InvalidURI, InvalidProxy, ValueError) as unusable:
         raise LocalProtocolError(f"cannot connect to {shown}: {unusable}") from unusable
     return Connection(websocket, shown)
+
+
+def _advice_ms(reason: str) -> float:
+    """Return what a hub that drains says in its close reason: when each client shall come back, so that not all do."""
+    found = _ADVICE.search(reason)
+    return float(found[1]) if found else 0.0
 
 
 def _is_certificate_refusal(error: OSError) -> bool:

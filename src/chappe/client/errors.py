@@ -16,12 +16,14 @@ class ConnectionLost(ChappeError):
         code: the close code if it is one of Chappe's, else 108.
         close_code: the WebSocket close code; 1006 for a cut or a failed dial.
         final: whether dialing again is pointless: a refused token, a certificate nobody vouches for, a final code.
+        retry_after_ms: how long the server asks us to wait; 0: it does not.
     """
 
-    def __init__(self, close_code: int, reason: str, *, final: bool = False) -> None:
+    def __init__(self, close_code: int, reason: str, *, final: bool = False, retry_after_ms: float = 0.0) -> None:
         super().__init__(close_code if close_code in ERRORS else Code.NOT_AVAILABLE, reason)
         self.close_code = close_code
         self.final = final
+        self.retry_after_ms = retry_after_ms
 
     @property
     def retry(self) -> bool:

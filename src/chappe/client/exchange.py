@@ -13,6 +13,8 @@ from chappe.model.errors import ChappeError, RemoteProtocolError
 Answer: TypeAlias = Reply | ChappeError
 """What comes of a command: the reply, the hub's error, or `ConnectionLost`."""
 
+#: Frames that are read at once before the tasks that take their publications have a turn.
+BURST: Final = 64
 #: Commands that may wait for their answers; one more is `QueueFull`. Far above what a program that awaits them has.
 MAX_PENDING: Final = 20_000
 
@@ -92,10 +94,13 @@ class Exchange:
             ConnectionLost: always, at the end; what waits for an answer was told before.
         """
         try:
-            while True:
+            for number in itertools.count(1):
                 frame = await self._connection.receive()
                 for message in self._codec.decode(frame):
                     self._take(message, pushed)
+                if number % BURST == 0:
+                    # A burst is read without a pause otherwise, and looks to queues as if nobody took anything.
+                    await asyncio.sleep(0)
         except ConnectionLost as lost:
             self.fail(lost)
             raise

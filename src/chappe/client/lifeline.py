@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from chappe.client.connection import Connection, dial
 from chappe.client.errors import CUT, ClientClosed, ConnectionLost
 from chappe.client.events import Events
+from chappe.client.network import has_network
 from chappe.client.options import Settings
 from chappe.client.reconnection import Reconnection, State
 from chappe.model.error_codes import Code
@@ -19,6 +20,10 @@ _log = logging.getLogger("chappe.client")
 
 #: The code of a close that nothing went wrong with (RFC 6455, 7.4.1).
 NORMAL: Final = 1000
+
+
+#: How often a client that waits looks whether a network that was away is back.
+NETWORK_CHECK_S: Final = 1.0
 
 
 class Conversation(Protocol):
@@ -180,7 +185,8 @@ class Lifeline:
         if final:
             self._finish(error, code)
             return None
-        wait = self._reconnection.lost(random.random())  # noqa: S311 - jitter, no secret
+        asked_ms = error.retry_after_ms if isinstance(error, ConnectionLost) else 0.0
+        wait = self._reconnection.lost(random.random(), asked_ms)  # noqa: S311 - jitter, no secret
         self._conversation.lost(error)
         self._announce("disconnected", code) if was_connected else self._announce("error", error)
         if wait is None:
@@ -191,10 +197,17 @@ class Lifeline:
         return wait.delay_ms / 1000
 
     async def _pause(self, wait_s: float) -> None:
+        """Wait, but no longer than until somebody calls `redial` or a network that was away is back."""
         self._redial.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                await self._redial.wait()
+        clock = asyncio.get_running_loop()
+        deadline = clock.time() + wait_s
+        was_away = not has_network()
+        while not self._redial.is_set() and (left_s := deadline - clock.time()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left_s, NETWORK_CHECK_S) if was_away else left_s):
+                    await self._redial.wait()
+            if was_away and has_network():
+                break
         self._reconnection.dial()
 
     async def _beat(self, connection: Connection) -> None:

@@ -143,14 +143,15 @@ class Reconnection:
 
         Args:
             random: drawn evenly from [0, 1).
-            not_before_ms: what the server asked for.
+            not_before_ms: what the server asked for; heeded up to `policy.max_ms`.
         """
         self.advance(Input.LOST)
         self.attempt += 1
         if 0 < self.policy.max_attempts < self.attempt:
             self.advance(Input.STOP)
             return None
-        return Wait(self.attempt, max(self.policy.delay_ms(self.attempt, random), not_before_ms))
+        asked_ms = min(not_before_ms, self.policy.max_ms)
+        return Wait(self.attempt, max(self.policy.delay_ms(self.attempt, random), asked_ms))
 
     def dial(self) -> None:
         """Learn that the next attempt begins."""
