@@ -1,4 +1,4 @@
-"""A hub with the built console, as `chappe demo` runs it, for the tests that drive Chromium."""
+"""Hubs with the built console for the tests that drive Chromium: as `chappe demo` runs it, and mounted."""
 
 from __future__ import annotations
 
@@ -7,22 +7,39 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-STATIC = Path(__file__).resolve().parents[2] / "src" / "chappe" / "console" / "static"
+ROOT = Path(__file__).resolve().parents[2]
+STATIC = ROOT / "src" / "chappe" / "console" / "static"
 
 
 @pytest.fixture(scope="session")
 def hub_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a demo hub on a free port; yield its address."""
+    with serving(tmp_path_factory.mktemp("hub"), "chappe", "demo", "--port", "0") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mounted_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a FastAPI application with a hub mounted below a path; yield the address of the hub."""
+    with serving(tmp_path_factory.mktemp("mounted"), "uvicorn", "examples.fastapi_mount:app", "--port", "0") as url:
+        yield f"{url}/realtime"
+
+
+@contextmanager
+def serving(folder: Path, module: str, *arguments: str) -> Iterator[str]:
+    """Run a Python module that serves HTTP until the end of the block; yield the address it prints."""
     if not (STATIC / "index.html").is_file():
         pytest.fail("the console is not built: run `make setup` first")
-    output = tmp_path_factory.mktemp("hub") / "demo.log"
+    output = folder / "output.log"
     with output.open("w", encoding="utf-8") as log:
-        command = [sys.executable, "-m", "chappe", "demo", "--port", "0"]
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "LANG": "C.UTF-8"})
+        command = [sys.executable, "-m", module, *arguments]
+        environment = {**os.environ, "LANG": "C.UTF-8"}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         yield address_of(process, output)
     finally:
@@ -31,7 +48,7 @@ def hub_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def address_of(process: subprocess.Popen[bytes], output: Path) -> str:
-    """Wait until the hub says where it is; fail with its words when it ends instead."""
+    """Wait until the server says where it is; fail with its words when it ends instead."""
     while True:
         said = output.read_text(encoding="utf-8")
         if found := re.search(r"http://127\.0\.0\.1:[1-9]\d*", said):
@@ -40,4 +57,4 @@ def address_of(process: subprocess.Popen[bytes], output: Path) -> str:
             process.wait(timeout=0.05)
         except subprocess.TimeoutExpired:
             continue
-        pytest.fail(f"chappe demo ended with {process.returncode}: {said}")
+        pytest.fail(f"the server ended with {process.returncode}: {said}")

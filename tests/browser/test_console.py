@@ -247,3 +247,16 @@ async def test_a_visitor_whom_an_operator_disconnects_reads_it_and_may_come_back
         await expect(ada.page.locator(".chip")).to_have_text("Refusé")
         await ada.page.get_by_role("button", name="Se reconnecter").click()
         await expect(ada.page.locator(".chip")).to_have_text("En direct")
+
+
+async def test_the_console_of_a_mounted_hub_works_below_its_path(mounted_url: str) -> None:
+    async with chromium() as browser:
+        ada = await visitor(browser)
+        await ada.page.goto(f"{mounted_url}/")
+        await expect(ada.page.locator("[data-readiness=ready]")).to_be_visible()
+        await ada.page.locator(".app-card", has_text="Chat").click()
+        await expect(ada.page).to_have_url(f"{mounted_url}/apps/chat")
+        await ada.enter_chat(mounted_url, "Ada", "mounted")
+        await ada.say("from below")
+        await expect(ada.page.locator(".said.stored .said-text")).to_have_text(["from below"])
+        assert ada.faults == []
