@@ -1,4 +1,4 @@
-"""A hub with an application's own rules: `chappe serve examples.hooks:hub --dev`."""
+"""A hub with rules of its own: `chappe serve hooks:hub`, with a chappe.toml that says who may do what."""
 
 import time
 
