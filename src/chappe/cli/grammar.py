@@ -62,10 +62,14 @@ class Command(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of options."""
-        records = [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx)) is not None]
-        if records:
-            with formatter.section(T["options"]):
-                formatter.write_dl(records)
+        with formatter.section(T["options"]):
+            formatter.write_dl(self.option_records(ctx))
+
+    def option_records(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Return each option with what it does; defaults are named in the user's language."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        records = [record for option in options if (record := option.get_help_record(ctx)) is not None]
+        return [(names, text.replace("[default: ", T["default_mark"])) for names, text in records]
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """Return `--help` with its text in the user's language."""

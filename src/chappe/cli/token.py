@@ -121,7 +121,7 @@ def _create_api_key(name: str, keys_file: str, as_json: bool) -> None:
 @command.command(
     "show",
     help=T["token_show"],
-    epilog=examples("chappe token show - < token.txt", "chappe token show --secret-file hub.secret -"),
+    epilog=examples("cat token.txt | chappe token show -", "chappe token show --secret-file hub.secret -"),
 )
 @click.argument("token")
 @click.option("--secret-file", metavar="FILE", help=T["token_secret_file"])
@@ -161,7 +161,9 @@ def _lower(error: Exception) -> str:
 
 
 @command.command(
-    "password", help=T["token_password"], epilog=examples("chappe token password", "chappe token password < file")
+    "password",
+    help=T["token_password"],
+    epilog=examples("chappe token password", "pass show hub/ada | chappe token password"),
 )
 def password() -> None:
     """Print the hash of a password, which never appears on the command line."""

@@ -13,6 +13,7 @@ ENGLISH: Texts = {
     "version_option": "Show the version and exit.",
     "json_option": "Print JSON for programs.",
     "config_option": "Configuration file; chappe.toml of this directory if it is there.",
+    "default_mark": "[default: ",
     "error": "Error: {text}",
     "see_help": "{text} (see '{command} --help')",
     "no_such_option": "no option {option}",

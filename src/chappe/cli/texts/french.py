@@ -13,6 +13,7 @@ FRENCH: Texts = {
     "version_option": "Affiche la version et quitte.",
     "json_option": "Écrit du JSON pour les programmes.",
     "config_option": "Fichier de configuration ; chappe.toml de ce répertoire s'il existe.",
+    "default_mark": "[défaut : ",
     "error": "Erreur : {text}",
     "see_help": "{text} (voir « {command} --help »)",
     "no_such_option": "option inconnue {option}",

@@ -16,6 +16,7 @@ class Texts(TypedDict):
     version_option: str
     json_option: str
     config_option: str
+    default_mark: str
     error: str
     see_help: str
     no_such_option: str
