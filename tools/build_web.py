@@ -5,6 +5,7 @@ Run by the package build (setup.py) and by `make setup`; prints what it does, en
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -62,7 +63,9 @@ def build() -> None:
     # Last, since the console's build may have emptied the folder.
     if (SDK / "dist" / "chappe.js").is_file():
         STATIC.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(SDK / "dist" / "chappe.js", STATIC / "chappe.js")
+        script = (SDK / "dist" / "chappe.js").read_bytes()
+        (STATIC / "chappe.js").write_bytes(script)
+        (STATIC / "chappe.js.gz").write_bytes(gzip.compress(script, 9, mtime=0))
     if missing := missing_files():
         raise BuildError(f"the build ended without {' and '.join(missing)}")
 

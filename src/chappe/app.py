@@ -369,7 +369,9 @@ class Hub:
             default_language=settings.server.default_language,
         )
         routes = [*build_api(context), *build_console(STATIC_DIR)]
-        return HubApp(self._core, self._endpoints, gate, routes, self.start, self.stop)
+        return HubApp(
+            self._core, self._endpoints, gate, routes, self.start, self.stop, settings.server.default_language
+        )
 
     # --- Inside ------------------------------------------------------------------------------------------------------
 

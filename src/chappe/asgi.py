@@ -32,8 +32,9 @@ class HubApp:
         routes: Sequence[BaseRoute],
         start: Callable[[], Awaitable[None]],
         stop: Callable[[], Awaitable[None]],
+        default_language: str = "en",
     ) -> None:
-        self._http = GateMiddleware(Starlette(routes=list(routes)), gate)
+        self._http = GateMiddleware(Starlette(routes=list(routes)), gate, default_language)
         self._websockets = AsgiWebSockets(hub, endpoints, gate)
         self._start = start
         self._stop = stop

@@ -9,6 +9,7 @@ from chappe.hub.namespaces import Namespace, Namespaces
 from chappe.hub.pattern_index import PatternIndex
 from chappe.hub.presence import ChannelPresence
 from chappe.hub.subscription import Subscription
+from chappe.model.channels import is_pattern
 
 if TYPE_CHECKING:
     from chappe.hub.session import Session
@@ -50,7 +51,8 @@ class Channel:
         self.watchers = Fanout(make_audience)
         self.subscriptions: dict[Session, Subscription] = {}
         self.catching_up: dict[Subscription, None] = {}
-        self.presence = ChannelPresence() if namespace.presence else None
+        # Who follows a pattern is in none of its channels.
+        self.presence = ChannelPresence() if namespace.presence and not is_pattern(name) else None
         self.epoch = ""
         self.fed = 0
         self.names_timer: Timer | None = None

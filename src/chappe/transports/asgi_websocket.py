@@ -25,7 +25,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class AsgiWebSocketLink:
     """A `Link` whose frames are sent as ASGI messages by `write`, which one task runs.
 
-    ASGI has no pings: a probe is answered by whatever comes in its time, and the server's own pings find dead peers.
+    ASGI has no pings: the server's own find dead peers.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -36,7 +36,6 @@ class AsgiWebSocketLink:
         self._may_read = asyncio.Event()
         self._may_read.set()
         self._writing_bytes = 0
-        self._probes: list[tuple[asyncio.TimerHandle, Callable[[bool], None]]] = []
         self._goodbye: tuple[int, str] | None = None
         self.frame_bytes = limits.frame_bytes
         self.closing = False
@@ -72,15 +71,12 @@ class AsgiWebSocketLink:
         self.frame_bytes = frame_bytes
 
     def probe(self, timeout_s: float, done: Callable[[bool], None]) -> None:
-        """Wait for a sign of life."""
-        self._probes.append((self._loop.call_later(timeout_s, self.heard, False), done))
+        """Answer at once: whoever the server has not given up is alive.
 
-    def heard(self, alive: bool = True) -> None:
-        """Answer the probes that wait."""
-        probes, self._probes = self._probes, []
-        for timer, done in probes:
-            timer.cancel()
-            done(alive)
+        ASGI cannot send a ping, and a quiet peer is no dead one: taking its name away would be worse than keeping a dead
+        peer's until the server's own pings find it.
+        """
+        self._loop.call_soon(done, not self.closing)
 
     @property
     def queued_bytes(self) -> int:
@@ -142,7 +138,6 @@ class AsgiWebSockets:
         finally:
             deadline.cancel()
             link.closing = True
-            link.heard(False)
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
             receiver.lost(code)
@@ -167,7 +162,6 @@ async def _read(receive: Receive, link: AsgiWebSocketLink, receiver: Receiver, w
         message = reading.result()
         if message["type"] == "websocket.disconnect":
             return int(message.get("code") or 1005)
-        link.heard()
         text = message.get("text")
         payload = text.encode() if text is not None else bytes(message["bytes"])
         if len(payload) > link.frame_bytes:
