@@ -1,9 +1,13 @@
 """The clients against the real hub, where the other tests script its part."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 import chappe
@@ -148,6 +152,38 @@ async def test_a_client_without_a_right_is_told_so() -> None:
             with pytest.raises(chappe.ChappeError) as refused:
                 await client.publish("secret", 1)
             assert refused.value.code == chappe.Code.PERMISSION_DENIED
+    finally:
+        await server.stop()
+
+
+async def test_a_session_outlives_its_token_where_a_function_gives_newer_ones(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("k" * 40)
+    secret.chmod(0o600)
+    flags = {"auth.hmac_secret_file": str(secret), "auth.algorithms": ["HS256"]}
+    server = chappe.Server(chappe.Hub.from_config(None, environ={}, flags=flags), port=0)
+    await server.start()
+    given: list[str] = []
+    replaced = asyncio.Event()
+
+    def get_token() -> str:
+        claims = {"sub": "ada", "aud": "chappe", "exp": time.time() + 1.2}
+        given.append(jwt.encode(claims, "k" * 40, algorithm="HS256"))
+        if len(given) == 4:
+            replaced.set()
+        return given[-1]
+
+    try:
+        with pytest.raises(chappe.ChappeError) as caught:
+            await chappe.connect(f"{server.url}/ws", token="opaque")
+        assert caught.value.code == chappe.Code.UNAUTHORIZED
+        async with chappe.connect(f"{server.url}/ws", token=get_token) as client:
+            events = Recorder(client)
+            await replaced.wait()
+            assert await client.ping() > 0
+            assert events.names("latency") == []
+            assert client.info is not None
+            assert client.info.user == "ada"
     finally:
         await server.stop()
 
