@@ -73,7 +73,7 @@ class AsgiWebSocketLink:
     def probe(self, timeout_s: float, done: Callable[[bool], None]) -> None:
         """Answer at once: whoever the server has not given up is alive.
 
-        ASGI cannot send a ping, and a quiet peer is no dead one: taking its name away would be worse than keeping a dead
+        ASGI cannot send a ping, and a quiet peer is no dead one: taking its name would be worse than keeping a dead
         peer's until the server's own pings find it.
         """
         self._loop.call_soon(done, not self.closing)
