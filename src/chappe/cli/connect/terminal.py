@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from prompt_toolkit import PromptSession, print_formatted_text
+from prompt_toolkit.application import get_app_or_none
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.patch_stdout import patch_stdout
+from prompt_toolkit.renderer import print_formatted_text as render_text
 from prompt_toolkit.styles import Style
 
 from chappe.cli.connect import slash
@@ -55,13 +57,29 @@ class TerminalView:
             parts += [("class:who", escape(happening.who)), (style, f": {escape(happening.text)}")]
         else:
             parts.append((style, self._text(happening)))
-        print_formatted_text(FormattedText(parts), style=_STYLE, color_depth=_color_depth())
+        _print_above(FormattedText(parts))
 
     def _text(self, happening: Happening) -> str:
         text = describe(happening)
         if self.pretty and happening.kind in ("sent", "received") and happening.data is None:
             text = lay_out(text)
         return "\n".join(escape(line) for line in text.split("\n"))
+
+
+def _print_above(text: FormattedText) -> None:
+    """Print a line above the one being edited.
+
+    Not by prompt_toolkit's `run_in_terminal`: it gives the keyboard back to the system for a moment, and what is typed
+    in that moment, Ctrl-D above all, is lost.
+    """
+    app = get_app_or_none()
+    if app is None or not app.is_running:
+        print_formatted_text(text, style=_STYLE, color_depth=_color_depth())
+        return
+    app.renderer.erase()
+    render_text(app.output, FormattedText([*text, ("", "\n")]), _STYLE, color_depth=app.color_depth)
+    app.renderer.request_absolute_cursor_position()
+    app.invalidate()
 
 
 _STYLED = frozenset(name for name, _ in _STYLE.style_rules)
@@ -92,7 +110,8 @@ class Prompt:
         Raises:
             KeyboardInterrupt: Ctrl-C.
         """
-        with patch_stdout(raw=True):
+        # Raw mode all the time, so that no key pressed between two prompts goes to the system instead of to us.
+        with patch_stdout(raw=True), self._session.app.input.raw_mode():
             while True:
                 try:
                     line = await self._session.prompt_async()
