@@ -8,6 +8,7 @@ WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup installed demo test test-python test-browser test-typescript chromium check generate
+.PHONY: bench kills models flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,3 +79,15 @@ check-typescript:
 
 generate: setup ## write the generated files again
 	@for tool in tools/generate_*.py; do $(BIN)/python $$tool || exit 1; done
+
+bench: setup ## measure the hub beside its peers and write benchmarks/RESULTS.md (15 minutes, on an idle machine)
+	@$(BIN)/python benchmarks/bench.py
+
+kills: setup ## kill the hub 200 times under load and judge the logs (about 4 minutes)
+	@CHAPPE_KILLS=200 $(BIN)/pytest tests/integration/test_kills.py
+
+models: setup ## run the state machine of the whole hub 20,000 times (about half an hour)
+	@CHAPPE_EXAMPLES=20000 $(BIN)/pytest tests/hub/test_hub_machine.py --timeout 7200
+
+flakes: setup ## run the Python tests 20 times
+	@for i in $$(seq 20); do $(BIN)/pytest tests --ignore=tests/browser -q || exit 1; done
