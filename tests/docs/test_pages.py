@@ -31,7 +31,15 @@ PAGES = pages()
 #: Pages in English only: lists of names for programmers, and what generators write.
 ENGLISH_ONLY = ("reference", "project", "fr")
 TWINS = [page for page in sorted(DOCS.rglob("*.md")) if page.relative_to(DOCS).parts[0] not in ENGLISH_ONLY]
-FILED_BLOCKS = [block for page in PAGES for block in blocks(page) if block.language in FILED]
+#: Pages whose code another test runs as it stands on the page.
+RUN_BY = {
+    "authentication.md": "tests/api/test_documentation.py",
+    "publish-from-a-backend.md": "tests/api/test_documentation.py",
+    "http-api.md": "tests/api/test_documentation.py",
+}
+FILED_BLOCKS = [
+    block for page in PAGES if page.name not in RUN_BY for block in blocks(page) if block.language in FILED
+]
 
 
 def is_shown_by(block: Block, file: Path) -> bool:
@@ -53,6 +61,11 @@ def test_there_is_something_to_check() -> None:
 @pytest.mark.parametrize("block", FILED_BLOCKS, ids=lambda block: f"{name_of(block.page)}:{block.lines[0][:30]}")
 def test_a_block_of_code_is_an_excerpt_of_a_file(block: Block) -> None:
     assert any(is_shown_by(block, file) for file in shelf()), f"no file of examples/ or deploy/ has:\n{block.code}"
+
+
+@pytest.mark.parametrize(("page", "test"), sorted(RUN_BY.items()))
+def test_code_that_is_no_file_is_run_by_another_test(page: str, test: str) -> None:
+    assert page in (ROOT / test).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -1,0 +1,85 @@
+"""The pages that the docs tell readers to save, served and opened as the docs say."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.visiting import chromium
+from tests.docs.test_examples import EXAMPLES, copied, line_with, serving, started
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+
+
+@contextlib.asynccontextmanager
+async def site(folder: Path) -> AsyncIterator[str]:
+    """Serve a folder as `python -m http.server` does; yield its origin."""
+    async with started(sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1", cwd=folder) as server:
+        assert server.stdout is not None
+        origin = (await line_with(server.stdout, "http://")).split("(")[1].split("/)")[0]
+        reading = asyncio.create_task(server.stdout.read())
+        yield origin
+        server.terminate()
+        await reading
+
+
+@contextlib.asynccontextmanager
+async def hub_for(origin: str, folder: Path, *arguments: str) -> AsyncIterator[str]:
+    """Run a hub that lets pages of an origin connect, with the configuration the folder has."""
+    config = folder / "chappe.toml"
+    config.write_text(config.read_text(encoding="utf-8").replace("http://127.0.0.1:8000", origin), "utf-8")
+    async with serving(*arguments, cwd=folder) as where:
+        yield where
+
+
+async def test_the_page_of_the_readme_shows_what_is_published(tmp_path: Path) -> None:
+    (tmp_path / "chappe.toml").write_text((EXAMPLES / "tutorial" / "dev.toml").read_text(encoding="utf-8"), "utf-8")
+    async with site(tmp_path) as origin, hub_for(origin, tmp_path, "--dev") as where, chromium() as browser:
+        page = await browser.new_page()
+        await page.goto(f"{origin}/{copied('quickstart/hello.html', where, tmp_path).name}")
+        shell = copied("quickstart/hello.sh", where, tmp_path)
+        async with started("bash", str(shell), cwd=tmp_path) as curl:
+            await curl.wait()
+        await page.get_by_text('{"hello":"curl"}').wait_for()
+
+
+async def test_the_chat_of_the_tutorial_survives_a_reload_and_tells_who_is_there(tmp_path: Path) -> None:
+    (tmp_path / "chappe.toml").write_text((EXAMPLES / "tutorial" / "dev.toml").read_text(encoding="utf-8"), "utf-8")
+    async with site(tmp_path) as origin, hub_for(origin, tmp_path, "--dev") as where, chromium() as browser:
+        for name in ("first.html", "chat.html"):
+            copied(f"tutorial/{name}", where, tmp_path)
+        first, blaise, claude = [await browser.new_page() for _ in range(3)]
+        await first.goto(f"{origin}/first.html")
+        await blaise.goto(f"{origin}/chat.html?name=Blaise")
+        await claude.goto(f"{origin}/chat.html?name=Claude")
+        await blaise.get_by_text("Blaise, Claude").wait_for()
+        await first.fill("#text", "bonjour")
+        await first.keyboard.press("Enter")
+        await blaise.get_by_text("somebody: bonjour").wait_for()
+        await claude.fill("#text", "hello")
+        await claude.keyboard.press("Enter")
+        await first.get_by_text("Claude: hello").wait_for()
+        await blaise.reload()
+        await blaise.get_by_text("Claude: hello").wait_for()
+        other = await browser.new_page()
+        await other.goto(f"{origin}/chat.html?name=claude")
+        await other.get_by_text("in use").wait_for()
+
+
+async def test_the_rules_of_the_tutorial_reach_the_page(tmp_path: Path) -> None:
+    for name in ("chappe.toml", "hub.py"):
+        (tmp_path / name).write_text((EXAMPLES / "tutorial" / name).read_text(encoding="utf-8"), "utf-8")
+    async with site(tmp_path) as origin, hub_for(origin, tmp_path, "hub:hub") as where, chromium() as browser:
+        copied("tutorial/chat.html", where, tmp_path)
+        page = await browser.new_page()
+        await page.goto(f"{origin}/chat.html")
+        await page.get_by_text("live", exact=True).wait_for()
+        await page.fill("#text", "who am I")
+        await page.keyboard.press("Enter")
+        await page.get_by_text("choose a name first").wait_for()
+        assert await page.input_value("#text") == "who am I"
