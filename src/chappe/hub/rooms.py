@@ -89,4 +89,5 @@ class Rooms:
     def _tell_count(self, channel: Channel) -> None:
         channel.count_timer = None
         if channel.presence is not None:
-            channel.watchers.message(base.PresenceState(channel.name, None, len(channel.presence)))
+            # With the members if they are few again: those who came meanwhile are known to nobody.
+            channel.watchers.message(self._state(channel))
