@@ -37,6 +37,7 @@ from chappe.server.server import HubServer, ServerOptions
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.event_loop import LoopClock, Tasks
 from chappe.transports.front_door import Lobby
+from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -164,6 +165,9 @@ class Hub:
         )
         self._core.make_handle = Session
         self._endpoints = Endpoints(self._core, settings.server.root_protocol, settings.server.default_language)
+        self._proxies = Proxies(settings.server.trusted_proxies)
+        if settings.log.payloads:
+            self._core.hooks.message.append(_log_payload)
         self._lobby: Lobby | None = None
 
     @classmethod
@@ -348,6 +352,7 @@ class Hub:
             self._core,
             self._endpoints,
             gate,
+            proxies=self._proxies,
             default_language=server.default_language,
             head_bytes=server.head_bytes,
             head_timeout_s=server.head_timeout_s,
@@ -539,6 +544,11 @@ def _make_authenticator(settings: Settings) -> Authenticator | None:
 
 def _write_log(level: str, message: str, *values: object) -> None:
     _log.log(_LEVELS[level], message, *values)
+
+
+def _log_payload(session: Session, message: str | bytes) -> None:
+    """Log what clients say (`log.payloads`); tokens in it are redacted by the log's own formatter."""
+    _log.debug("< session %s: %s", session.id, message)
 
 
 async def _call(hook: Callable[[], Any]) -> None:

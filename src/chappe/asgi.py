@@ -10,6 +10,7 @@ from chappe.api import GateMiddleware
 from chappe.hub.hub import HubCore
 from chappe.transports.asgi_websocket import AsgiWebSockets
 from chappe.transports.endpoints import Endpoints
+from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -33,9 +34,10 @@ class HubApp:
         start: Callable[[], Awaitable[None]],
         stop: Callable[[], Awaitable[None]],
         default_language: str = "en",
+        proxies: Proxies | None = None,
     ) -> None:
         self._http = GateMiddleware(Starlette(routes=list(routes)), gate, default_language)
-        self._websockets = AsgiWebSockets(hub, endpoints, gate)
+        self._websockets = AsgiWebSockets(hub, endpoints, gate, proxies)
         self._start = start
         self._stop = stop
 

@@ -14,7 +14,9 @@ from chappe.config.implementations import check_broker_url
 from chappe.config.settings import Settings
 from chappe.model.errors import ConfigurationError
 
-Name = Literal["closed", "no_keys", "half_tls", "namespace_slash", "memory_workers", "file_missing", "unusable"]
+Name = Literal[
+    "closed", "no_keys", "half_tls", "namespace_slash", "memory_workers", "file_missing", "unusable", "pending"
+]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -26,7 +28,15 @@ class Problem(msgspec.Struct, frozen=True):
 
 def problems(settings: Settings) -> list[Problem]:
     """Return what would keep a hub with these settings from working; reads the files they name, connects to nothing."""
-    checks: list[Callable[[Settings], Iterator[Problem]]] = [_rights, _tls, _tokens, _api, _namespaces, _broker]
+    checks: list[Callable[[Settings], Iterator[Problem]]] = [
+        _rights,
+        _tls,
+        _tokens,
+        _api,
+        _namespaces,
+        _broker,
+        _pending,
+    ]
     return [problem for check in checks for problem in check(settings)]
 
 
@@ -92,3 +102,22 @@ def _broker(settings: Settings) -> Iterator[Problem]:
         check_broker_url(settings.broker.url)
     except ConfigurationError as error:
         yield Problem("unusable", {"reason": error.reason})
+
+
+#: Settings whose feature comes with a later release; the names are fixed already.
+PENDING = ("server.batch_window_ms", "auth.jwks_url", "mqtt.port", "poll.hold_s", "users")
+
+
+def _pending(settings: Settings) -> Iterator[Problem]:
+    """Tell of settings that somebody made and that change nothing yet: silence would be a promise."""
+    defaults = Settings()
+    for name in PENDING:
+        if _value(settings, name) != _value(defaults, name):
+            yield Problem("pending", {"setting": name})
+
+
+def _value(settings: Settings, name: str) -> object:
+    value: object = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value

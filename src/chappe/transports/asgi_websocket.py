@@ -12,6 +12,7 @@ from chappe.model.errors import ChappeError
 from chappe.model.frame import Bundle, Frame
 from chappe.model.limits import Limits
 from chappe.transports.endpoints import Endpoints
+from chappe.transports.proxies import Proxies
 from chappe.transports.send_queue import SendQueue, size_of
 from chappe.transports.upgrade import Gate, Rejected, Request, first_values
 from chappe.transports.websocket import Receiver
@@ -109,16 +110,17 @@ class AsgiWebSocketLink:
 class AsgiWebSockets:
     """Serves the `websocket` scopes of one hub."""
 
-    def __init__(self, hub: HubCore, endpoints: Endpoints, gate: Gate) -> None:
+    def __init__(self, hub: HubCore, endpoints: Endpoints, gate: Gate, proxies: Proxies | None = None) -> None:
         self._hub = hub
         self._endpoints = endpoints
         self._gate = gate
+        self._proxies = proxies or Proxies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection to its end."""
         await receive()  # websocket.connect
         try:
-            request = _request(scope)
+            request = self._proxies.resolve(_request(scope))
             self._gate.check(request)
             endpoint = self._endpoints.find(request)
         except Rejected as rejected:

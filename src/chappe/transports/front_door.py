@@ -17,6 +17,7 @@ from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.heartbeat import Heartbeat
+from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import (
     Gate,
     Rejected,
@@ -48,6 +49,7 @@ class Lobby:
         endpoints: Endpoints,
         gate: Gate,
         *,
+        proxies: Proxies | None = None,
         default_language: str = "en",
         head_bytes: int = 16_384,
         head_timeout_s: float = 10.0,
@@ -56,6 +58,7 @@ class Lobby:
         self.hub = hub
         self.endpoints = endpoints
         self.gate = gate
+        self.proxies = proxies or Proxies()
         self.default_language = default_language
         self.head_bytes = head_bytes
         self.head_timeout_s = head_timeout_s
@@ -223,7 +226,7 @@ class FrontDoor(HttpToolsProtocol):
             self.transport.close()
             return
         try:
-            request = self._request()
+            request = lobby.proxies.resolve(self._request())
             lobby.gate.check(request)
             accept = check_handshake(request)
             endpoint = lobby.endpoints.find(request)

@@ -61,6 +61,7 @@ ENGLISH: Texts = {
     "config_namespace_slash": (
         "namespaces.{name}: a namespace is one segment of a channel name, without '/', '+' or '#'"
     ),
+    "config_pending": "{setting} changes nothing yet: its feature comes with a later release",
     "config_memory_workers": "server.workers = {workers} needs a broker that processes share, memory:// is for one",
     "config_file_missing": "{name}: {path} is not there",
     "config_unusable": "{reason}",

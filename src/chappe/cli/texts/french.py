@@ -62,6 +62,7 @@ FRENCH: Texts = {
     "config_namespace_slash": (
         "namespaces.{name} : un espace de noms est un segment de nom de canal, sans « / », « + » ni « # »"
     ),
+    "config_pending": "{setting} ne change encore rien : sa fonction viendra avec une version ultérieure",
     "config_memory_workers": (
         "server.workers = {workers} demande un broker partagé entre processus, memory:// n'en sert qu'un"
     ),

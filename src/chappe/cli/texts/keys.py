@@ -58,6 +58,7 @@ class Texts(TypedDict):
     config_half_tls: str
     config_namespace_slash: str
     config_memory_workers: str
+    config_pending: str
     config_file_missing: str
     config_unusable: str
     # token
