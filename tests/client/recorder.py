@@ -32,7 +32,7 @@ class Recorder:
         while len(self.of(name)) < count:
             self._change.clear()
             await self._change.wait()
-        return self.of(name)[count - 1]
+        return self.of(name)[count - 1] if count else ()
 
     def _listener(self, name: str) -> Callable[..., None]:
         def listen(*arguments: Any) -> None:

@@ -25,12 +25,11 @@ def test_items_come_out_as_they_went_in() -> None:
     assert drain(inbox) == [publication(number) for number in range(3)]
 
 
-def test_it_says_when_it_is_full_and_when_there_is_room_again() -> None:
+def test_it_says_how_much_waits_and_when_there_is_room_again() -> None:
     inbox = Inbox(4)
     for number in range(4):
-        assert not inbox.is_full
         inbox.put(publication(number))
-    assert inbox.is_full
+    assert len(inbox) == 4
     inbox.take()
     assert not inbox.has_room
     inbox.take()

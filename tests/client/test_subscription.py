@@ -6,15 +6,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from chappe.client import subscription as module
 from chappe.client.client import Client, connect
 from chappe.client.cursor import Since
 from chappe.client.errors import ConnectionLost, QueueFull, TimedOut
-from chappe.client.inbox import Item, Join, Leave, Missed, PresenceState, Resubscribed
+from chappe.client.inbox import Item, Join, Leave, PresenceState, Resubscribed
 from chappe.client.messages import Publication
-from chappe.client.subscription import TRANSITIONS, Input, Stage, Subscription
+from chappe.client.subscription import Subscription
 from chappe.model.errors import ChappeError, LocalProtocolError
 from chappe.model.position import Position
 from tests.client.recorder import Recorder
@@ -291,6 +290,17 @@ async def test_a_slow_reader_leaves_and_recovers_all_of_it() -> None:
         assert hub.of_type("unsubscribe"), "the hub need not send what nobody takes"
         assert await take(news, 100) == list(range(100))
         assert news.recovered is True
+        assert len(hub.of_type("subscribe")) == 2, "the gap is taken whole, however small the queue"
+
+
+async def test_a_gap_larger_than_anybody_should_keep_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_GAP", 10)
+    async with pair() as (hub, client), client.subscribe("news", queue_size=8) as news:
+        for number in range(100):
+            await hub.publish("news", number)
+        await client.ping()
+        assert await take(news, 100) == list(range(100))
+        assert len(hub.of_type("subscribe")) > 3
 
 
 async def test_a_burst_larger_than_the_queue_is_no_slow_reader() -> None:
@@ -439,25 +449,6 @@ async def test_an_option_that_cannot_be_is_named(option: dict[str, Any]) -> None
     async with pair() as (_, client):
         with pytest.raises(LocalProtocolError, match=next(iter(option))):
             client.subscribe("news", **option)
-
-
-@given(st.lists(st.sampled_from(list(Input))))
-def test_every_input_in_every_stage_follows_the_table_or_raises(inputs: list[Input]) -> None:
-    subscription = Subscription.__new__(Subscription)
-    subscription._stage = Stage.OFFLINE
-    for happened in inputs:
-        before = subscription._stage
-        expected = TRANSITIONS.get((before, happened))
-        if expected is None:
-            with pytest.raises(LocalProtocolError, match=f"{happened.value} cannot happen"):
-                subscription._advance(happened)
-        else:
-            subscription._advance(happened)
-            assert subscription._stage is expected
-
-
-def test_markers_are_values() -> None:
-    assert Missed(2) == Missed(2)
 
 
 async def _send(peer: Peer, message: dict[str, Any]) -> bool:

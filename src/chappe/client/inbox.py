@@ -54,7 +54,7 @@ Item: TypeAlias = Publication | Resubscribed | Missed | Join | Leave | PresenceS
 class Inbox:
     """A queue of items for one reader.
 
-    It never drops by itself: `is_full` says when the subscription's overflow policy has to act. Markers
+    It never drops by itself: its length says when the subscription's overflow policy has to act. Markers
     (`Resubscribed`, `Missed`) always fit; those that follow each other are merged, so they too are bounded.
     """
 
@@ -65,11 +65,6 @@ class Inbox:
 
     def __len__(self) -> int:
         return len(self._items)
-
-    @property
-    def is_full(self) -> bool:
-        """Tell whether one more item is too many."""
-        return len(self._items) >= self._max
 
     @property
     def has_room(self) -> bool:

@@ -1,7 +1,6 @@
 """One subscription of a client: it outlives connections, asks for what it missed, and says what it could not get."""
 
 import asyncio
-import enum
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Generator
@@ -24,6 +23,7 @@ from chappe.client.messages import (
     member_of,
 )
 from chappe.client.reconnection import ReconnectionPolicy
+from chappe.client.stage import Input, Stage, advance
 from chappe.model.channels import is_pattern
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError, LocalProtocolError
@@ -37,7 +37,13 @@ Overflow: TypeAlias = Literal["recover", "drop_oldest", "fail"]
   with history nothing is lost, else `recovered` says so.
 - `drop_oldest` forgets the oldest and says how many by `Missed`.
 - `fail` ends the subscription with `QueueFull`.
+
+What an answer brings of the past, a recovered gap or a backlog, is taken whole, up to `MAX_GAP` items beyond the size of
+the queue: the hub sends it in one piece, and who took it in bites would make the hub send the rest again each time.
 """
+
+#: As much as a hub recovers at once by default (`limits.recovery_publications`).
+MAX_GAP: Final = 10_000
 
 #: From this code on an unsubscribed client subscribes again (interfaces, "Codes").
 _AGAIN: Final = 2500
@@ -47,39 +53,6 @@ _PLACE_REFUSED: Final = frozenset({Code.PERMISSION_DENIED, Code.BAD_REQUEST, Cod
 _STEADY_S: Final = 1.0
 
 _log = logging.getLogger("chappe.client")
-
-
-class Stage(enum.Enum):
-    """What a subscription is doing."""
-
-    OFFLINE = "offline"  #: waits for a connection, or for its turn to ask again
-    ASKING = "asking"
-    FOLLOWING = "following"
-    LAGGING = "lagging"  #: left the channel until its user has taken what is queued
-    ENDED = "ended"
-
-
-class Input(enum.Enum):
-    """What happens to a subscription."""
-
-    ASK = "ask"
-    ANSWERED = "answered"
-    LOST = "lost"
-    OVERFLOWED = "overflowed"
-    END = "end"
-
-
-TRANSITIONS: Final[dict[tuple[Stage, Input], Stage]] = {
-    (Stage.OFFLINE, Input.ASK): Stage.ASKING,
-    (Stage.OFFLINE, Input.LOST): Stage.OFFLINE,
-    (Stage.ASKING, Input.ANSWERED): Stage.FOLLOWING,
-    (Stage.ASKING, Input.LOST): Stage.OFFLINE,
-    (Stage.FOLLOWING, Input.LOST): Stage.OFFLINE,
-    (Stage.FOLLOWING, Input.OVERFLOWED): Stage.LAGGING,
-    (Stage.LAGGING, Input.ASK): Stage.ASKING,
-    (Stage.LAGGING, Input.LOST): Stage.LAGGING,
-    **{(stage, Input.END): Stage.ENDED for stage in Stage},
-}
 
 
 class Host(Protocol):
@@ -151,6 +124,7 @@ class Subscription:
         self._members: dict[str, Member] = {}
         self._error: ChappeError | None = None
         self._first = asyncio.Event()
+        self._answer_place: Position | None = None
         self._asked_at = 0.0
         self._tries = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -240,7 +214,8 @@ class Subscription:
         here = self._cursor.position
         if here is not None and publication.epoch not in (None, here.epoch) and not publication.retained:
             self._report(recovered=False)
-        if self._make_room() and self._cursor.admit(publication):
+        extra = MAX_GAP if self._is_past(publication) else 0
+        if self._make_room(extra) and self._cursor.admit(publication):
             self._inbox.put(publication)
 
     def told(self, message: Joined | Left | PresenceTold | MissedTold | Unsubscribed) -> None:
@@ -353,6 +328,7 @@ class Subscription:
 
     def _accepted(self, reply: Reply) -> None:
         recovered = self._cursor.answered(reply)
+        self._answer_place = None if reply.epoch is None else Position(reply.epoch, reply.offset)
         self._advance(Input.ANSWERED)
         self._tries = 0
         if self._first.is_set():
@@ -387,9 +363,16 @@ class Subscription:
         if self._make_room():
             self._inbox.put(item)
 
-    def _make_room(self) -> bool:
+    def _is_past(self, publication: Publication) -> bool:
+        """Tell whether it was there before the last answer: part of a gap or of a backlog."""
+        place, answer = publication.position, self._answer_place
+        return (
+            place is not None and answer is not None and place.epoch == answer.epoch and place.offset <= answer.offset
+        )
+
+    def _make_room(self, extra: int = 0) -> bool:
         """Make room for one item by the overflow policy; False: it must not be taken."""
-        if not self._inbox.is_full:
+        if len(self._inbox) < self._queue_size + extra:
             return True
         if self._overflow == "drop_oldest":
             self._inbox.drop_oldest()
@@ -422,10 +405,7 @@ class Subscription:
             self._timer = None
 
     def _advance(self, happened: Input) -> None:
-        target = TRANSITIONS.get((self._stage, happened))
-        if target is None:
-            raise LocalProtocolError(f"{happened.value} cannot happen to a subscription that is {self._stage.value}")
-        self._stage = target
+        self._stage = advance(self._stage, happened)
 
 
 def _identity(member: Member) -> str:
