@@ -7,7 +7,7 @@ WEB_STAMP := src/chappe/console/static/.built
 WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup installed demo test test-python test-browser test-typescript chromium check generate
+.PHONY: help setup installed demo test test-python test-browser test-typescript chromium check generate docs
 .PHONY: bench kills models flakes
 
 help: ## show this list
@@ -91,3 +91,8 @@ models: setup ## run the state machine of the whole hub 20,000 times (about half
 
 flakes: setup ## run the Python tests 20 times
 	@for i in $$(seq 20); do $(BIN)/pytest tests --ignore=tests/browser -q || exit 1; done
+
+docs: setup chromium ## take the README's picture and figures again, then run what the docs show
+	@$(BIN)/python tools/generate_readme_figures.py
+	@$(BIN)/python tools/take_picture.py
+	@$(BIN)/pytest -q tests/docs tests/browser/test_documented_pages.py

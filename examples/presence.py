@@ -3,7 +3,7 @@
 import asyncio
 
 import chappe
-from chappe.client.inbox import Join, Leave, PresenceState
+from chappe.client import Join, Leave, PresenceState
 
 
 async def main() -> None:

@@ -53,21 +53,21 @@ async def test_the_chat_of_the_tutorial_survives_a_reload_and_tells_who_is_there
     async with site(tmp_path) as origin, hub_for(origin, tmp_path, "--dev") as where, chromium() as browser:
         for name in ("first.html", "chat.html"):
             copied(f"tutorial/{name}", where, tmp_path)
-        first, blaise, claude = [await browser.new_page() for _ in range(3)]
+        first, blaise, zoe = [await browser.new_page() for _ in range(3)]
         await first.goto(f"{origin}/first.html")
         await blaise.goto(f"{origin}/chat.html?name=Blaise")
-        await claude.goto(f"{origin}/chat.html?name=Claude")
-        await blaise.get_by_text("Blaise, Claude").wait_for()
+        await zoe.goto(f"{origin}/chat.html?name=Zoe")
+        await blaise.get_by_text("Blaise, Zoe").wait_for()
         await first.fill("#text", "bonjour")
         await first.keyboard.press("Enter")
         await blaise.get_by_text("somebody: bonjour").wait_for()
-        await claude.fill("#text", "hello")
-        await claude.keyboard.press("Enter")
-        await first.get_by_text("Claude: hello").wait_for()
+        await zoe.fill("#text", "hello")
+        await zoe.keyboard.press("Enter")
+        await first.get_by_text("Zoe: hello").wait_for()
         await blaise.reload()
-        await blaise.get_by_text("Claude: hello").wait_for()
+        await blaise.get_by_text("Zoe: hello").wait_for()
         other = await browser.new_page()
-        await other.goto(f"{origin}/chat.html?name=claude")
+        await other.goto(f"{origin}/chat.html?name=zoe")
         await other.get_by_text("in use").wait_for()
 
 

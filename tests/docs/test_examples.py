@@ -15,7 +15,7 @@ import pytest
 import websockets
 
 import chappe
-from chappe.testing.fault_proxy import FaultProxy
+from chappe.testing import FaultProxy
 from tests.docs.library import ROOT, shelf
 
 EXAMPLES = ROOT / "examples"

@@ -1,4 +1,4 @@
-"""The documentation keeps its promises: what it shows is a file that runs, what it links to is there, French follows."""
+"""The docs keep their promises: what they show is a file that runs, links lead somewhere, French follows."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ RUN_BY = {
     "publish-from-a-backend.md": "tests/api/test_documentation.py",
     "http-api.md": "tests/api/test_documentation.py",
 }
-FILED_BLOCKS = [
-    block for page in PAGES if page.name not in RUN_BY for block in blocks(page) if block.language in FILED
-]
+FILED_BLOCKS = [block for page in PAGES if page.name not in RUN_BY for block in blocks(page) if block.language in FILED]
 
 
 def is_shown_by(block: Block, file: Path) -> bool:
@@ -119,7 +117,7 @@ def test_every_page_is_reached_from_the_index(folder: Path) -> None:
             assert page in reached, f"{name_of(index)} does not link to {name_of(page)}"
 
 
-# --- Commands -----------------------------------------------------------------------------------------------------------
+# --- Commands ---------------------------------------------------------------------------------------------------------
 
 
 def commands_of(page: Path) -> list[list[str]]:
