@@ -38,8 +38,8 @@ Overflow: TypeAlias = Literal["recover", "drop_oldest", "fail"]
 - `drop_oldest` forgets the oldest and says how many by `Missed`.
 - `fail` ends the subscription with `QueueFull`.
 
-What an answer brings of the past, a recovered gap or a backlog, is taken whole, up to `MAX_GAP` items beyond the size of
-the queue: the hub sends it in one piece, and who took it in bites would make the hub send the rest again each time.
+What an answer brings of the past, a recovered gap or a backlog, is taken whole, up to `MAX_GAP` items beyond the size
+of the queue: the hub sends it in one piece, and who took it in bites would make the hub send the rest again each time.
 """
 
 #: As much as a hub recovers at once by default (`limits.recovery_publications`).
