@@ -25,7 +25,7 @@ def test_an_open_hub_has_no_problem() -> None:
 
 def test_tokens_without_a_key_are_told() -> None:
     assert names({"namespaces.news.subscribe": "user"}) == ["no_keys"]
-    assert names({"namespaces.news.subscribe": "user", "auth.jwks_url": "https://x/jwks"}) == []
+    assert names({"namespaces.news.subscribe": "user", "auth.jwks_url": "https://x/jwks"}) == ["pending"]
 
 
 def test_a_secret_needs_its_algorithm(tmp_path: Path) -> None:
@@ -59,3 +59,8 @@ def test_workers_need_a_broker_that_they_share() -> None:
 
 def test_a_broker_that_is_not_there_is_told() -> None:
     assert names(OPEN | {"broker.url": "kafka://x"}) == ["unusable"]
+
+
+def test_settings_that_change_nothing_yet_are_told() -> None:
+    assert names(OPEN | {"server.preset": "high-load"}) == ["pending"]
+    assert names(OPEN | {"mqtt.port": 1884, "poll.hold_s": 30}) == ["pending", "pending"]
