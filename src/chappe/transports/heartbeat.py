@@ -88,6 +88,9 @@ class Heartbeat:
         elif interval_s > 0:
             link.ping()
             self._look_again(link, self._limits.pong_timeout_s)
+        else:
+            # Without pings the idle limit is all that finds a dead peer.
+            self._look_again(link, self._limits.pong_timeout_s)
 
     def _end(self, link: WebSocketLink, session: Session | None) -> None:
         if session is not None:
