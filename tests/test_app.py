@@ -68,6 +68,18 @@ async def test_the_same_key_stores_once_and_answers_the_same() -> None:
         assert len(await hub.history("news")) == 1
 
 
+async def test_a_page_of_history_behind_a_trimmed_position_is_refused() -> None:
+    hub = chappe.Hub(dev=True)
+    async with serving(hub) as url, websockets.connect(url, proxy=None) as client:
+        for number in range(105):
+            position = await hub.publish("news", number)
+        # 100 are kept: from 5 on nothing is missing, from 4 on the fifth is.
+        whole = await ask(client, type="history", channel="news", limit=3, since={"epoch": position.epoch, "offset": 5})
+        assert [kept["data"] for kept in whole["publications"]] == [5, 6, 7]
+        gone = await ask(client, type="history", channel="news", limit=3, since={"epoch": position.epoch, "offset": 4})
+        assert gone["code"] == 112
+
+
 async def test_hooks_see_change_and_refuse() -> None:
     hub = chappe.Hub(dev=True)
     seen: list[Any] = []

@@ -260,7 +260,7 @@ class MemoryBroker:
         stream.expire(now)
         position = Position(stream.epoch, stream.offset)
         publications, complete = _select(stream, request)
-        done(ReadResult(0, position, publications, complete, stream.retained))
+        done(ReadResult(0, position, publications, complete, stream.retained, _is_unbroken(stream, request)))
 
     def read_log(self, request: ReadLog, done: Callable[[ReadLogResult], None]) -> None:
         """Read all matching channels in the order in which they were published to."""
@@ -450,6 +450,13 @@ def _pass(stream: _Stream, item: Append) -> Publication:
 
 def _log_of(publication: Publication) -> int:
     return publication.log
+
+
+def _is_unbroken(stream: _Stream, request: Read) -> bool:
+    since = request.since
+    if since is None or request.reverse or since.epoch != stream.epoch:
+        return False
+    return stream.trimmed_offset <= since.offset <= stream.offset
 
 
 def _select(stream: _Stream, request: Read) -> tuple[list[Publication], bool]:

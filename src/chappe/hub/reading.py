@@ -93,10 +93,17 @@ def history_request(hub: "HubCore", command: base.History) -> Read:
 
 
 def history_error(command: base.History, result: ReadResult) -> ChappeError | None:
-    """Return why a page cannot be given: the broker is away (108), or its `since` is of another epoch (112)."""
+    """Return why a page cannot be given: the broker is away (108), or what should follow `since` is gone (112).
+
+    `since` may be of another epoch, ahead of the channel, or so old that publications behind it are trimmed: a page that
+    left them out would be a silent gap. Backwards there is nothing to miss: the oldest kept is the end.
+    """
     if result.error:
         return ChappeError(result.error)
-    if command.since is not None and command.since.epoch != result.position.epoch:
+    since = command.since
+    if since is None:
+        return None
+    if since.epoch != result.position.epoch or not (command.reverse or result.unbroken):
         detail = {"epoch": result.position.epoch, "offset": result.position.offset}
         return ChappeError(Code.UNRECOVERABLE_POSITION, detail=detail)
     return None

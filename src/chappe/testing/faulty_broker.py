@@ -300,6 +300,7 @@ class FaultyBroker:
             [] if ahead else [each for each in told if each is not None],
             not ahead and (result.complete or (request.reverse and request.since is not None and None in told)),
             result.retained and self._positions.tell_publication(result.retained),
+            not ahead and result.unbroken,
         )
 
     def _tell_log(self, result: ReadLogResult) -> ReadLogResult:
