@@ -159,8 +159,8 @@ class ReadResult(msgspec.Struct, frozen=True, gc=False):
         publications: oldest first (newest first with `reverse`).
         complete: with `since`: the epoch is right, nothing after it is missing, and all of it is here.
         retained: the publication in the retained slot, or None.
-        unbroken: with `since` and not `reverse`: as `complete`, but `limit` may have cut the end off: nothing is missing
-            between `since` and the last publication here.
+        unbroken: with `since` and not `reverse`: nothing is missing between it and the last publication here, though
+            `limit` may have cut the end off.
     """
 
     error: int

@@ -95,8 +95,8 @@ def history_request(hub: "HubCore", command: base.History) -> Read:
 def history_error(command: base.History, result: ReadResult) -> ChappeError | None:
     """Return why a page cannot be given: the broker is away (108), or what should follow `since` is gone (112).
 
-    `since` may be of another epoch, ahead of the channel, or so old that publications behind it are trimmed: a page that
-    left them out would be a silent gap. Backwards there is nothing to miss: the oldest kept is the end.
+    `since` may be of another epoch, ahead of the channel, or so old that publications behind it are trimmed: a page
+    that left them out would be a silent gap. Backwards there is nothing to miss: the oldest kept is the end.
     """
     if result.error:
         return ChappeError(result.error)
