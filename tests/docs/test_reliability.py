@@ -12,16 +12,8 @@ from tests.docs.library import DOCS, ROOT, name_of
 
 PAGES = [DOCS / "concepts/reliability.md", DOCS / "fr/concepts/reliability.md"]
 _NAMED = re.compile(r"\[`(test_\w+)`\]\(([^)]+)\)")
-_NOTHING = {
-    "not yet",
-    "pas encore",
-    "lost",
-    "perdu",
-    "lost with the process",
-    "perdu avec le processus",
-    "nothing was kept",
-}
-_NOTHING |= {"rien n'était gardé"}
+_NOTHING = {"not yet", "pas encore", "lost", "perdu", "lost with the process", "perdu avec le processus"}
+_NOTHING |= {"nothing was kept", "rien n'était gardé"}
 
 
 def names_in(file: Path) -> set[str]:
