@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from chappe.model.publication import Kind, Publication
@@ -37,6 +37,8 @@ def test_ch_6_2_bytes_are_published_as_they_are_received(data: bytes, indent: in
 
 @given(st.binary(max_size=60))
 def test_ch_6_3_what_a_json_client_gets_for_bytes_it_can_publish_again(data: bytes) -> None:
+    # Raw bytes that are this very JSON text are that value (interfaces): they stand for what they say.
+    assume(b"$base64" not in data)
     publication = Publication("a", data, Kind.BINARY, 1, "x", 0)
     payload, kind = from_base64(publication.as_json())
     assert Publication("a", payload, kind, 1, "x", 0).as_json() == publication.as_json()
