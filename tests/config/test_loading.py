@@ -149,3 +149,13 @@ VALUES = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.tex
 def test_any_value_is_taken_or_refused_with_a_setting_error(name: str, value: Any) -> None:
     with contextlib.suppress(SettingError):
         assert isinstance(load("/dev/null", {}, {name: value}).settings, Settings)
+
+
+def test_a_list_in_the_environment_may_be_written_as_in_the_file() -> None:
+    # It was taken for one origin with brackets, which no browser has.
+    variable = "CHAPPE_SERVER__ALLOWED_ORIGINS"
+    both = ("https://a.example", "https://b.example")
+    for text in ("https://a.example, https://b.example", '["https://a.example", "https://b.example"]'):
+        assert load("/dev/null", {variable: text}).settings.server.allowed_origins == both
+    with pytest.raises(SettingError, match="allowed_origins"):
+        load("/dev/null", {variable: '["https://a.example'})

@@ -162,10 +162,16 @@ def _check(section: str, key: str, value: Any, origin: Origin) -> Any:
 
 
 def _typed(value: Any, field: Field) -> Any:
-    """Read lists and switches as people write them in variables: `a, b` and `on`."""
+    """Read lists and switches as people write them in variables: `a, b` or `["a", "b"]`, and `on`."""
     if not isinstance(value, _Text):
         return value
     if field.expected.kind == "list":
+        if value.startswith("["):
+            # As in the file, which is also JSON for a list of texts; what it is not stays one wrong value.
+            try:
+                return msgspec.json.decode(value.encode())
+            except msgspec.DecodeError:
+                return str(value)
         return [part.strip() for part in value.split(",") if part.strip()]
     if field.expected.kind == "switch":
         return {"on": True, "yes": True, "off": False, "no": False}.get(value.lower(), str(value))
