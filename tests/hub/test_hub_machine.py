@@ -541,9 +541,14 @@ class HubMachine(RuleBasedStateMachine):
         assert not findings, "\n".join(map(str, findings))
 
     def settle(self) -> None:
-        """Wait for more than the latest of everything: a store, its answer, its feed, and a read again after it."""
+        """Wait until all is answered, then for more than the latest of a store, its answer and its feed."""
+        step_s = 4 * self.faults.late_s + 0.3
+        for _ in range(500):
+            if not any(person.asked for person in self.people):
+                break
+            self.clock.advance(step_s)
         for _ in range(3):
-            self.clock.advance(4 * self.faults.late_s + 0.3)
+            self.clock.advance(step_s)
         self.world.settle()
 
     def check_answers(self, person: Person) -> None:
@@ -589,13 +594,14 @@ class HubMachine(RuleBasedStateMachine):
         assert len(once) == len(set(once)), "nothing is doubled"
         assert set(person.heard) <= said, "nothing is invented"
         acknowledged = [event for event in self.journal if isinstance(event, Ack) and event.channel == LOBBY]
-        places: dict[str, tuple[str, int]] = {}
+        places: dict[str, set[tuple[str, int]]] = {}
         for ack in acknowledged:
             attempt = attempts[ack.publisher, ack.attempt]
-            places.setdefault(attempt.hash, (ack.epoch, ack.offset))
+            places.setdefault(attempt.hash, set()).add((ack.epoch, ack.offset))
             if attempt.time > person.joined_at and attempt.key is None:
                 assert attempt.hash in person.heard, f"{attempt.hash} was acknowledged and never came"
-        heard = [places[text] for text in once if text in places]
+        # A key repeated in a new epoch gives one text two places.
+        heard = [next(iter(places[text])) for text in once if len(places.get(text, ())) == 1]
         assert len({epoch for epoch, _ in heard}) <= 1, "nobody stays through a new epoch unawares"
         for one, other in itertools.pairwise(heard):
             assert one[0] != other[0] or one[1] < other[1], "nothing is reordered"
