@@ -11,6 +11,7 @@ from chappe.hub.contracts import Claims
 from chappe.hub.session import Peer, Session
 from chappe.model.error_codes import Code
 from chappe.model.errors import Refused
+from chappe.model.limits import Limits
 from tests.hub.harness import Client, Gate, Tokens, World
 
 
@@ -270,6 +271,68 @@ def test_a_login_after_an_early_lock_names_the_session(world: World) -> None:
     world.settle()
     assert client.session.name == "Ada"
     assert client.kinds() == ["lock_result", "join", "userlist"]
+
+
+def test_cl_2_4_a_message_behind_its_login_in_one_batch_is_said(world: World) -> None:
+    client = world.client("classic")
+    said = ['{"type":"login","content":"Ada"}', '{"type":"message","content":"hi"}']
+    client.send({"type": "batch", "messages": said})
+    world.settle()
+    assert client.kinds() == ["join", "userlist", "message"]
+
+
+def test_cl_2_4_a_message_behind_a_login_that_takes_its_time_is_said(world: World) -> None:
+    gate = Gate()
+
+    async def think(session: Session) -> None:
+        await gate
+
+    world.hub.hooks.connect.append(think)
+    client = world.client("classic")
+    client.send({"type": "login", "content": "Ada"}, {"type": "message", "content": "hi"})
+    client.send_raw(b"\x00", False)
+    world.settle()
+    assert client.received() == []
+    gate.open()
+    world.settle()
+    assert client.kinds() == ["join", "userlist", "message"]
+
+
+def test_cl_2_2_a_second_login_that_was_sent_early_moves_nobody(world: World) -> None:
+    client, spy = world.client("classic"), world.client()
+    spy.ask("subscribe", channel="chat/vip")
+    logins = ['{"type":"login","content":"Ada"}', '{"type":"login","content":"Ada","room":"chat/vip"}']
+    client.send({"type": "batch", "messages": logins})
+    client.send({"type": "message", "content": "where am I"})
+    world.settle()
+    assert sorted(client.kinds()) == ["error", "join", "message", "userlist"]
+    assert spy.data() == []
+
+
+def test_cl_2_4_a_lock_is_no_login_even_where_a_token_says_who_it_is(guarded: World) -> None:
+    client = Client(guarded, "classic", Peer(token="ada"))
+    client.send({"type": "lock", "resource": "r"}, {"type": "message", "content": "too early"})
+    guarded.settle()
+    assert [each.get("code") for each in client.take()] == [None, Code.NOT_LOGGED_IN]
+    assert client.link.frame_bytes == Limits().frame_bytes
+    client.send({"type": "login", "content": "Zed"})
+    assert client.take()[-1]["code"] == Code.PERMISSION_DENIED
+    client.send({"type": "login", "content": "ada"})
+    guarded.settle()
+    assert [each["type"] for each in client.take()] == ["join", "userlist"]
+
+
+def test_cl_2_2_a_login_that_its_room_refuses_may_be_tried_again(world: World) -> None:
+    client = world.client("classic")
+    client.send({"type": "login", "content": "Ada", "room": "closed/x"}, {"type": "message", "content": "hi"})
+    world.settle()
+    assert [each["code"] for each in client.take()] == [Code.PERMISSION_DENIED, Code.NOT_LOGGED_IN]
+    assert client.link.frame_bytes == Limits().frame_bytes
+    client.send({"type": "login", "content": "Blaise"})
+    world.settle()
+    assert [each["type"] for each in client.take()] == ["join", "userlist"]
+    assert world.hub.names.holders("Ada") == []
+    assert world.client("classic", name="Ada").link.closed is None
 
 
 # --- Hooks -----------------------------------------------------------------------------------------------------------

@@ -408,7 +408,9 @@ class HubMachine(RuleBasedStateMachine):
         person.command("subscribe", channel=channel, presence=presence, **({"since": since} if since else {}))
 
     def subscribe_since(self, person: Person, channel: str, presence: bool = True) -> None:
-        place = None if person.is_asking(channel) else person.places.get(channel)
+        # A place that may still move when the command is sent is none to ask from.
+        moving = person.is_asking(channel) or channel in person.subscribed
+        place = None if moving else person.places.get(channel)
         since = {"since": {"epoch": place.epoch, "offset": place.offset}} if place is not None else {}
         person.wanted.add(channel)
         person.command("subscribe", channel=channel, presence=presence, **since)

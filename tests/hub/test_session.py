@@ -263,7 +263,11 @@ def test_the_limit_of_a_frame_grows_at_the_login_of_classic(make_world: Callable
     world = make_world()
     client = world.client("classic")
     assert client.link.frame_bytes == Limits().frame_bytes
+    client.send({"type": "lock", "resource": "r"})
+    world.settle()
+    assert client.link.frame_bytes == Limits().frame_bytes
     client.send({"type": "login", "content": "Ada"})
+    world.settle()
     assert client.link.frame_bytes == 16 * 1_048_576
 
 
