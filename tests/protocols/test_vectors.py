@@ -8,7 +8,7 @@ import pytest
 
 from chappe.model.limits import Limits
 from chappe.model.publication import Publication
-from chappe.protocols.base import Encoder, ServerProtocol
+from chappe.protocols.base import ROOM_COMMANDS, Encoder, ServerProtocol
 from chappe.protocols.chappe import ChappeProtocol, JsonEncoder, MsgpackEncoder
 from chappe.protocols.classic import ClassicEncoder, ClassicProtocol
 from tests.protocols.vectors import FOLDER, load, meaning, message_of, same, title
@@ -25,7 +25,8 @@ def with_(member: str, vectors: list[dict[str, Any]]) -> list[Any]:
 
 
 def check_commands(protocol: ServerProtocol, payload: bytes, text: bool, expected: list[dict[str, Any]]) -> None:
-    actual = [meaning(command) for command in protocol.receive(payload, text)]
+    found = protocol.receive(payload, text)
+    actual = [meaning(protocol.resolve(each) if type(each) in ROOM_COMMANDS else each) for each in found]
     assert len(actual) == len(expected), actual
     for wanted, got in zip(expected, actual, strict=True):
         assert same(wanted, got), f"expected {wanted}, got {got}"
@@ -65,6 +66,7 @@ def test_commands_of_classic(vector: dict[str, Any]) -> None:
     protocol = ClassicProtocol(Limits(), ClassicEncoder())
     if vector["logged_in"]:
         protocol.opened("Ada")
+        protocol.entered("chat/lobby")
     check_commands(protocol, vector["json"].encode(), True, vector["commands"])
 
 

@@ -51,10 +51,8 @@ class Connecting:
         """Identify a session by its name and take it into a room.
 
         Raises:
-            ChappeError: 107, the name is none, or there is one already.
+            ChappeError: 103, another's name; 107, the name or the room is none.
         """
-        if session.is_open and session.name:
-            raise ChappeError(Code.BAD_REQUEST, "a second login on this connection", detail={"field": "type"})
         name = check_name(command.name, "content")
         check_channel(command.channel, self._hub.limits.channel_bytes)
 
@@ -65,8 +63,13 @@ class Connecting:
         if not session.is_open:
             self._open(session, command.id, command.token, name, None, opened)
             return
-        # Opened without a name by an earlier lock: it gets one now.
+        # Opened by an earlier lock or by a login that did not get into its room: it may get a name, or another one.
+        if session.user is not None and name != session.user:
+            raise ChappeError(Code.PERMISSION_DENIED, detail={"field": "name", "expected": session.user})
         session.hold()
+        if session.user is not None:
+            self._named(session, command.id, name, None, opened)
+            return
         self._claim(session, name, lambda error: self._named(session, command.id, name, error, opened))
 
     def connect_implicitly(self, session: Session, command: base.Command) -> None:

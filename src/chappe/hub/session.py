@@ -258,6 +258,8 @@ class Session:
         return self._held > 0 or bool(self._backlog)
 
     def _run(self, command: Command) -> None:
+        if type(command) in base.ROOM_COMMANDS:
+            command = self.protocol.resolve(command)
         if type(command) is not base.Publish and self._answers:
             # Publishes overlap, everything else comes after what was asked before it.
             self._backlog.append(command)

@@ -217,6 +217,8 @@ class _Reading:
         subscription = self._subscription
         session = subscription.session
         encoder = session.protocol.encoder
+        session.protocol.entered(subscription.name)
+        session.link.limit(session.protocol.frame_bytes[1])
         session.answer(reply)
         waiting = [publication for publication in subscription.waiting if not _told(subscription, publication)]
         subscription.waiting = []

@@ -7,7 +7,7 @@ no protocol. Decoding is for each connection (`Protocol`), encoding is shared by
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -50,6 +50,25 @@ class Login(msgspec.Struct, frozen=True):
     channel: str
     token: str | None = None
     id: int = 0
+
+
+class Say(msgspec.Struct, frozen=True):
+    """Say a line in the room one is logged in to.
+
+    Attributes:
+        username: who is said to speak; None: whoever is logged in.
+        sent: the sender's own time, told again to everybody.
+    """
+
+    content: str
+    username: str | None = None
+    sent: str | None = None
+
+
+class Relay(msgspec.Struct, frozen=True, gc=False):
+    """Pass bytes on to everybody else in the room one is logged in to."""
+
+    payload: bytes
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag_field="type", tag="subscribe"):
@@ -104,9 +123,9 @@ class Presence(msgspec.Struct, frozen=True, tag_field="type", tag="presence"):
 
 
 class ListNames(msgspec.Struct, frozen=True):
-    """List the names in a room."""
+    """List the names in a room; an empty channel is the room one is logged in to."""
 
-    channel: str
+    channel: str = ""
     id: int = 0
 
 
@@ -192,6 +211,8 @@ class Rejected(msgspec.Struct, frozen=True):
 Command: TypeAlias = (
     Connect
     | Login
+    | Say
+    | Relay
     | Subscribe
     | Unsubscribe
     | Publish
@@ -210,6 +231,10 @@ Command: TypeAlias = (
     | PongReceived
     | Rejected
 )
+
+#: Commands that mean one thing before a login, another behind it, and are resolved when their turn comes: by then the
+#: login that stood before them in line has been answered.
+ROOM_COMMANDS: Final = frozenset((Login, Say, Relay, ListNames))
 
 # --- Messages: what the hub says -------------------------------------------------------------------------------------
 
@@ -427,7 +452,7 @@ class ServerProtocol(Protocol):
 
     @property
     def frame_bytes(self) -> tuple[int, int]:
-        """The largest carrier message before the session is open, and the largest after."""
+        """The largest carrier message before the session is open, and the largest now that it is."""
 
     def receive(self, payload: bytes, text: bool) -> list[Command]:
         """Decode one carrier frame into commands, in wire order; what is malformed becomes `Rejected` in its place.
@@ -438,6 +463,12 @@ class ServerProtocol(Protocol):
 
     def opened(self, name: str) -> None:
         """Learn that the session is identified, and by which name (empty: none)."""
+
+    def entered(self, channel: str) -> None:
+        """Learn that the session follows a channel, before anything of the channel goes out; `frame_bytes` may grow."""
+
+    def resolve(self, command: Command) -> Command:
+        """Return what one of `ROOM_COMMANDS` means now; called when it is carried out, not when it is decoded."""
 
     def joins_at_once(self) -> str | None:
         """Return the channel that a connection of this protocol is in from its first moment, or None."""

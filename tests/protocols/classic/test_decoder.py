@@ -25,18 +25,23 @@ MESSAGES = st.one_of(
 )
 
 
-def protocol(name: str = "Ada", room: str = "") -> ClassicProtocol:
+def protocol(name: str = "Ada", room: str = "chat/lobby") -> ClassicProtocol:
     """Return a protocol that is logged in, or one that is not if the name is empty."""
     found = ClassicProtocol(Limits(), ClassicEncoder())
-    if room:
-        found.receive(json.dumps({"type": "login", "content": name, "room": room}).encode(), True)
     if name:
         found.opened(name)
+        found.entered(room)
     return found
 
 
+def resolved(protocol: ClassicProtocol, payload: bytes, text: bool) -> list[base.Command]:
+    """Return what the commands of a frame mean if the protocol stays as it is until their turn comes."""
+    found = protocol.receive(payload, text)
+    return [protocol.resolve(command) if type(command) in base.ROOM_COMMANDS else command for command in found]
+
+
 def only(fields: Any, name: str = "Ada") -> base.Command:
-    (found,) = protocol(name).receive(json.dumps(fields).encode(), True)
+    (found,) = resolved(protocol(name), json.dumps(fields).encode(), True)
     return found
 
 
@@ -49,7 +54,7 @@ def error(found: base.Command) -> tuple[int, str | None]:
 @given(MESSAGES, MESSAGES)
 def test_cl_8_1_a_batch_is_its_messages_in_order(first: dict[str, Any], second: dict[str, Any]) -> None:
     batch = {"type": "batch", "messages": [json.dumps(first), json.dumps(second)]}
-    got = protocol().receive(json.dumps(batch).encode(), True)
+    got = resolved(protocol(), json.dumps(batch).encode(), True)
     assert [shown(command) for command in got] == [shown(only(first)), shown(only(second))]
 
 
@@ -77,7 +82,7 @@ def test_cl_3_2_the_name_that_was_given_is_passed_on_for_the_hub_to_judge(userna
 def test_cl_2_1_after_a_login_elsewhere_messages_go_there() -> None:
     there = protocol(room="chat/deux")
     for text, payload in ((True, b'{"type":"message","content":"x"}'), (False, b"x")):
-        (found,) = there.receive(payload, text)
+        (found,) = resolved(there, payload, text)
         assert isinstance(found, base.Publish)
         assert found.channel == "chat/deux"
 
@@ -85,11 +90,12 @@ def test_cl_2_1_after_a_login_elsewhere_messages_go_there() -> None:
 def test_cl_2_2_a_login_that_was_refused_may_be_tried_again() -> None:
     fresh = protocol("")
     for name in ("Ada", "Blaise"):
-        (found,) = fresh.receive(json.dumps({"type": "login", "content": name}).encode(), True)
+        (found,) = resolved(fresh, json.dumps({"type": "login", "content": name}).encode(), True)
         assert isinstance(found, base.Login)
         assert found.name == name
     fresh.opened("Blaise")
-    (found,) = fresh.receive(b'{"type":"login","content":"Ada"}', True)
+    fresh.entered("chat/lobby")
+    (found,) = resolved(fresh, b'{"type":"login","content":"Ada"}', True)
     assert error(found) == (Code.BAD_REQUEST, "type")
 
 
@@ -97,28 +103,28 @@ def test_cl_2_2_a_login_that_was_refused_may_be_tried_again() -> None:
 def test_cl_1_2_a_text_of_10240_bytes_is_taken(size: int) -> None:
     payload = b'{"type":"message","content":"%b"}' % (b"x" * (size - 31))
     assert len(payload) == size
-    (found,) = protocol().receive(payload, True)
+    (found,) = resolved(protocol(), payload, True)
     assert isinstance(found, base.Publish)
 
 
 @pytest.mark.parametrize("size", [TEXT_BYTES + 1, BATCH_BYTES, BATCH_BYTES + 1, BINARY_BYTES])
 @pytest.mark.parametrize("filling", [b"x", b"[", b'{"type":"message","content":"'])
 def test_cl_1_2_a_longer_one_is_113_whatever_it_is(size: int, filling: bytes) -> None:
-    (found,) = protocol().receive(filling + b"x" * (size - len(filling)), True)
+    (found,) = resolved(protocol(), filling + b"x" * (size - len(filling)), True)
     assert error(found)[0] == Code.MESSAGE_TOO_LARGE
 
 
 def test_cl_8_1_each_message_of_a_batch_has_the_limit_of_one() -> None:
     long = json.dumps({"type": "message", "content": "x" * TEXT_BYTES})
     batch = {"type": "batch", "messages": [long, '{"type":"ping"}']}
-    first, second = protocol().receive(json.dumps(batch).encode(), True)
+    first, second = resolved(protocol(), json.dumps(batch).encode(), True)
     assert error(first)[0] == Code.MESSAGE_TOO_LARGE
     assert second == base.Ping()
 
 
 @given(st.binary(max_size=100))
 def test_cl_7_1_a_binary_frame_is_a_transient_publication(payload: bytes) -> None:
-    (found,) = protocol().receive(payload, False)
+    (found,) = resolved(protocol(), payload, False)
     if lying_file_header(payload) is None:
         assert isinstance(found, base.Publish)
         assert (found.payload, found.kind, found.transient) == (payload, Kind.BINARY, True)
@@ -127,7 +133,7 @@ def test_cl_7_1_a_binary_frame_is_a_transient_publication(payload: bytes) -> Non
 
 
 def test_cl_2_4_binary_before_the_login_is_116() -> None:
-    (found,) = protocol("").receive(b"x", False)
+    (found,) = resolved(protocol(""), b"x", False)
     assert error(found) == (Code.NOT_LOGGED_IN, None)
 
 
@@ -173,7 +179,7 @@ def test_cl_7_2_a_header_that_is_right_or_none_passes(payload: bytes) -> None:
 )
 def test_cl_7_2_a_header_that_lies_is_refused(payload: bytes) -> None:
     assert lying_file_header(payload) is not None
-    (found,) = protocol().receive(payload, False)
+    (found,) = resolved(protocol(), payload, False)
     assert error(found) == (Code.BAD_REQUEST, "header")
 
 
@@ -181,7 +187,7 @@ def test_cl_7_2_a_header_that_lies_is_refused(payload: bytes) -> None:
 def test_any_frame_becomes_commands_or_documented_errors(payload: str | bytes, name: str) -> None:
     text = isinstance(payload, str)
     raw = payload.encode() if isinstance(payload, str) else payload
-    for found in protocol(name).receive(raw, text):
+    for found in resolved(protocol(name), raw, text):
         if isinstance(found, base.Rejected):
             assert error(found)[0] in (Code.BAD_REQUEST, Code.UNKNOWN_COMMAND, Code.NOT_LOGGED_IN)
 
@@ -191,7 +197,7 @@ def test_damaged_frames_become_commands_or_documented_errors(fields: dict[str, A
     payload = bytearray(json.dumps(fields).encode())
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 127))
-    for found in protocol().receive(bytes(payload), True):
+    for found in resolved(protocol(), bytes(payload), True):
         assert not isinstance(found, base.Rejected) or error(found)[0] in (Code.BAD_REQUEST, Code.UNKNOWN_COMMAND)
 
 
@@ -203,7 +209,31 @@ def test_cl_1_3_a_member_that_is_no_string_is_named(fields: dict[str, Any], memb
 
 
 def test_cl_1_2_nobody_makes_us_buffer_16_mib_before_the_login() -> None:
-    assert protocol("").frame_bytes == (Limits().frame_bytes, BINARY_BYTES)
+    fresh = protocol("")
+    # A lock opens the session too, and is no login.
+    fresh.opened("")
+    assert fresh.frame_bytes == (Limits().frame_bytes, Limits().frame_bytes)
+    fresh.entered("chat/lobby")
+    assert fresh.frame_bytes == (Limits().frame_bytes, BINARY_BYTES)
+
+
+def test_cl_2_4_what_needs_a_login_is_judged_when_its_turn_comes() -> None:
+    """The decoder decided: a message in the same batch as its login was 116, and a refused login moved the room."""
+    fresh = protocol("")
+    batch = {
+        "type": "batch",
+        "messages": ['{"type":"login","content":"Ada","room":"chat/deux"}', '{"type":"message","content":"x"}'],
+    }
+    login, said = fresh.receive(json.dumps(batch).encode(), True)
+    assert error(fresh.resolve(said)) == (Code.NOT_LOGGED_IN, None)
+    assert fresh.resolve(login) == login
+    fresh.opened("Ada")
+    assert error(fresh.resolve(said)) == (Code.NOT_LOGGED_IN, None)
+    fresh.entered("chat/vip")
+    published = fresh.resolve(said)
+    assert isinstance(published, base.Publish)
+    assert published.channel == "chat/vip"
+    assert error(fresh.resolve(login)) == (Code.BAD_REQUEST, "type")
 
 
 def test_cl_2_3_a_name_in_use_ends_the_connection_and_nothing_is_joined_before_the_login() -> None:

@@ -81,11 +81,22 @@ class ChappeProtocol:
                 parts = self._decode_parts(payload)
             except _MALFORMED as error:
                 return [base.Rejected(None, explain(error))]
+            if len(parts) > self._limits.batch_commands:
+                # One error for all: an error for each would be many times what was sent.
+                problem = f"a batch of {len(parts)} commands, expected {self._limits.batch_commands} or fewer"
+                return [base.Rejected(None, bad_message(problem))]
             return [self._decode(bytes(part)) for part in parts]
         return [self._decode(payload)]
 
     def opened(self, name: str) -> None:
         """Nothing depends on the name here."""
+
+    def entered(self, channel: str) -> None:
+        """Nothing depends on the channels here."""
+
+    def resolve(self, command: base.Command) -> base.Command:
+        """Return the command: none of this protocol waits for a login."""
+        return command
 
     def joins_at_once(self) -> str | None:
         """Nothing is joined without asking."""

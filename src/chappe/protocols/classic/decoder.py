@@ -27,22 +27,26 @@ _NAME_CHARS: Final = 64
 
 
 class ClassicProtocol:
-    """Decodes classic for one connection; remembers the room and the name."""
+    """Decodes classic for one connection; remembers the room and the name once the hub has granted them."""
 
     closes_refused_names = True
 
     def __init__(self, limits: Limits, encoder: ClassicEncoder) -> None:
         self.encoder = encoder
-        # Nobody who has not logged in can make us buffer 16 MiB.
-        self.frame_bytes = (limits.frame_bytes, BINARY_BYTES)
         self._limits = limits
-        self._room = DEFAULT_ROOM
+        # Set by a login that succeeded, never by one that was only asked for.
+        self._room: str | None = None
         self._name = ""
+
+    @property
+    def frame_bytes(self) -> tuple[int, int]:
+        """Nobody who has not logged in can make us buffer 16 MiB, whatever else opened the session."""
+        return (self._limits.frame_bytes, self._limits.frame_bytes if self._room is None else BINARY_BYTES)
 
     def receive(self, payload: bytes, text: bool) -> list[base.Command]:
         """Decode one frame; every error keeps the connection."""
         if not text:
-            return [self._binary(payload)]
+            return [base.Relay(payload)]
         if len(payload) > BATCH_BYTES:
             return [_too_large(len(payload), TEXT_BYTES)]
         fields = self._parse(payload)
@@ -56,8 +60,28 @@ class ClassicProtocol:
         return [self._command(fields)]
 
     def opened(self, name: str) -> None:
-        """Remember the name: what needs a login is allowed from here on."""
+        """Remember the name; an identity alone is no login."""
         self._name = name
+
+    def entered(self, channel: str) -> None:
+        """Remember the room: what needs a login is allowed from here on."""
+        self._room = self._room or channel
+
+    def resolve(self, command: base.Command) -> base.Command:
+        """Return what a command means in the room, or why it means nothing: 116 before the login."""
+        if isinstance(command, base.Login):
+            if self._room is not None:
+                return base.Rejected(None, bad_request("type", "a second login on this connection"))
+            return command
+        if self._room is None:
+            return base.Rejected(None, ChappeError(Code.NOT_LOGGED_IN))
+        if isinstance(command, base.Say):
+            return self._said(command, self._room)
+        if isinstance(command, base.Relay):
+            if problem := lying_file_header(command.payload):
+                return base.Rejected(None, bad_request("header", problem))
+            return base.Publish(0, self._room, command.payload, Kind.BINARY, transient=True)
+        return base.ListNames(self._room)
 
     def joins_at_once(self) -> str | None:
         """Nothing is joined before the login."""
@@ -109,25 +133,25 @@ class ClassicProtocol:
         name = _text(fields, "content").strip()
         if not 1 <= len(name) <= _NAME_CHARS:
             raise bad_request("content", f"a name of {len(name)} characters, expected 1 to {_NAME_CHARS}")
-        if self._name:
-            raise bad_request("type", "a second login on this connection")
         room = _text(fields, "room") if "room" in fields else DEFAULT_ROOM
         token = _text(fields, "token") if "token" in fields else None
-        self._room = room
         return base.Login(name, room, token)
 
     def _message(self, fields: dict[str, Any]) -> base.Command:
         content = _text(fields, "content")
-        username = _text(fields, "username") if "username" in fields else self._name
-        self._require_login()
-        said = {"type": "message", "content": content, "username": username}
-        if isinstance(fields.get("timestamp"), str):
-            said["sent"] = fields["timestamp"]
-        return base.Publish(0, self._room, msgspec.json.encode(said))
+        username = _text(fields, "username") if "username" in fields else None
+        sent = fields.get("timestamp")
+        return base.Say(content, username, sent if isinstance(sent, str) else None)
+
+    def _said(self, said: base.Say, room: str) -> base.Publish:
+        username = self._name if said.username is None else said.username
+        message = {"type": "message", "content": said.content, "username": username}
+        if said.sent is not None:
+            message["sent"] = said.sent
+        return base.Publish(0, room, msgspec.json.encode(message))
 
     def _userlist(self, fields: dict[str, Any]) -> base.Command:
-        self._require_login()
-        return base.ListNames(self._room)
+        return base.ListNames()
 
     def _lock(self, fields: dict[str, Any]) -> base.Command:
         operation = _text(fields, "operation") if "operation" in fields else None
@@ -145,17 +169,6 @@ class ClassicProtocol:
 
     def _pong(self, fields: dict[str, Any]) -> base.Command:
         return base.PongReceived()
-
-    def _binary(self, payload: bytes) -> base.Command:
-        if not self._name:
-            return base.Rejected(None, ChappeError(Code.NOT_LOGGED_IN))
-        if problem := lying_file_header(payload):
-            return base.Rejected(None, bad_request("header", problem))
-        return base.Publish(0, self._room, payload, Kind.BINARY, transient=True)
-
-    def _require_login(self) -> None:
-        if not self._name:
-            raise ChappeError(Code.NOT_LOGGED_IN)
 
 
 def lying_file_header(payload: bytes) -> str | None:

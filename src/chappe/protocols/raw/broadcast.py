@@ -27,6 +27,13 @@ class BroadcastProtocol:
     def opened(self, name: str) -> None:
         """Nothing depends on the name here."""
 
+    def entered(self, channel: str) -> None:
+        """Nothing depends on the channels here."""
+
+    def resolve(self, command: base.Command) -> base.Command:
+        """Return the command: none of this protocol waits for a login."""
+        return command
+
     def joins_at_once(self) -> str | None:
         """Every connection is in the channel from its first moment."""
         return CHANNEL
