@@ -21,11 +21,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         history_page: publications in one history answer.
         recovery_publications: longest gap that is filled; above: recovered false.
         hook_queue_frames: frames of one session that wait for its running hook before its reading stops.
+        batch_commands: commands in one frame; above: one error 107 for the frame. A megabyte has room for half a million
+            empty ones, whose answers would be fifty times that; no client has 20,000 things to say at once.
+        calls_in_flight: rpc calls of one session that are not answered yet; above: error 106.
         relay_bytes: what may wait at all readers together before another large binary frame is refused (111).
         presence_members: above so many members only counts are told.
         handshake_timeout_s: from the connection to the first command, where anonymous is refused.
         ping_interval_s: between the hub's pings.
         pong_timeout_s: from a ping to any frame of the peer.
+        message_timeout_s: from the first byte of a message to its last; above: close 1008. A byte a second would hold the
+            connection and its buffer for ever.
         idle_timeout_s: without any frame; twice the ping would cut sleeping phones.
         background_idle_s: the same for a session in background.
         name_probe_s: how long the holder of a wanted name has to show that it lives.
@@ -46,11 +51,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     history_page: int = 1_000
     recovery_publications: int = 10_000
     hook_queue_frames: int = 64
+    batch_commands: int = 20_000
+    calls_in_flight: int = 64
     relay_bytes: int = 268_435_456
     presence_members: int = 200
     handshake_timeout_s: float = 10.0
     ping_interval_s: float = 25.0
     pong_timeout_s: float = 10.0
+    message_timeout_s: float = 30.0
     idle_timeout_s: float = 300.0
     background_idle_s: float = 600.0
     name_probe_s: float = 2.0
