@@ -148,6 +148,54 @@ def test_an_operation_that_is_refused_gives_the_lock_back(world: World) -> None:
     assert len(world.hub.locking.table) == 0
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_operation_that_fails_hands_the_lock_to_the_next_in_line(world: World, asynchronous: bool) -> None:
+    """The line was forgotten: the next one held the lock, was never told so, and its lease never ended."""
+    gate, seen = Gate(), list[str]()
+
+    def operate(session: Session, resource: str, operation: str) -> None:
+        seen.append(session.name)
+        if session.name == "Ada":
+            raise Refused(1001, "out of paper")
+
+    async def operate_later(session: Session, resource: str, operation: str) -> None:
+        await gate
+        operate(session, resource, operation)
+
+    ada, blaise, cyd = (world.client(name=name) for name in ("Ada", "Blaise", "Cyd"))
+    cyd.ask("lock", resource="doc", ttl=0)
+    world.hub.hooks.operation.append(operate_later if asynchronous else operate)
+    first = ada.command("lock", resource="doc", wait=60, operation="print")
+    second = blaise.command("lock", resource="doc", ttl=5, wait=60, operation="print")
+    third = cyd.command("unlock", resource="doc")
+    gate.open()
+    world.clock.advance(0.5)
+    assert cyd.answer(third)["type"] == "reply"
+    assert ada.answer(first)["code"] == 1001
+    assert blaise.answer(second)["owner"] == blaise.session.id
+    assert seen == ["Ada", "Blaise"]
+    world.clock.advance(6)
+    assert len(world.hub.locking.table) == 0
+
+
+def test_an_operation_that_fails_after_its_lease_takes_nothing_from_the_next(world: World) -> None:
+    gate = Gate()
+
+    async def operate(session: Session, resource: str, operation: str) -> None:
+        await gate
+
+    world.hub.hooks.operation.append(operate)
+    ada, blaise = world.client(name="Ada"), world.client(name="Blaise")
+    ada.command("lock", resource="doc", ttl=1, operation="print")
+    world.clock.advance(2)
+    blaise.ask("lock", resource="doc", ttl=0)
+    gate.fail(Refused(1001, "out of paper"))
+    world.settle()
+    holder = world.hub.locking.table.holder("doc", world.clock.now())
+    assert holder is not None
+    assert holder.owner == blaise.session.id
+
+
 def test_without_an_operation_hook_the_lock_is_all_there_is(world: World) -> None:
     ada = world.client("classic", name="Ada")
     ada.send({"type": "lock", "resource": "doc", "operation": "print"})

@@ -1,5 +1,6 @@
 """Locks as sessions use them: leases, waiting, release at the end of the session."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from chappe.hub.contracts import Timer
@@ -79,21 +80,39 @@ class Locking:
             self._grant_waiter(grant)
 
     def _granted(self, session: Session, command: base.Lock, grant: Grant) -> None:
-        hub = self._hub
-        if command.operation is None or not hub.hooks.operation:
+        if not self._has_operation(command):
             session.answer(self._locked(command, grant, False))
             return
         session.hold()
 
-        def done(error: BaseException | None) -> None:
-            if error is not None:
-                self.table.release(command.resource, session.id, hub.clock.now())
-                session.fail(command.id, hub.as_refusal(error))
-            else:
-                session.answer(self._locked(command, grant, True))
+        def done(message: base.Message) -> None:
+            session.answer(message)
             session.release()
 
-        hub.hooks.run(hub.hooks.operation, (session.handle_of(), command.resource, command.operation), done)
+        self._carry_out(session, command, grant, done)
+
+    def _has_operation(self, command: base.Lock) -> bool:
+        return command.operation is not None and bool(self._hub.hooks.operation)
+
+    def _carry_out(
+        self, session: Session, command: base.Lock, grant: Grant, done: Callable[[base.Message], None]
+    ) -> None:
+        """Ask the hooks to do what the lock was taken for; one that fails gives the lock to the next in line."""
+        hub = self._hub
+
+        def finished(error: BaseException | None) -> None:
+            if error is None:
+                done(self._locked(command, grant, True))
+                return
+            following = None
+            holder = self.table.holder(command.resource, hub.clock.now())
+            # The lease may have ended meanwhile and another have begun: that one is not ours to give back.
+            if holder is not None and holder.token == grant.token:
+                _, following = self.table.release(command.resource, session.id, hub.clock.now())
+            done(session.failure(command.id, hub.as_refusal(error)))
+            self._grant_waiter(following)
+
+        hub.hooks.run(hub.hooks.operation, (session.handle_of(), command.resource, command.operation), finished)
 
     def _locked(self, command: base.Lock, grant: Grant, completed: bool) -> base.Locked:
         clock = self._hub.clock
@@ -104,10 +123,15 @@ class Locking:
 
     def _grant_waiter(self, grant: Grant | None) -> None:
         waiting = self._waiting.pop((grant.resource, grant.owner), None) if grant else None
-        if grant is not None and waiting is not None:
-            # Not `answer`: it stood in line while later commands were answered.
-            waiting[0].send(self._locked(waiting[1], grant, False))
         self._watch()
+        if grant is None or waiting is None:
+            return
+        session, command = waiting
+        # Not `answer`: it stood in line while later commands were answered.
+        if self._has_operation(command):
+            self._carry_out(session, command, grant, session.send)
+        else:
+            session.send(self._locked(command, grant, False))
 
     def _watch(self) -> None:
         if self._timer is not None:
