@@ -469,3 +469,40 @@ def test_handles_are_never_logged_or_told_to_others(world: World) -> None:
     client.cut()
     assert handle not in str(world.log)
     assert handle not in str(other.received())
+
+
+def test_ch_7_5_who_is_refused_a_name_takes_nothing_from_the_session_it_would_resume(world: World) -> None:
+    ada, _ = world.client(), world.client(name="Blaise")
+    connected = ada.ask("connect", name="Ada")
+    ada.ask("subscribe", channel="a")
+    client = world.client()
+    assert client.code("connect", resume=connected["resume"], name="Blaise") == Code.NAME_IN_USE
+    assert ada.link.closed is None
+    assert list(ada.session.subscriptions) == ["a"]
+    # The refusal has not used the handle up.
+    again = client.ask("connect", resume=connected["resume"], name="Ada")
+    assert (again["resumed"], again["session"], again["name"]) == (True, connected["session"], "Ada")
+    assert closed_with(ada) == Code.STALE
+    assert world.hub.counters.probes == 1
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_ch_7_5_a_handle_is_good_once(world: World, hangs: bool) -> None:
+    first = world.client()
+    handle = first.ask("connect")["resume"]
+    if not hangs:
+        first.cut()
+    second = world.client()
+    assert second.ask("connect", resume=handle)["resumed"]
+    second.cut()
+    world.settle()
+    assert not world.client().ask("connect", resume=handle)["resumed"]
+
+
+def test_ch_7_5_a_resumed_session_may_come_back_with_another_name(world: World) -> None:
+    ada = world.client()
+    connected = ada.ask("connect", name="Ada")
+    again = world.client().ask("connect", resume=connected["resume"], name="Cyd")
+    assert (again["resumed"], again["session"], again["name"]) == (True, connected["session"], "Cyd")
+    assert world.hub.names.holders("Ada") == []
+    assert [holder.id for holder in world.hub.names.holders("Cyd")] == [connected["session"]]

@@ -140,11 +140,15 @@ class Connecting:
         resume: str | None,
         opened: Callable[[bool], None],
     ) -> None:
-        # First the handle: the old connection may still hang, and the name is its own.
-        resumed = self._hub.resumption.take_over(session, resume, claims.user) if resume else False
+        resumed = False
 
         def finish(error: ChappeError | None) -> None:
+            nonlocal resumed
             if error is None:
+                # Only now: who is refused its name has taken nothing from the old connection, nor used its handle up.
+                resumed = resume is not None and self._hub.resumption.take_over(session, resume, claims.user)
+                if session.is_over:
+                    return
                 session.opened(claims, name)
                 self._watch_expiry(session)
             self._named(session, answered, name or session.name, error, lambda _: opened(resumed))
@@ -153,7 +157,7 @@ class Connecting:
             self._displace(self._hub.names.enter(claims.user, session))
             finish(None)
         elif name:
-            self._claim(session, name, finish)
+            self._claim(session, name, finish, resume)
         else:
             finish(None)
 
@@ -184,8 +188,10 @@ class Connecting:
         opened(False)
         session.release()
 
-    def _claim(self, session: Session, name: str, done: Callable[[ChappeError | None], None]) -> None:
-        """Claim a name; a holder that does not answer a probe loses it."""
+    def _claim(
+        self, session: Session, name: str, done: Callable[[ChappeError | None], None], resume: str | None = None
+    ) -> None:
+        """Claim a name; a holder that is resumed, or that does not answer a probe, loses it."""
         names = self._hub.names
         try:
             holder = names.claim(name, session)
@@ -193,6 +199,10 @@ class Connecting:
             done(error)
             return
         if holder is None:
+            done(None)
+            return
+        if resume and self._hub.resumption.holder(resume, session.user) is holder:
+            names.transfer(name, session)
             done(None)
             return
 
@@ -204,7 +214,7 @@ class Connecting:
                 return
             holder.close(Code.NO_PONG)
             # Another newcomer may have been quicker while the probe ran.
-            self._claim(session, name, done)
+            self._claim(session, name, done, resume)
 
         self._hub.counters.probes += 1
         holder.link.probe(self._hub.limits.name_probe_s, probed)
@@ -284,13 +294,20 @@ class Resumption:
         """Make a handle worthless."""
         self._live.pop(session.resume, None)
 
+    def holder(self, handle: str, user: str | None) -> Session | None:
+        """Return the session of a user that has a handle and whose connection is still there."""
+        holder = self._live.get(handle)
+        return holder if holder is not None and holder.user == user else None
+
     def take_over(self, session: Session, handle: str, user: str | None) -> bool:
         """Give a newcomer the id that its handle stands for; an old connection that still hangs is closed.
 
-        Returns False, and changes nothing, for an unknown handle or another user's.
+        The handle is worthless afterwards. Returns False, and changes nothing, for an unknown handle or another user's.
         """
-        holder = self._live.get(handle)
-        if holder is not None and holder.user == user:
+        holder = self.holder(handle, user)
+        if holder is not None:
+            # Before the close, which would keep the handle for the next one who comes with it.
+            self.revoke(holder)
             holder.close(Code.STALE)
             return self._rename(session, holder.id)
         parked = self._parked.get(handle)
