@@ -75,6 +75,25 @@ def history_page(world: World, client: Client) -> Any:
     return client.ask("history", channel="a", limit=11)
 
 
+def batch_commands(world: World, client: Client) -> Any:
+    client.take()
+    client.send([{"type": "ping", "id": number} for number in range(11)])
+    world.settle()
+    (answer,) = client.take()
+    return answer
+
+
+def calls_in_flight(world: World, client: Client) -> Any:
+    gate = Gate()
+    world.hub.hooks.rpc["wait"] = lambda session: gate
+    for _ in range(3):
+        client.command("rpc", method="wait")
+    answer = client.answer(client.command("rpc", method="wait"))
+    gate.open()
+    world.settle()
+    return answer
+
+
 CROSSED: list[tuple[dict[str, Any], Callable[[World, Client], Any], Code]] = [
     ({"message_bytes": 250}, message_bytes, Code.MESSAGE_TOO_LARGE),
     ({"channels_per_client": 2}, channels_per_client, Code.LIMIT_EXCEEDED),
@@ -83,6 +102,8 @@ CROSSED: list[tuple[dict[str, Any], Callable[[World, Client], Any], Code]] = [
     ({"json_depth": 5}, json_depth, Code.BAD_REQUEST),
     ({"json_keys": 10}, json_keys, Code.BAD_REQUEST),
     ({"history_page": 10}, history_page, Code.BAD_REQUEST),
+    ({"batch_commands": 10}, batch_commands, Code.BAD_REQUEST),
+    ({"calls_in_flight": 3}, calls_in_flight, Code.LIMIT_EXCEEDED),
 ]
 #: Limits that are no error of anybody; the tests below and those named cross them.
 QUIET = {

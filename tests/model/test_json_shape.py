@@ -40,12 +40,35 @@ def test_brackets_and_colons_inside_strings_do_not_count() -> None:
     assert json_problem(text) is None
 
 
-@pytest.mark.parametrize("text", [b"1e999", b"-1e999", b"[1E+400]", b'{"a":1e309}', b"9" * 400 + b".0e1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"1e999",
+        b"-1e999",
+        b"[1E+400]",
+        b'{"a":1e309}',
+        b"9" * 400 + b".0e1",
+        b"9" * 30,
+        b"[18446744073709551616]",
+        b"-9223372036854775809",
+    ],
+)
 def test_a_number_beyond_a_double_is_a_problem_without_a_path(text: bytes) -> None:
-    assert json_problem(text) == "number out of range"
+    assert json_problem(text) in ("number out of range", "an integer is beyond 64 bits")
 
 
-@pytest.mark.parametrize("text", [b"1e308", b"1e-999", b'"1e999"', b"9" * 30, b"0.1e1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"1e308",
+        b"1e-999",
+        b'"1e999"',
+        b"18446744073709551615",
+        b"[-9223372036854775808]",
+        b'{"9999999999999999999999":"x 99999999999999999999 y"}',
+        b"0.1e1",
+    ],
+)
 def test_a_number_that_a_double_holds_is_none(text: bytes) -> None:
     assert json_problem(text) is None
 

@@ -24,7 +24,8 @@ class Calling:
         """Call a method; its result is the answer. Calls of one session overlap; each is answered when it is done.
 
         Raises:
-            ChappeError: 103, 104 (no such method), 107 (params are neither object nor array), 108 (streams).
+            ChappeError: 103, 104 (no such method), 106 (`calls_in_flight`), 107 (params are neither object nor array),
+                108 (streams).
         """
         hub = self._hub
         hub.permissions.authorize(session.actor, Action.RPC, command.method)
@@ -32,8 +33,13 @@ class Calling:
             raise ChappeError(Code.NOT_AVAILABLE, detail={"feature": "rpc streams"})
         method = self._find(command.method)
         positional, named = _arguments(command.params)
+        if session.calls >= hub.limits.calls_in_flight:
+            detail = {"limit": "calls_in_flight", "maximum": hub.limits.calls_in_flight}
+            raise ChappeError(Code.LIMIT_EXCEEDED, detail=detail)
+        session.calls += 1
 
         def done(result: Any, error: BaseException | None) -> None:
+            session.calls -= 1
             if error is not None:
                 session.send(session.failure(command.id, hub.as_rpc_error(error, command.method)))
                 return

@@ -28,7 +28,12 @@ class Delivery:
     def published(self, batch: Sequence[Publication]) -> None:
         """Deliver stored publications."""
         for publication in batch:
-            self._deliver(publication)
+            try:
+                self._deliver(publication)
+            except Exception as error:
+                # Ours to mend, and nobody's silent gap: who followed the channel subscribes again and recovers.
+                self._hub.report(error, "a publication could not be delivered")
+                self.interrupted([publication.channel])
 
     def interrupted(self, channels: Sequence[str] | None) -> None:
         """Make the subscribers of these channels subscribe again."""

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from chappe.hub.contracts import Spawn
-from chappe.model.channels import pattern_matches
+from chappe.model.channels import pattern_matches, patterns_intersect
 from chappe.model.publication import Kind
 
 Hook: TypeAlias = Callable[..., Awaitable[None] | None]
@@ -19,23 +19,31 @@ Done: TypeAlias = Callable[[BaseException | None], None]
 
 
 class Draft:
-    """A publication before it is stored: a hook may look at it and change `data`.
+    """A publication before it is stored: a hook may look at it, and set `data` and `headers`.
 
     Attributes:
-        channel: where it will be published.
         payload: its bytes; `kind` says what they are.
-        key: the publisher's idempotency key.
         headers: the publisher's, or None.
     """
 
-    __slots__ = ("channel", "headers", "key", "kind", "payload")
+    __slots__ = ("_channel", "_key", "headers", "kind", "payload")
 
     def __init__(self, channel: str, payload: bytes, kind: Kind, key: str | None, headers: Any) -> None:
-        self.channel = channel
+        self._channel = channel
+        self._key = key
         self.payload = payload
         self.kind = kind
-        self.key = key
         self.headers = headers
+
+    @property
+    def channel(self) -> str:
+        """Where it will be published."""
+        return self._channel
+
+    @property
+    def key(self) -> str | None:
+        """The publisher's idempotency key, or None."""
+        return self._key
 
     @property
     def data(self) -> Any:
@@ -78,13 +86,16 @@ class Hooks:
         """Return the hooks to ask about a publication in a channel."""
         if not self._publish:
             return ()
-        return [hook for pattern, hook in self._publish if _concerns(pattern, channel)]
+        return [hook for pattern, hook in self._publish if pattern_matches(pattern, channel)]
 
     def for_subscribe(self, channel: str) -> Sequence[Hook]:
-        """Return the hooks to ask about a subscription to a channel or pattern."""
+        """Return the hooks to ask about a subscription to a channel or pattern.
+
+        A pattern asks every hook of a channel that it may bring: one that guards `team/secret` is asked about `team/+`.
+        """
         if not self._subscribe:
             return ()
-        return [hook for pattern, hook in self._subscribe if _concerns(pattern, channel)]
+        return [hook for pattern, hook in self._subscribe if patterns_intersect(pattern, channel)]
 
     def run(self, hooks: Sequence[Hook], arguments: Sequence[object], done: Done) -> None:
         """Call hooks one after the other until one raises; `done` gets its exception or None.
@@ -122,8 +133,3 @@ class Hooks:
             self._spawn(answer, done)
         else:
             done(answer, None)
-
-
-def _concerns(pattern: str, channel: str) -> bool:
-    # A hook on "chat/#" must also hear of subscriptions to the pattern "chat/+": as text they match segment by segment.
-    return pattern == channel or pattern_matches(pattern, channel)

@@ -1,5 +1,6 @@
 """The hub: sessions, channels and the rules between them, without I/O."""
 
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from chappe.hub.locking import Locking
 from chappe.hub.names import NameRegistry
 from chappe.hub.namespaces import Level, Namespaces
 from chappe.hub.permissions import Action, Actor, Permissions
-from chappe.hub.publishing import Publishing, too_large
+from chappe.hub.publishing import Publishing, check_payload
 from chappe.hub.reading import Reading, history_error, history_request
 from chappe.hub.rooms import Rooms
 from chappe.hub.session import Handler, Peer, Session
@@ -45,7 +46,7 @@ from chappe.protocols.base import ServerProtocol
 #: Bytes of a public id: 80 bits, so that nobody meets or guesses one.
 _ID_BYTES: Final = 10
 #: Channel names known to be valid; above, all are forgotten.
-_KNOWN_CHANNELS: Final = 65_536
+_KNOWN_CHANNELS: Final = 8_192
 
 
 class HubOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,10 +166,9 @@ class HubCore:
         Raises:
             ChappeError: 103, 107, 113; `done` is not called then.
         """
-        self.permissions.authorize(actor, Action.PUBLISH, command.channel)
         self.check_known_channel(command.channel)
-        if len(command.payload) > self.limits.message_bytes:
-            raise too_large(len(command.payload), self.limits.message_bytes)
+        self.permissions.authorize(actor, Action.PUBLISH, command.channel)
+        check_payload(command.payload, command.kind, self.limits)
         expect = command.expect
         entry = Append(
             command.channel,
@@ -283,6 +283,7 @@ class HubCore:
         """Log an exception that is our fault or the application's, and tell the error hooks."""
         self.counters.hook_errors += 1
         self.log("ERROR", "%s: %s: %s", what, type(error).__name__, error)
+        self.log("DEBUG", "%s", "".join(traceback.format_exception(error)))
         if self.hooks.error:
             self.tell(self.hooks.error, error)
 

@@ -10,7 +10,9 @@ from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 
 #: Decisions remembered for one actor; above, all are forgotten (a client that names ever new channels).
-_REMEMBERED: Final = 1_024
+_REMEMBERED: Final = 128
+#: Characters of a name that an error repeats.
+_SHOWN: Final = 255
 
 
 class Action(enum.Enum):
@@ -87,12 +89,14 @@ class Permissions:
         decision = actor.decisions.get(key)
         if decision is None:
             decision = self._decide(actor, action, channel)
-            if len(actor.decisions) >= _REMEMBERED:
-                actor.decisions.clear()
-            actor.decisions[key] = decision
+            # Names of resources and methods are not checked before and decide nothing: they are not remembered.
+            if action not in _CHANNELLESS:
+                if len(actor.decisions) >= _REMEMBERED:
+                    actor.decisions.clear()
+                actor.decisions[key] = decision
         if not decision:
             self.refused += 1
-            raise ChappeError(Code.PERMISSION_DENIED, detail={"action": action.value, "channel": channel})
+            raise ChappeError(Code.PERMISSION_DENIED, detail={"action": action.value, "channel": channel[:_SHOWN]})
 
     def needs_hook(self, action: Action, channel: str) -> bool:
         """Tell whether the namespace leaves the decision to a hook, which must then exist and agree."""

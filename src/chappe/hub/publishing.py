@@ -12,6 +12,8 @@ from chappe.hub.permissions import Action
 from chappe.hub.session import Answer, Session
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
+from chappe.model.json_shape import json_problem
+from chappe.model.limits import Limits
 from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication
 from chappe.protocols import base
@@ -39,10 +41,10 @@ class Publishing:
         """
         hub = self._hub
         channel = command.channel
+        # Before the rights are asked, which are remembered by name: a name may be long.
+        hub.check_known_channel(channel)
         hub.permissions.authorize(session.actor, Action.PUBLISH, channel)
         namespace = hub.namespaces.of(channel)
-        # Who may publish there has published a valid name or been refused; checked once for each name.
-        hub.check_known_channel(channel)
         if len(command.payload) > hub.limits.message_bytes:
             self._check_large(command)
         if command.key is not None and not 0 < len(command.key) <= _KEY_CHARACTERS:
@@ -86,10 +88,9 @@ class Publishing:
             nonlocal finished
             if error is not None:
                 session.fail(command.id, self._hub.as_refusal(error))
-            elif len(draft.payload) > self._hub.limits.message_bytes:
-                session.fail(command.id, too_large(len(draft.payload), self._hub.limits.message_bytes))
-            else:
-                self._append(session, command, namespace, draft.payload, draft.kind, draft.headers)
+            elif not session.is_over:
+                # Who was disconnected while the hook thought has no name any more to speak under.
+                self._append_draft(session, command, namespace, draft)
             if finished:
                 session.release()
             finished = True
@@ -98,6 +99,16 @@ class Publishing:
         if not finished:
             finished = True
             session.hold()
+
+    def _append_draft(self, session: Session, command: base.Publish, namespace: Namespace, draft: Draft) -> None:
+        """Store what the hooks made of a publication, if that can be stored."""
+        try:
+            if not command.transient:
+                check_payload(draft.payload, draft.kind, self._hub.limits)
+        except ChappeError as error:
+            session.fail(command.id, error)
+            return
+        self._append(session, command, namespace, draft.payload, draft.kind, draft.headers)
 
     def _append(
         self, session: Session, command: base.Publish, namespace: Namespace, payload: bytes, kind: Kind, headers: Any
@@ -128,8 +139,7 @@ class Publishing:
         if expect is None or isinstance(expect, Position):
             return expect
         subscription = session.subscriptions.get(command.channel)
-        epoch = subscription.epoch if subscription else session.epochs.get(command.channel, "")
-        return Position(epoch, expect)
+        return Position(subscription.epoch if subscription else session.epochs.get(command.channel), expect)
 
     def _check_large(self, command: base.Publish) -> None:
         """Refuse a large payload, but for a relayed file while there is room for it."""
@@ -206,19 +216,15 @@ class _Pending:
 
 def remember_epoch(session: Session, channel: str, epoch: str) -> None:
     """Note the epoch last told to a session, for its `expect`; forgotten beyond as many channels as it may have."""
-    epochs = session.epochs
-    if epochs.get(channel) == epoch:
-        return
-    if len(epochs) >= session.hub.limits.channels_per_client:
-        epochs.clear()
-    epochs[channel] = epoch
+    session.epochs.remember(channel, epoch)
 
 
 def _key_owner(session: Session) -> str:
-    """Return whose idempotency keys these are: a user's, a claimed name's, or this session's own."""
-    if session.user is not None:
-        return f"user:{session.user}"
-    return f"name:{session.name}" if session.name else f"session:{session.id}"
+    """Return whose idempotency keys these are: a user's, or this session's own, which it keeps when it resumes.
+
+    Not a claimed name's: somebody else may have the name a minute later.
+    """
+    return f"user:{session.user}" if session.user is not None else f"session:{session.id}"
 
 
 def publication_value(publication: Publication) -> dict[str, Any]:
@@ -229,6 +235,18 @@ def publication_value(publication: Publication) -> dict[str, Any]:
         "offset": publication.offset,
         "epoch": publication.epoch,
     }
+
+
+def check_payload(payload: bytes, kind: Kind, limits: Limits) -> None:
+    """Refuse what no subscriber could be given.
+
+    Raises:
+        ChappeError: 107, JSON too deep, too wide or with a number beyond 64 bits; 113.
+    """
+    if len(payload) > limits.message_bytes:
+        raise too_large(len(payload), limits.message_bytes)
+    if kind is Kind.JSON and (problem := json_problem(payload, limits.json_depth, limits.json_keys)):
+        raise ChappeError(Code.BAD_REQUEST, detail={"field": "data", "problem": problem})
 
 
 def too_large(size: int, limit: int) -> ChappeError:

@@ -31,7 +31,7 @@ class Reading:
         """
         hub = self._hub
         check_channel(command.channel, hub.limits.channel_bytes)
-        hub.permissions.authorize(session.actor, Action.HISTORY, command.channel)
+        self._authorize(session, Action.HISTORY, command.channel)
         request = history_request(hub, command)
         answered = False
 
@@ -66,16 +66,24 @@ class Reading:
         """Return the members of a channel and their number; no members above `presence_members`."""
         hub = self._hub
         check_channel(channel, hub.limits.channel_bytes)
-        hub.permissions.authorize(session.actor, Action.PRESENCE, channel)
+        self._authorize(session, Action.PRESENCE, channel)
         return hub.members_of(channel)
 
     def names(self, session: Session, command: base.ListNames) -> None:
         """Answer with the names in a room, however many."""
         hub = self._hub
-        hub.permissions.authorize(session.actor, Action.PRESENCE, command.channel)
+        self._authorize(session, Action.PRESENCE, command.channel)
         channel = hub.channels.get(command.channel)
         presence = channel.presence if channel is not None else None
         session.answer(base.Names(command.channel, presence.names() if presence is not None else []))
+
+    def _authorize(self, session: Session, action: Action, channel: str) -> None:
+        """Ask the rights; where a hook decides about subscribing, only who it let in may look."""
+        permissions = self._hub.permissions
+        permissions.authorize(session.actor, action, channel)
+        if permissions.needs_hook(action, channel) and channel not in session.subscriptions:
+            permissions.refused += 1
+            raise ChappeError(Code.PERMISSION_DENIED, detail={"action": action.value, "channel": channel})
 
 
 def history_request(hub: "HubCore", command: base.History) -> Read:

@@ -41,6 +41,40 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None = None
 
 
+#: Channels whose epoch a session is known to have been told, beyond its subscriptions.
+_TOLD_EPOCHS: Final = 512
+#: Commands refused one after the other before the connection ends: who is told so often and goes on does not listen.
+#: Well above what a client with 10,000 things to ask has on its way before it hears the first answer.
+_REFUSALS_IN_A_ROW: Final = 20_000
+
+
+class ToldEpochs:
+    """The epochs last told to a session, for its `expect`; the oldest are forgotten."""
+
+    __slots__ = ("_epochs", "_forgot")
+
+    def __init__(self) -> None:
+        self._epochs: dict[str, str] | None = None
+        self._forgot = False
+
+    def get(self, channel: str) -> str:
+        """Return the epoch told; empty (any will do) if none was, and one that no channel has if it was forgotten."""
+        epoch = self._epochs.get(channel) if self._epochs is not None else None
+        if epoch is not None:
+            return epoch
+        return "?" if self._forgot else ""
+
+    def remember(self, channel: str, epoch: str) -> None:
+        """Note an epoch that is told now."""
+        if self._epochs is None:
+            self._epochs = {}
+        self._epochs.pop(channel, None)
+        self._epochs[channel] = epoch
+        if len(self._epochs) > _TOLD_EPOCHS:
+            del self._epochs[next(iter(self._epochs))]
+            self._forgot = True
+
+
 class Answer:
     """The place of a late answer among the answers of its session, which keep the order of their commands."""
 
@@ -70,10 +104,13 @@ class Session:
         "_backlog",
         "_bucket",
         "_draining",
+        "_frames",
         "_held",
         "_paused",
         "actor",
+        "_refusals",
         "background",
+        "calls",
         "epochs",
         "expiry",
         "handle",
@@ -107,13 +144,16 @@ class Session:
         self.opened_at = now
         self.background = False
         self.subscriptions: dict[str, Subscription] = {}
-        self.epochs: dict[str, str] = {}
+        self.epochs = ToldEpochs()
+        self.calls = 0
         self.expiry: Timer | None = None
         self.handle: Any = None
         self._bucket = TokenBucket(hub.limits.messages_per_s, hub.limits.messages_burst, now)
         self._backlog: deque[Command] = deque()
         self._answers: deque[Answer] = deque()
+        self._frames: deque[tuple[bytes, bool]] | None = None
         self._held = 0
+        self._refusals = 0
         self._draining = False
         self._paused = False
 
@@ -139,10 +179,20 @@ class Session:
         if self.state is SessionState.CLOSED:
             return
         self.last_activity = self.hub.clock.now()
+        self.hub.counters.messages_in += 1
+        if self.hub.hooks.message and (self._must_wait() or self._frames):
+            # Hooks see messages one by one, in order, as commands run.
+            if self._frames is None:
+                self._frames = deque()
+            self._frames.append((payload, text))
+            self._limit_backlog()
+        else:
+            self._take(payload, text)
+
+    def _take(self, payload: bytes, text: bool) -> None:
         counters = self.hub.counters
-        counters.messages_in += 1
         if self.hub.hooks.message:
-            self.hub.tell(self.hub.hooks.message, self.handle_of(), payload.decode() if text else payload)
+            self._show(payload.decode() if text else payload)
         try:
             commands = self.protocol.receive(payload, text)
         except RemoteProtocolError as error:
@@ -157,7 +207,7 @@ class Session:
                 self._backlog.append(command)
             else:
                 self._run(command)
-        if self._backlog:
+        if self._backlog or self._answers:
             self._limit_backlog()
 
     def lost(self, code: int) -> None:
@@ -226,7 +276,9 @@ class Session:
         late.message = message
         while self._answers and self._answers[0].message is not None:
             self.send(self._answers.popleft().message)  # type: ignore[arg-type]
-        if not self._answers:
+        if self._answers:
+            self._read_again()
+        else:
             self._drain()
 
     def hold(self) -> None:
@@ -257,6 +309,23 @@ class Session:
     def _must_wait(self) -> bool:
         return self._held > 0 or bool(self._backlog)
 
+    def _show(self, message: str | bytes) -> None:
+        """Show a message to the hooks; while an asynchronous one looks at it, nothing of this session goes on."""
+        finished = False
+
+        def shown(error: BaseException | None) -> None:
+            nonlocal finished
+            if error is not None:
+                self.hub.report(error, "a hook on messages failed")
+            if finished:
+                self.release()
+            finished = True
+
+        self.hub.hooks.run(self.hub.hooks.message, (self.handle_of(), message), shown)
+        if not finished:
+            finished = True
+            self.hold()
+
     def _run(self, command: Command) -> None:
         if type(command) in base.ROOM_COMMANDS:
             command = self.protocol.resolve(command)
@@ -265,14 +334,37 @@ class Session:
             self._backlog.append(command)
             return
         if not self._bucket.take(self.last_activity):
-            retry_s = self._bucket.wait_s()
-            detail = {"retry_after_s": round(retry_s, 3)}
-            self.fail(getattr(command, "id", None), ChappeError(Code.TOO_MANY_REQUESTS, detail=detail))
+            self._slow_down(command)
             return
+        if type(command) is base.Rejected:
+            if self._refused():
+                self.fail(command.id, command.error)
+            return
+        self._refusals = 0
         if self.state is SessionState.NEW and not isinstance(command, (*_IMPERSONAL, base.Connect, base.Login)):
             self.hub.connecting.connect_implicitly(self, command)
             return
         self.execute(command)
+
+    def _slow_down(self, command: Command) -> None:
+        """Answer that this is too fast, and read no more until there is a token again: TCP slows the peer down."""
+        if not self._refused():
+            return
+        wait_s = self._bucket.wait_s()
+        detail = {"retry_after_s": round(wait_s, 3)}
+        self.fail(getattr(command, "id", None), ChappeError(Code.TOO_MANY_REQUESTS, detail=detail))
+        if not self._paused:
+            self._pause()
+            self.hub.clock.call_later(wait_s, self._read_again)
+
+    def _refused(self) -> bool:
+        """Count a refusal; return False if it was one too many and the connection ended."""
+        self._refusals += 1
+        if self._refusals <= _REFUSALS_IN_A_ROW:
+            return True
+        self.hub.counters.protocol_errors += 1
+        self.close(Code.BAD_REQUEST_CLOSE, f"{self._refusals} commands refused in a row")
+        return False
 
     def execute(self, command: Command) -> None:
         """Carry a command out; a ChappeError is its answer, any other exception is ours and is told as 100."""
@@ -292,17 +384,31 @@ class Session:
         while self._backlog and not self._held and self.state is not SessionState.CLOSED:
             if self._answers and type(self._backlog[0]) is not base.Publish:
                 break
+            # What waited is counted when it runs.
+            self.last_activity = self.hub.clock.now()
             self._run(self._backlog.popleft())
         self._draining = False
-        if self._paused and len(self._backlog) <= self.hub.limits.hook_queue_frames // 2:
-            self._paused = False
-            self.link.resume()
+        while self._frames and not self._must_wait() and not self.is_over:
+            self._take(*self._frames.popleft())
+        self._read_again()
+
+    def _waiting(self) -> int:
+        return len(self._backlog) + len(self._answers) + len(self._frames or ())
 
     def _limit_backlog(self) -> None:
-        if not self._paused and len(self._backlog) > self.hub.limits.hook_queue_frames:
-            self._paused = True
-            self.hub.counters.paused += 1
-            self.link.pause()
+        if not self._paused and self._waiting() > self.hub.limits.hook_queue_frames:
+            self._pause()
+
+    def _pause(self) -> None:
+        self._paused = True
+        self.hub.counters.paused += 1
+        self.link.pause()
+
+    def _read_again(self) -> None:
+        """Read again if little enough waits."""
+        if self._paused and self._waiting() <= self.hub.limits.hook_queue_frames // 2 and not self.is_over:
+            self._paused = False
+            self.link.resume()
 
     def _advance(self, event: SessionInput) -> None:
         self.state = advance(self.state, event)

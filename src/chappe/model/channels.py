@@ -76,6 +76,24 @@ def pattern_matches(pattern: str, channel: str) -> bool:
     return len(wanted) == len(segments)
 
 
+def patterns_intersect(one: str, other: str) -> bool:
+    """Tell whether there is a channel that both patterns (or names) match."""
+    if "$" in (one[:1], other[:1]) and {one[:1], other[:1]} & {"+", "#"}:
+        return False
+    left, right = one.split("/"), other.split("/")
+    for index in range(max(len(left), len(right))):
+        mine = left[index] if index < len(left) else None
+        theirs = right[index] if index < len(right) else None
+        if mine == "#" or theirs == "#":
+            # "sport/#" also matches "sport", so the other may end right here, and not before.
+            return True
+        if mine is None or theirs is None:
+            return False
+        if mine != theirs and "+" not in (mine, theirs):
+            return False
+    return True
+
+
 def _check_text(name: str, max_bytes: int) -> None:
     if not name:
         raise _bad_channel("a channel name is empty, expected 1 byte or more")

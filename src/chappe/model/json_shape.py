@@ -11,8 +11,13 @@ DEFAULT_MAX_KEYS: Final = 1_000
 
 # A string with its escapes, so that brackets inside strings do not count.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:]', re.DOTALL)
-# What a number beyond the range of a double looks like; whether it is one is asked of the parser.
-_LARGE_NUMBER = re.compile(rb"[0-9][eE]|[0-9]{300}")
+# What a number looks like that may be too large for some reader: an exponent, or a run of digits that does not follow a
+# quotation mark (identifiers and times in strings are common). Whether it is one is found out then.
+_LARGE_NUMBER = re.compile(rb'[0-9][eE]|(?<![0-9"])[0-9]{19}')
+_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9]+(?![0-9.eE])', re.DOTALL)
+#: What MessagePack and most languages have room for.
+_SMALLEST: Final = -(2**63)
+_LARGEST: Final = 2**64 - 1
 
 
 def json_problem(text: bytes, max_depth: int = DEFAULT_MAX_DEPTH, max_keys: int = DEFAULT_MAX_KEYS) -> str | None:
@@ -29,11 +34,19 @@ def json_problem(text: bytes, max_depth: int = DEFAULT_MAX_DEPTH, max_keys: int 
         problem = _shape_problem(text, max_depth, max_keys)
         if problem is not None:
             return problem
-    if _LARGE_NUMBER.search(text) is not None:
-        try:
-            msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return str(error).lower().partition(" - at ")[0]
+    return _number_problem(text) if _LARGE_NUMBER.search(text) is not None else None
+
+
+def _number_problem(text: bytes) -> str | None:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return str(error).lower().partition(" - at ")[0]
+    for match in _NUMBER.finditer(text):
+        token = match[0]
+        # A number of more digits is not converted at all: Python refuses very long ones, and it is too large anyway.
+        if token[:1] != b'"' and len(token) >= 19 and (len(token) > 21 or not _SMALLEST <= int(token) <= _LARGEST):
+            return "an integer is beyond 64 bits"
     return None
 
 

@@ -93,7 +93,9 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
         infinite. Raw payloads with such numbers are strings, as in `as_json`.
         """
         try:
-            return msgspec.json.decode(self.payload)
+            value = msgspec.json.decode(self.payload)
+            if self.kind is Kind.JSON or json_problem(self.payload) is None:
+                return value
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         if self.kind is Kind.JSON:
