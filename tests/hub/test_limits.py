@@ -20,6 +20,7 @@ OF_CARRIERS = {
     "connections_per_address",
     "frame_bytes",
     "handshake_timeout_s",
+    "message_timeout_s",
     "idle_timeout_s",
     "background_idle_s",
     "pong_timeout_s",
