@@ -321,3 +321,20 @@ def test_a_live_namespace_keeps_nothing_and_says_so(make_world: Callable[..., Wo
     answer = reader.ask("subscribe", channel="a", since=position)
     assert answer["recovered"] is False
     assert reader.data() == []
+
+
+@pytest.mark.parametrize(("since", "expected"), [("latest", [2]), (5, [1, 2]), (1, [2]), (0, [2]), (None, [2])])
+def test_ch_8_7_a_retained_publication_comes_once(world: World, since: Any, expected: list[int]) -> None:
+    writer, reader = world.client(), world.client()
+    writer.ask("publish", channel="a", data=1)
+    writer.ask("publish", channel="a", data=2, retain=True)
+    reader.ask("subscribe", channel="a", since=since)
+    assert reader.data() == expected
+
+
+def test_ch_8_7_a_retained_publication_older_than_what_was_asked_for_comes_first(world: World) -> None:
+    writer, reader = world.client(), world.client()
+    writer.ask("publish", channel="a", data=1, retain=True)
+    writer.ask("publish", channel="a", data=2)
+    reader.ask("subscribe", channel="a", since="latest")
+    assert [(each["data"], each.get("retained", False)) for each in reader.publications()] == [(1, True), (2, False)]

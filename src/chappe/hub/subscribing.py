@@ -184,6 +184,9 @@ class _Reading:
         recovered = wants_gap and result.complete
         gap = result.publications if recovered or not wants_gap else ()
         retained = (result.retained,) if result.retained is not None and not recovered else ()
+        if any((item.epoch, item.offset) == (each.epoch, each.offset) for item in retained for each in gap):
+            # What was asked for has it already, in its place.
+            retained = ()
         if retained:
             self._hub.permissions.authorize(subscription.session.actor, Action.RETAINED, subscription.name)
         subscription.epoch = result.position.epoch
