@@ -158,3 +158,82 @@ async def test_a_relayed_file_passes_whole_to_everybody_else() -> None:
             assert frame == content
             while json.loads(await sender.recv()).get("content") != "sent":
                 pass
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """Return a client's frame of fewer than 126 bytes, with a mask of zeros."""
+    return bytes((0x80 | opcode, 0x80 | len(payload))) + bytes(4) + payload
+
+
+async def fill_window(server: FrontDoorServer) -> None:
+    """Publish to `news` until a reader that reads nothing has frames waiting."""
+    async with server.connect() as publisher:
+        while not any(link.queued_bytes > 300_000 for link in server.lobby.links):  # noqa: ASYNC110 - not a wait
+            await publish(publisher, 1, 60_000)
+
+
+async def until_empty(server: FrontDoorServer) -> None:
+    """Wait until no session and no link is left."""
+    async with asyncio.timeout(5):
+        while server.lobby.links or server.hub.sessions:  # noqa: ASYNC110 - the hub tells nobody that it is empty
+            await asyncio.sleep(0.01)
+
+
+GOODBYES = {"a goodbye": masked(8, b"\x03\xe8"), "a broken frame": b"\xff\xff", "the end of its stream": b""}
+
+
+@pytest.mark.loops("asyncio", "uvloop")
+@pytest.mark.parametrize("goodbye", GOODBYES.values(), ids=GOODBYES)
+async def test_who_goes_while_its_window_is_full_is_gone(goodbye: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chappe.transports.websocket.CLOSE_TIMEOUT_S", 0.3)
+    async with front_door(limits=Limits(messages_per_s=0, send_queue_bytes=10_000_000)) as server:
+        slow = await slow_reader(server)
+        await fill_window(server)
+        if goodbye:
+            await asyncio.get_running_loop().sock_sendall(slow, goodbye)
+        else:
+            slow.shutdown(socket.SHUT_WR)
+        await until_empty(server)
+        slow.close()
+
+
+@pytest.mark.parametrize("code", [6_000, 1_006, 999, 0])
+async def test_an_impossible_close_code_is_one_the_peer_may_see(code: int) -> None:
+    async with front_door() as server, server.connect() as client:
+        await client.send('{"type":"ping"}')
+        await client.recv()
+        (session,) = server.hub.sessions.values()
+        session.close(code, "no")
+        assert await close_code_of(client) == 3503
+        await until_empty(server)
+
+
+async def test_a_message_that_drips_is_cut_after_its_time() -> None:
+    limits = Limits(message_timeout_s=1.0, ping_interval_s=1.0)
+    async with front_door(limits=limits) as server:
+        slow = await slow_reader(server)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(slow, bytes((0x81, 0xFF)) + (1_000_000).to_bytes(8) + bytes(4))
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(5):
+                while server.lobby.links:
+                    await loop.sock_sendall(slow, b"x")
+                    await asyncio.sleep(0.1)
+        await until_empty(server)
+        assert server.lobby.counters.message_timeouts == 1
+        assert b"\x03\xf0" in await loop.sock_recv(slow, 4_096)
+        slow.close()
+
+
+async def test_messages_that_follow_each_other_in_pieces_are_no_drip() -> None:
+    limits = Limits(message_timeout_s=1.0, ping_interval_s=1.0)
+    async with front_door(limits=limits) as server:
+        slow = await slow_reader(server)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(slow, b"\x81")
+        for _ in range(15):
+            # The rest of one message and the beginning of the next, so that there is always an unfinished one.
+            await loop.sock_sendall(slow, b"\x8f" + bytes(4) + b'{"type":"ping"}' + b"\x81")
+            await asyncio.sleep(0.2)
+        assert len(server.lobby.links) == 1
+        slow.close()

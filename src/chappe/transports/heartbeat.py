@@ -69,6 +69,10 @@ class Heartbeat:
         if session is not None and is_unidentified and now - link.opened_at >= limits.handshake_timeout_s:
             session.close(Code.STALE)
             return
+        if link.message_began and now - link.message_began >= limits.message_timeout_s:
+            self._counters.message_timeouts += 1
+            link.fail(1008, f"a message took more than {limits.message_timeout_s:g} seconds")
+            return
         silent_s = now - link.last_heard
         if link.pinged_at > link.last_heard and now - link.pinged_at >= limits.pong_timeout_s:
             self._counters.pong_timeouts += 1
@@ -100,5 +104,10 @@ class Heartbeat:
 
     def _look_again(self, link: WebSocketLink, in_s: float) -> None:
         assert self._ticks is not None
+        # Also for the messages that may have begun when it is looked at next.
+        if link.message_began:
+            in_s = min(in_s, link.message_began + self._limits.message_timeout_s - self._ticks())
+        else:
+            in_s = min(in_s, self._limits.message_timeout_s)
         slot = max(int((self._ticks() + in_s) / TICK_S) + 1, self._slot + 1)
         self._slots.setdefault(slot, []).append(link)

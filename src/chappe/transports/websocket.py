@@ -17,6 +17,8 @@ PINGS_PER_S: Final = 10
 _PING_WINDOW_S: Final = 5.0
 #: A frame from here on (a file, a recovered gap) is not held against its reader while it is being written.
 _LARGE_FRAME_BYTES: Final = 262_144
+#: The registered codes below 3000 that may be sent; 1005, 1006 and 1015 stand for frames that never came.
+_SPECIFIED_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 
 
 class Receiver(Protocol):
@@ -40,9 +42,18 @@ class LinkCounters:
         messages_out: frames handed to transports.
         slow_consumers: links closed because their queue was full.
         pong_timeouts, idle_timeouts: links closed because nothing came.
+        message_timeouts: links closed because the end of a message did not come.
     """
 
-    __slots__ = ("bytes_in", "bytes_out", "idle_timeouts", "messages_out", "pong_timeouts", "slow_consumers")
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "idle_timeouts",
+        "message_timeouts",
+        "messages_out",
+        "pong_timeouts",
+        "slow_consumers",
+    )
 
     def __init__(self) -> None:
         self.bytes_in = 0
@@ -51,6 +62,7 @@ class LinkCounters:
         self.slow_consumers = 0
         self.pong_timeouts = 0
         self.idle_timeouts = 0
+        self.message_timeouts = 0
 
 
 class WebSocketLink(asyncio.Protocol):
@@ -58,6 +70,7 @@ class WebSocketLink(asyncio.Protocol):
 
     Attributes:
         last_heard: loop time of the last bytes of the peer.
+        message_began: loop time of the bytes in which an unfinished message was first seen; 0: none is.
         pinged_at: loop time of the last ping of ours.
         receiver: where messages go; set before `attach`.
     """
@@ -78,6 +91,7 @@ class WebSocketLink(asyncio.Protocol):
         "_writable",
         "closing",
         "last_heard",
+        "message_began",
         "opened_at",
         "pinged_at",
         "receiver",
@@ -105,6 +119,7 @@ class WebSocketLink(asyncio.Protocol):
         self._probes: list[tuple[asyncio.TimerHandle, Callable[[bool], None]]] | None = None
         self._ping_window = (0.0, 0)
         self.closing = False
+        self.message_began = 0.0
         self.last_heard = self.opened_at = self.pinged_at = loop.time()
         self.receiver: Receiver | None = None
 
@@ -127,6 +142,10 @@ class WebSocketLink(asyncio.Protocol):
             self._flush_control()
         if self._probes:
             self._answer_probes(True)
+        if messages or not codec.is_within_message:
+            self.message_began = 0.0
+        elif not self.message_began:
+            self.message_began = self.last_heard
         for payload, text in messages:
             if self.closing or self.receiver is None:
                 break
@@ -134,12 +153,12 @@ class WebSocketLink(asyncio.Protocol):
         if codec.pings_in != pings:
             self._check_pings(codec.pings_in - pings)
         self._flush_control()
-        if codec.ended and self._transport is not None:
-            self.closing = True
-            self._transport.close()
+        if codec.ended:
+            self._finish()
 
     def eof_received(self) -> None:
         """End: a peer that writes no more has not said goodbye."""
+        self._finish()
 
     def pause_writing(self) -> None:
         """Queue from here on: the transport has enough to write."""
@@ -193,7 +212,10 @@ class WebSocketLink(asyncio.Protocol):
             self._loop.call_soon(self._close_slow)
 
     def close(self, code: int, reason: str = "") -> None:
-        """Send what is queued and a close frame; cut the connection if the peer does not answer in time."""
+        """Send what is queued and a close frame; cut the connection if the peer does not answer in time.
+
+        A code that no close frame may carry becomes 3503.
+        """
         if self.closing or self._transport is None:
             return
         self.closing = True
@@ -202,8 +224,16 @@ class WebSocketLink(asyncio.Protocol):
                 self._write(self._queue.pop())
         self._say_goodbye(code, reason)
 
+    def fail(self, code: int, reason: str) -> None:
+        """End the connection because of what the peer does; its answer is not waited for."""
+        self._codec.fail(code, reason)
+        self._flush_control()
+        self._finish()
+
     def pause(self) -> None:
         """Stop reading."""
+        # What we do not read does not come late.
+        self.message_began = 0.0
         if self._transport is not None and not self._gone:
             self._transport.pause_reading()
 
@@ -273,8 +303,20 @@ class WebSocketLink(asyncio.Protocol):
         self._say_goodbye(Code.SLOW_CONSUMER, "slow consumer")
 
     def _say_goodbye(self, code: int, reason: str) -> None:
-        self._codec.close(code, reason)
+        self._arm_abort()
+        self._codec.close(closing_code(code), reason)
         self._flush_control()
+
+    def _finish(self) -> None:
+        """End TCP when what is written has gone, or in bounded time: a peer that reads nothing would keep it for ever."""
+        self.closing = True
+        if self._transport is not None and not self._gone:
+            self._arm_abort()
+            self._transport.close()
+        # The session ends now, not when the peer has read what waits for it.
+        self._tell_lost(self._codec.close_code)
+
+    def _arm_abort(self) -> None:
         if self._close_timer is None and not self._gone:
             self._close_timer = self._loop.call_later(CLOSE_TIMEOUT_S, self.abort)
 
@@ -296,6 +338,13 @@ class WebSocketLink(asyncio.Protocol):
         self._ping_window = (began, pings + count)
         if pings + count > PINGS_PER_S * _PING_WINDOW_S:
             self._codec.fail(1008, f"more than {PINGS_PER_S} pings a second")
+
+
+def closing_code(code: int) -> int:
+    """Return a code that a close frame may carry (RFC 6455, 7.4): the given one, else 3503."""
+    if code in _SPECIFIED_CODES or 3_000 <= code <= 4_999:
+        return code
+    return Code.DISCONNECTED
 
 
 def _encode(frame: Frame) -> bytes:

@@ -136,6 +136,11 @@ class WebSocketCodec:
         return b"".join(writes) if writes else b""
 
     @property
+    def is_within_message(self) -> bool:
+        """Whether a frame, or a fragmented message, has begun and its end has not come."""
+        return bool(self._protocol.reader.buffer) or self._fragments > 0
+
+    @property
     def close_code(self) -> int:
         """How the connection ended: the peer's code, 1005 for none in its close frame, 1006 for no close frame."""
         received = self._protocol.close_rcvd
