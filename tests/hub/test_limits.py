@@ -201,5 +201,23 @@ def test_relayed_files_are_bounded_by_what_waits_in_all(make_world: Callable[...
     assert ada.link.closed is None
 
 
+def test_cl_7_3_a_relayed_file_counts_once_for_each_of_its_readers(make_world: Callable[..., World]) -> None:
+    """One file to a full room passed the limit of all readers together many times over."""
+    world = make_world(relay_bytes=300_000)
+    ada = world.client("classic", name="Ada")
+    readers = [world.client("classic", name=f"r{number}") for number in range(2)]
+    by_pattern = world.client()
+    by_pattern.ask("subscribe", channel="chat/#")
+    ada.send(b"\xff" * 100_000)
+    world.settle()
+    assert all(reader.received()[-1] == b"\xff" * 100_000 for reader in readers)
+    readers.append(world.client("classic", name="Blaise"))
+    ada.send(b"\xff" * 100_000)
+    world.settle()
+    assert ada.received()[-1]["code"] == Code.TOO_MANY_REQUESTS
+    assert world.hub.counters.relays_refused == 1
+    assert readers[-1].received()[-1]["type"] == "userlist"
+
+
 def test_the_ping_interval_is_told_to_clients(make_world: Callable[..., World]) -> None:
     assert make_world(ping_interval_s=7.0).client().ask("connect")["ping"] == 7.0

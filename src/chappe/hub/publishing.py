@@ -46,7 +46,7 @@ class Publishing:
         hub.permissions.authorize(session.actor, Action.PUBLISH, channel)
         namespace = hub.namespaces.of(channel)
         if len(command.payload) > hub.limits.message_bytes:
-            self._check_large(command)
+            self._check_large(session, command)
         if command.key is not None and not 0 < len(command.key) <= _KEY_CHARACTERS:
             raise ChappeError(Code.BAD_REQUEST, detail={"field": "key", "problem": "expected 1 to 128 characters"})
         if namespace.room:
@@ -141,16 +141,22 @@ class Publishing:
         subscription = session.subscriptions.get(command.channel)
         return Position(subscription.epoch if subscription else session.epochs.get(command.channel), expect)
 
-    def _check_large(self, command: base.Publish) -> None:
+    def _check_large(self, session: Session, command: base.Publish) -> None:
         """Refuse a large payload, but for a relayed file while there is room for it."""
         limits = self._hub.limits
         size = len(command.payload)
         if not command.transient:
             raise too_large(size, limits.message_bytes)
-        waiting_bytes = sum(session.link.queued_bytes for session in self._hub.sessions.values())
-        if waiting_bytes + size > limits.relay_bytes:
+        waiting_bytes = sum(each.link.queued_bytes for each in self._hub.sessions.values())
+        # Nothing of it waits yet; once it is sent, every reader may be a slow one.
+        if waiting_bytes + size * self._readers(session, command.channel) > limits.relay_bytes:
             self._hub.counters.relays_refused += 1
             raise ChappeError(Code.TOO_MANY_REQUESTS, detail={"limit": "relay_bytes", "maximum": limits.relay_bytes})
+
+    def _readers(self, sender: Session, channel: str) -> int:
+        """Return how many connections a relayed frame goes to."""
+        readers = {session for each in self._hub.channels.all((channel,)) for session in each.subscriptions}
+        return len(readers - {sender})
 
     def _refuse_impersonation(self, session: Session, command: base.Publish) -> None:
         """Refuse a chat message that names another than its speaker (F04)."""
