@@ -4,14 +4,16 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute
 
 from chappe.api import GateMiddleware
 from chappe.hub.hub import HubCore
-from chappe.transports.asgi_websocket import AsgiWebSockets
+from chappe.transports.admission import Admission
+from chappe.transports.asgi_websocket import AsgiWebSockets, reject
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.proxies import Proxies
-from chappe.transports.upgrade import Gate
+from chappe.transports.upgrade import Gate, Rejected
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -35,16 +37,23 @@ class HubApp:
         stop: Callable[[], Awaitable[None]],
         default_language: str = "en",
         proxies: Proxies | None = None,
+        admission: Admission | None = None,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
+        """Put the app together; a hub for which `is_stopped` is true is not started by a request: 503."""
         self._http = GateMiddleware(Starlette(routes=list(routes)), gate, default_language)
-        self._websockets = AsgiWebSockets(hub, endpoints, gate, proxies)
+        self._websockets = AsgiWebSockets(hub, endpoints, gate, proxies, admission, default_language)
         self._start = start
         self._stop = stop
+        self._is_stopped = is_stopped
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+            return
+        if self._is_stopped():
+            await _refuse(scope, receive, send)
             return
         await self._start()
         if scope["type"] == "websocket":
@@ -63,3 +72,12 @@ class HubApp:
         await receive()
         await self._stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer for a hub that has stopped."""
+    if scope["type"] == "websocket":
+        await receive()
+        await reject(scope, send, Rejected(503, "the hub has stopped"))
+    else:
+        await PlainTextResponse("the hub has stopped\n", 503)(scope, receive, send)

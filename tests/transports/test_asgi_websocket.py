@@ -7,6 +7,8 @@ import os
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from chappe.brokers.memory import MemoryBroker
 from chappe.hub.hub import HubCore, HubOptions
 from chappe.hub.namespaces import Namespace, Namespaces
@@ -186,3 +188,48 @@ async def test_a_quiet_peer_keeps_its_name() -> None:
         newcomer.send(type="connect", id=2, name="ada")
         assert (await newcomer.answer())["name"] == "ada"
         await newcomer.close()
+
+
+async def test_a_slow_reader_loses_its_session_when_it_is_over_its_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chappe.transports.asgi_websocket.CLOSE_TIMEOUT_S", 0.1)
+    limits = Limits(messages_per_s=0, send_queue_bytes=10_000)
+    async with hub_behind_asgi(limits) as servers:
+        slow, publisher = servers.open("/ws"), servers.open("/ws")
+        await slow.receive()
+        await publisher.receive()
+        slow.send(type="subscribe", id=1, channel="news")
+        await slow.answer()
+        slow.reading.clear()
+        for number in range(10):
+            publisher.send(type="publish", id=number, channel="news", data="x" * 5_000)
+            assert (await publisher.answer())["type"] == "reply"
+        assert len(servers.hub.sessions) == 1
+        # Nor does its connection wait for a close message that it does not read.
+        async with asyncio.timeout(2):
+            await slow.task
+        await publisher.close()
+
+
+async def test_beyond_the_connections_of_an_address_the_close_code_is_3504() -> None:
+    async with hub_behind_asgi(Limits(connections_per_address=1)) as servers:
+        first, second = servers.open("/ws"), servers.open("/ws")
+        assert (await first.receive())["type"] == "websocket.accept"
+        assert (await second.receive())["type"] == "websocket.accept"
+        assert (await second.receive())["code"] == 3504
+        await second.task
+        await first.close()
+        third = servers.open("/ws")
+        await third.receive()
+        third.send(type="ping")
+        assert await third.answer() == {"type": "pong"}
+        await third.close()
+
+
+async def test_an_impossible_close_code_is_one_the_peer_may_see() -> None:
+    async with hub_behind_asgi() as servers:
+        client = servers.open("/ws")
+        await client.receive()
+        (session,) = servers.hub.sessions.values()
+        session.close(1006, "no")
+        assert (await client.receive())["code"] == 3503
+        await client.close()

@@ -1,7 +1,9 @@
 """The front door over real sockets, with clients that we did not write."""
 
 import asyncio
+import contextlib
 import json
+import re
 import time
 
 import httpx
@@ -9,6 +11,7 @@ import pytest
 import websockets
 
 from chappe.model.limits import Limits
+from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate
 from tests.transports.front_door_harness import FrontDoorServer, close_code_of, front_door
 
@@ -170,3 +173,52 @@ async def test_two_protocols_meet_in_one_room() -> None:
         publication = json.loads(await modern.recv())
         assert publication["data"] == {"type": "message", "content": "hello", "username": "Ada"}
         assert publication["from"]["name"] == "Ada"
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+async def test_a_head_that_is_split_inside_its_end_is_no_longer_for_it(cut: int) -> None:
+    async with front_door(head_bytes=1_000) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = b"POST /hello HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 30000\r\n\r\n"
+        for _ in range(2):
+            writer.write(head[:-cut])
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            writer.write(head[-cut:] + b"y" * 30_000)
+            # No POST there: what counts is that the head was taken.
+            assert await reader.readline() == b"HTTP/1.1 405 Method Not Allowed\r\n"
+            answer = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(re.findall(rb"(?i)content-length: (\d+)", answer)[0]))
+        writer.close()
+
+
+async def test_a_crowded_upgrade_is_over_at_once() -> None:
+    async with front_door(limits=Limits(connections_per_address=1)) as server, server.connect():
+        began = time.monotonic()
+        assert (await server.raw(upgrade(b"/ws"))).endswith(b"\x88\x12\x0d\xb0connection limit")
+        assert time.monotonic() - began < 1
+
+
+async def test_connections_that_ask_nothing_are_capped_for_each_address() -> None:
+    async with front_door(limits=Limits(connections_per_address=5)) as server:
+        idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(8)]
+        await asyncio.sleep(0.1)
+        assert len(server.server.server_state.connections) == 5
+        assert server.lobby.besieged == 3
+        for _, writer in idle:
+            writer.close()
+        await asyncio.sleep(0.1)
+        async with server.connect("/echo") as client:
+            await client.send("hello")
+            assert await client.recv() == "hello"
+            assert server.lobby.admission.others.taken == 0
+
+
+async def test_who_comes_through_a_trusted_proxy_is_counted_by_its_own_address() -> None:
+    limits, proxies = Limits(connections_per_address=1), Proxies(["127.0.0.0/8"])
+    async with front_door(limits=limits, proxies=proxies) as server, contextlib.AsyncExitStack() as clients:
+        for number in range(5):
+            headers = {"X-Forwarded-For": f"192.0.2.{number}"}
+            client = await clients.enter_async_context(server.connect("/echo", additional_headers=headers))
+            await client.send("hello")
+            assert await client.recv() == "hello"

@@ -168,7 +168,7 @@ def masked(opcode: int, payload: bytes) -> bytes:
 async def fill_window(server: FrontDoorServer) -> None:
     """Publish to `news` until a reader that reads nothing has frames waiting."""
     async with server.connect() as publisher:
-        while not any(link.queued_bytes > 300_000 for link in server.lobby.links):  # noqa: ASYNC110 - not a wait
+        while not any(link.queued_bytes > 300_000 for link in server.lobby.links):
             await publish(publisher, 1, 60_000)
 
 

@@ -7,15 +7,16 @@ from typing import Any, TypeAlias
 from chappe.hub.hub import HubCore
 from chappe.hub.session import Session
 from chappe.hub.session_state import SessionState
-from chappe.model.error_codes import Code
+from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
 from chappe.model.frame import Bundle, Frame
 from chappe.model.limits import Limits
-from chappe.transports.endpoints import Endpoints
+from chappe.transports.admission import Admission
+from chappe.transports.endpoints import Endpoint, Endpoints
 from chappe.transports.proxies import Proxies
 from chappe.transports.send_queue import SendQueue, size_of
-from chappe.transports.upgrade import Gate, Rejected, Request, first_values
-from chappe.transports.websocket import Receiver
+from chappe.transports.upgrade import Gate, Rejected, Request, first_values, language_of
+from chappe.transports.websocket import CLOSE_TIMEOUT_S, Receiver, closing_code
 from chappe.wire.websocket import shorten_reason
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -38,8 +39,27 @@ class AsgiWebSocketLink:
         self._may_read.set()
         self._writing_bytes = 0
         self._goodbye: tuple[int, str] | None = None
+        self._receiver: Receiver | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
         self.frame_bytes = limits.frame_bytes
         self.closing = False
+
+    def attach(self, receiver: Receiver, send: Send) -> asyncio.Task[None]:
+        """Begin to write; return the task that does, which ends after the close message or when it cannot be sent."""
+        self._receiver = receiver
+        self._writer = self._loop.create_task(self.write(send, receiver))
+        return self._writer
+
+    async def detach(self, code: int) -> None:
+        """End writing and tell the receiver that the connection is gone."""
+        self.closing = True
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+        self._tell_lost(code)
 
     def send(self, frame: Frame) -> None:
         """Queue a frame; over the cap the frame's policy acts."""
@@ -48,16 +68,22 @@ class AsgiWebSocketLink:
         if not self._queue.put(frame, self._writing_bytes):
             self._queue.clear()
             self.close(Code.SLOW_CONSUMER, "slow consumer")
+            # Not from inside a fan-out: the end of a session changes the audience that is being served.
+            self._loop.call_soon(self._tell_lost, Code.SLOW_CONSUMER)
             return
         self._wake.set()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Send what is queued, then the close code."""
+        """Send what is queued, then the close code; give up on a peer that does not read it in time.
+
+        A code that no close frame may carry becomes 3503.
+        """
         if not self.closing:
             self.closing = True
-            self._goodbye = (code, shorten_reason(reason))
+            self._goodbye = (closing_code(code), shorten_reason(reason))
             self._wake.set()
             self._may_read.set()
+            self._close_timer = self._loop.call_later(CLOSE_TIMEOUT_S, self._give_up)
 
     def pause(self) -> None:
         """Stop asking the server for messages."""
@@ -106,12 +132,31 @@ class AsgiWebSocketLink:
                 await send({"type": "websocket.close", "code": code, "reason": reason})
                 return
 
+    def _give_up(self) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+
+    def _tell_lost(self, code: int) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.lost(code)
+
 
 class AsgiWebSockets:
     """Serves the `websocket` scopes of one hub."""
 
-    def __init__(self, hub: HubCore, endpoints: Endpoints, gate: Gate, proxies: Proxies | None = None) -> None:
+    def __init__(
+        self,
+        hub: HubCore,
+        endpoints: Endpoints,
+        gate: Gate,
+        proxies: Proxies | None = None,
+        admission: Admission | None = None,
+        default_language: str = "en",
+    ) -> None:
         self._hub = hub
+        self._admission = admission or Admission(hub.limits.connections_per_address)
+        self._default_language = default_language
         self._endpoints = endpoints
         self._gate = gate
         self._proxies = proxies or Proxies()
@@ -123,26 +168,38 @@ class AsgiWebSockets:
             request = self._proxies.resolve(_request(scope))
             self._gate.check(request)
             endpoint = self._endpoints.find(request)
+            self._admission.admit()
         except Rejected as rejected:
-            await _reject(scope, send, rejected)
+            await reject(scope, send, rejected)
             return
         except ChappeError as error:
-            await _reject(scope, send, Rejected(401, error.reason))
+            await reject(scope, send, Rejected(401, error.reason))
             return
-        await send({"type": "websocket.accept", "subprotocol": endpoint.subprotocol})
+        seats = self._admission.websockets
+        is_crowded = self._admission.is_crowded(request.address)
+        # Taken before the first await, so that many at once cannot pass together.
+        seat = seats.take(request.address)
+        try:
+            await send({"type": "websocket.accept", "subprotocol": endpoint.subprotocol})
+            if is_crowded:
+                text = reason(Code.CONNECTION_LIMIT, language_of(request, self._default_language))
+                await send({"type": "websocket.close", "code": int(Code.CONNECTION_LIMIT), "reason": text})
+                return
+            await self._converse(endpoint, receive, send)
+        finally:
+            seats.give_back(seat)
+
+    async def _converse(self, endpoint: Endpoint, receive: Receive, send: Send) -> None:
         link = AsgiWebSocketLink(self._hub.limits)
         receiver = endpoint.open(link)
-        writer = asyncio.get_running_loop().create_task(link.write(send, receiver))
+        writer = link.attach(receiver, send)
         deadline = self._hub.clock.call_later(self._hub.limits.handshake_timeout_s, lambda: self._check(receiver))
         code = 1006
         try:
             code = await _read(receive, link, receiver, writer)
         finally:
             deadline.cancel()
-            link.closing = True
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
-            receiver.lost(code)
+            await link.detach(code)
 
     def _check(self, receiver: Receiver) -> None:
         if self._hub.permissions.anonymous or not isinstance(receiver, Session):
@@ -173,7 +230,8 @@ async def _read(receive: Receive, link: AsgiWebSocketLink, receiver: Receiver, w
     return 1006
 
 
-async def _reject(scope: Scope, send: Send, rejected: Rejected) -> None:
+async def reject(scope: Scope, send: Send, rejected: Rejected) -> None:
+    """Refuse a handshake: with an HTTP answer where the server can give one, else with a close before the accept."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008, "reason": shorten_reason(rejected.text)})
         return

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from chappe.hub.hub import HubCore
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
+from chappe.transports.admission import Admission
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.proxies import Proxies
@@ -22,13 +23,13 @@ from chappe.transports.upgrade import (
     Gate,
     Rejected,
     Request,
-    address_group,
     bare_host,
     check_handshake,
     first_values,
     language_of,
 )
 from chappe.transports.websocket import LinkCounters, WebSocketLink
+from chappe.wire.websocket import WebSocketCodec
 
 #: Header fields of one request; more is no browser's.
 _MAX_HEADERS: Final = 100
@@ -41,6 +42,7 @@ class Lobby:
         links: all open WebSocket links.
         upgrades, rejected: handshakes that were accepted and refused.
         head_timeouts: connections that sent no request head in time.
+        besieged: connections cut at once because their address has too many.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Lobby:
         head_bytes: int = 16_384,
         head_timeout_s: float = 10.0,
         connections_max: int = 0,
+        admission: Admission | None = None,
     ) -> None:
         self.hub = hub
         self.endpoints = endpoints
@@ -62,7 +65,7 @@ class Lobby:
         self.default_language = default_language
         self.head_bytes = head_bytes
         self.head_timeout_s = head_timeout_s
-        self.connections_max = connections_max
+        self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
         self.links: set[WebSocketLink] = set()
@@ -70,10 +73,10 @@ class Lobby:
         self.upgrades = 0
         self.rejected = 0
         self.head_timeouts = 0
-        self._per_address: dict[str, int] = {}
+        self.besieged = 0
         self._groups: dict[WebSocketLink, str] = {}
 
-    def admit(self, request: Request) -> None:
+    def admit(self) -> None:
         """Refuse a connection that the server as a whole cannot take.
 
         Raises:
@@ -81,19 +84,11 @@ class Lobby:
         """
         if self.draining:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
-        if self.connections_max and len(self.links) >= self.connections_max:
-            raise Rejected(503, "too many connections", {"Retry-After": "5"})
-
-    def is_crowded(self, address: str) -> bool:
-        """Whether an address has as many connections as it may."""
-        limit = self.hub.limits.connections_per_address
-        return limit > 0 and self._per_address.get(address_group(address), 0) >= limit
+        self.admission.admit()
 
     def enter(self, link: WebSocketLink, address: str) -> None:
         """Count a link and look after it."""
-        group = address_group(address)
-        self._per_address[group] = self._per_address.get(group, 0) + 1
-        self._groups[link] = group
+        self._groups[link] = self.admission.websockets.take(address)
         self.links.add(link)
         self.heartbeat.add(link)
         self.upgrades += 1
@@ -103,9 +98,7 @@ class Lobby:
         self.links.discard(link)
         group = self._groups.pop(link, None)
         if group is not None:
-            self._per_address[group] -= 1
-            if not self._per_address[group]:
-                del self._per_address[group]
+            self.admission.websockets.give_back(group)
 
 
 class FrontDoor(HttpToolsProtocol):
@@ -117,6 +110,8 @@ class FrontDoor(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_seen = 0
+        self._head_tail = b""
+        self._seat: str | None = None
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -126,20 +121,30 @@ class FrontDoor(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the peer a time to say what it wants."""
         super().connection_made(transport)
+        lobby, address = self.lobby, self.client[0] if self.client else ""
+        # All clients behind a proxy have its address: they are counted when their own is known.
+        if address and not lobby.proxies.trusts(address):
+            if lobby.admission.is_besieged(address):
+                lobby.besieged += 1
+                transport.abort()
+                return
+            self._seat = lobby.admission.others.take(address)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._head_arrived()
+        self._leave_seat()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those behind the head of an upgrade are frames already."""
         self._unset_keepalive_if_required()
         if self._head_timer is not None:
-            self._head_seen += len(data)
-            end = data.find(b"\r\n\r\n")
-            if self._head_seen - (len(data) - end if end >= 0 else 0) > self.lobby.head_bytes:
+            # Its end may come in pieces.
+            end = (self._head_tail + data).find(b"\r\n\r\n")
+            self._head_seen += len(data) if end < 0 else end + 4 - len(self._head_tail)
+            if self._head_seen > self.lobby.head_bytes:
                 self._answer(Rejected(431, f"the request head has more than {self.lobby.head_bytes} bytes"))
                 return
         try:
@@ -149,6 +154,8 @@ class FrontDoor(HttpToolsProtocol):
             self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._answer(Rejected(400, "malformed HTTP request"))
+        if self._head_timer is not None:
+            self._head_tail = (self._head_tail + data[-3:])[-3:]
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -199,7 +206,13 @@ class FrontDoor(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         self._head_seen = 0
+        self._head_tail = b""
         self._head_timer = self.loop.call_later(self.lobby.head_timeout_s, self._head_timed_out)
+
+    def _leave_seat(self) -> None:
+        if self._seat is not None:
+            self.lobby.admission.others.give_back(self._seat)
+            self._seat = None
 
     def _head_arrived(self) -> None:
         if self._head_timer is not None:
@@ -230,7 +243,7 @@ class FrontDoor(HttpToolsProtocol):
             lobby.gate.check(request)
             accept = check_handshake(request)
             endpoint = lobby.endpoints.find(request)
-            lobby.admit(request)
+            lobby.admit()
         except Rejected as rejected:
             lobby.rejected += 1
             self._answer(rejected)
@@ -239,20 +252,26 @@ class FrontDoor(HttpToolsProtocol):
             lobby.rejected += 1
             self._answer(Rejected(401, error.reason, {"WWW-Authenticate": "Bearer"}))
             return
-        self.connections.discard(self)
-        link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave)
         self.transport.write(_switching_protocols(accept, endpoint.subprotocol))
-        link.attach(self.transport)
-        if lobby.is_crowded(request.address):
-            # Said with a close code: a page never sees the status of a refused upgrade.
+        if lobby.admission.is_crowded(request.address):
             lobby.rejected += 1
-            language = language_of(request, lobby.default_language)
-            link.close(Code.CONNECTION_LIMIT, reason(Code.CONNECTION_LIMIT, language))
+            self._turn_away(language_of(request, lobby.default_language))
             return
+        self.connections.discard(self)
+        self._leave_seat()
+        link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave)
+        link.attach(self.transport)
         lobby.enter(link, request.address)
         link.receiver = endpoint.open(link)
         if behind:
             link.data_received(behind)
+
+    def _turn_away(self, language: str) -> None:
+        """End an upgrade with a close code, as a page never sees the status of a refused one; wait for no answer."""
+        goodbye = WebSocketCodec(0)
+        goodbye.close(Code.CONNECTION_LIMIT, reason(Code.CONNECTION_LIMIT, language))
+        self.transport.write(goodbye.data_to_send())
+        self.transport.close()
 
     def _request(self) -> Request:
         headers: dict[str, str] = {}

@@ -26,16 +26,17 @@ class Proxies:
         The client is the rightmost address that no trusted proxy has: what stands left of it the client may have made
         up. Without a trusted peer the headers mean nothing.
         """
-        if not self._networks or not self._trusts(request.address):
+        if not self._networks or not self.trusts(request.address):
             return request
         hops = tokens(request.headers.get("x-forwarded-for", ""))
         address = request.address
-        while hops and self._trusts(address):
+        while hops and self.trusts(address):
             address = hops.pop()
         secure = tokens(request.headers.get("x-forwarded-proto", ""))[-1:] == ["https"] or request.secure
         return msgspec.structs.replace(request, address=address, secure=secure)
 
-    def _trusts(self, address: str) -> bool:
+    def trusts(self, address: str) -> bool:
+        """Whether an address is a trusted proxy's."""
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:

@@ -308,7 +308,7 @@ class WebSocketLink(asyncio.Protocol):
         self._flush_control()
 
     def _finish(self) -> None:
-        """End TCP when what is written has gone, or in bounded time: a peer that reads nothing would keep it for ever."""
+        """End TCP when what is written has gone, or in bounded time: a peer that reads nothing would keep it."""
         self.closing = True
         if self._transport is not None and not self._gone:
             self._arm_abort()
