@@ -41,6 +41,20 @@ async def test_the_gateway_says_that_there_is_no_such_service_yet() -> None:
         assert answer == {"type": "error", "content": "Service non disponible", "code": 121, "requestId": "r1"}
 
 
+async def test_ra_5_the_gateway_is_no_chat() -> None:
+    async with front_door() as server, server.connect("/gateway") as client:
+        for sent, code in (
+            ('{"type":"login","content":"Ada"}', 104),
+            ('{"type":"lock","resource":"r"}', 104),
+            (b"x", 107),
+        ):
+            await client.send(sent)
+            answer = json.loads(await client.recv())
+            assert (answer["type"], answer["code"]) == ("error", code)
+        await client.send('{"type":"ping"}')
+        assert json.loads(await client.recv()) == {"type": "pong"}
+
+
 @pytest.mark.parametrize(
     ("path", "header", "text"),
     [

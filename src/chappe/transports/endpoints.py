@@ -10,7 +10,7 @@ from chappe.hub.hub import HubCore
 from chappe.hub.session import Peer
 from chappe.protocols.base import ServerProtocol
 from chappe.protocols.chappe import ChappeProtocol, JsonEncoder, MsgpackEncoder
-from chappe.protocols.classic import ClassicEncoder, ClassicProtocol
+from chappe.protocols.classic import ClassicEncoder, ClassicProtocol, GatewayProtocol
 from chappe.protocols.raw import BroadcastProtocol, RawEncoder
 from chappe.transports.echo import Echo
 from chappe.transports.upgrade import Rejected, Request, bearer_token, choose_subprotocol, language_of, tokens
@@ -51,6 +51,7 @@ class Endpoints:
             "chappe.v1.msgpack": lambda: msgpack_protocol,
             "classic": lambda: ClassicProtocol(limits, classic_encoder),
             "broadcast": lambda: broadcast,
+            "gateway": lambda: GatewayProtocol(limits, classic_encoder),
         }
 
     def find(self, request: Request) -> Endpoint:
@@ -65,13 +66,10 @@ class Endpoints:
             name, chosen = self._by_subprotocol(offered, self._root_protocol)
         elif path == "/ws":
             name, chosen = self._by_subprotocol(offered, "chappe.v1")
-        elif path == "/gateway":
-            # Only the service gateway: classic's service requests, which answer 121 until there is one.
-            name, chosen = "classic", None
-        elif path in ("/echo", "/broadcast"):
+        elif path in ("/echo", "/broadcast", "/gateway"):
             name, chosen = path[1:], None
         else:
-            raise Rejected(404, "no WebSocket here; try /ws, /, /echo or /broadcast")
+            raise Rejected(404, "no WebSocket here; try /ws, /, /echo, /broadcast or /gateway")
         token = bearer_token(request)
         if name == "echo":
             self._require_identity(token)

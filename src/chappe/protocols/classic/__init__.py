@@ -2,5 +2,6 @@
 
 from chappe.protocols.classic.decoder import ClassicProtocol
 from chappe.protocols.classic.encoder import ClassicEncoder
+from chappe.protocols.classic.gateway import GatewayProtocol
 
-__all__ = ["ClassicEncoder", "ClassicProtocol"]
+__all__ = ["ClassicEncoder", "ClassicProtocol", "GatewayProtocol"]

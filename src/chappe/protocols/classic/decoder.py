@@ -1,7 +1,7 @@
 """classic frames to commands (spec/protocol.md, clauses CL-1 to CL-8)."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -120,7 +120,7 @@ class ClassicProtocol:
         kind = fields.get("type")
         if not isinstance(kind, str):
             return base.Rejected(None, _no_string(fields, "type"))
-        reader = _READERS.get(kind)
+        reader = self._reader(kind)
         if reader is None:
             reason = f"unknown type {kind[:64]!r}"
             return base.Rejected(None, ChappeError(Code.UNKNOWN_COMMAND, reason, detail={"type": kind[:64]}))
@@ -128,6 +128,9 @@ class ClassicProtocol:
             return reader(self, fields)
         except ChappeError as error:
             return base.Rejected(None, error)
+
+    def _reader(self, kind: str) -> "Reader | None":
+        return _READERS.get(kind)
 
     def _login(self, fields: dict[str, Any]) -> base.Command:
         name = _text(fields, "content").strip()
@@ -211,7 +214,8 @@ def _too_large(size: int, limit: int) -> base.Rejected:
     return base.Rejected(None, ChappeError(Code.MESSAGE_TOO_LARGE, reason, detail={"limit": limit, "size": size}))
 
 
-_READERS: Final[dict[str, Callable[[ClassicProtocol, dict[str, Any]], base.Command]]] = {
+Reader: TypeAlias = Callable[[ClassicProtocol, dict[str, Any]], base.Command]
+_READERS: Final[dict[str, Reader]] = {
     "login": ClassicProtocol._login,
     "message": ClassicProtocol._message,
     "userlist": ClassicProtocol._userlist,
