@@ -15,6 +15,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import secrets
 import shutil
 import signal
 import socket
@@ -45,7 +46,7 @@ subscribe = "user"
 publish = "user"
 [limits]
 messages_per_s = 0
-connections_per_address = 0
+connections_per_address = 1000000
 [log]
 level = "WARNING"
 """
@@ -152,7 +153,7 @@ def idle(count: int) -> Row:
 def servers(directory: Path) -> list[Server]:
     """Return the servers this machine can run, with their files in a directory."""
     secret, config = directory / "secret", directory / "chappe.toml"
-    secret.write_text("0" * 64)
+    secret.write_text(secrets.token_hex(32))
     config.write_text(SETTINGS.format(secret=secret))
     floor = directory / "floor"
     subprocess.run(["cc", "-O2", "-o", str(floor), str(HERE / "peers" / "floor.c")], check=True)
@@ -304,7 +305,26 @@ def report(measured: list[Row], command: str) -> str:
         "from sending to receiving.",
         "",
     ]
-    return "\n".join([*intro, *(table(row) for row in measured)])
+    return "\n".join([*intro, *summary(measured), *(table(row) for row in measured)])
+
+
+def summary(measured: list[Row]) -> list[str]:
+    """Return the table that the README shows: medians per CPU-second of the server."""
+    names = ("chappe", "websockets", "uvicorn", "c floor")
+    lines = [
+        "<!-- readme: begin -->",
+        "| per CPU-second of the server | Chappe | `websockets` | uvicorn | bare C epoll |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in measured:
+        if row.mode == "idle":
+            continue
+        figures = []
+        for name in names:
+            runs = row.runs.get(name)
+            figures.append(f"{statistics.median(run['per_cpu_s'] for run in runs):,.0f}" if runs else "-")
+        lines.append(f"| {row.title} ({row.unit}) | " + " | ".join(figures) + " |")
+    return [*lines, "<!-- readme: end -->", ""]
 
 
 def main() -> None:

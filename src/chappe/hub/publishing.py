@@ -7,7 +7,7 @@ import msgspec
 
 from chappe.hub.contracts import Append, Outcome, Read, ReadResult
 from chappe.hub.hooks import Draft
-from chappe.hub.namespaces import Namespace
+from chappe.hub.namespaces import Access, Namespace
 from chappe.hub.permissions import Action
 from chappe.hub.session import Answer, Session
 from chappe.model.error_codes import Code
@@ -53,7 +53,7 @@ class Publishing:
             self._refuse_impersonation(session, command)
         hooks = hub.hooks.for_publish(channel)
         if not hooks:
-            if hub.permissions.needs_hook(Action.PUBLISH, channel):
+            if namespace.publish is Access.HOOK:
                 raise ChappeError(Code.PERMISSION_DENIED, detail={"channel": channel})
             self._append(session, command, namespace, command.payload, command.kind, command.headers)
             return

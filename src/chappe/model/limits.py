@@ -11,7 +11,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         frame_bytes: largest carrier message; above: close 1009. 1 MiB bounds what one peer can make us buffer.
         send_queue_bytes: what may wait for a slow reader before its channel's policy acts; 1 MiB as Centrifugo.
         send_queue_messages: the same in messages; 0 is no limit (preset strict: 1,000).
-        connections_per_address: open connections of one address (IPv6: one /64); above: close 3504. 0 is no limit.
+        connections_per_address: open connections of one address (IPv6: one /64); above: close 3504.
         channels_per_client: subscriptions of one session; 128 as Centrifugo.
         messages_per_s: sustained commands of one session a second; above: error 111. 0 is no limit.
         messages_burst: commands that may come at once before `messages_per_s` counts.
@@ -19,6 +19,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         json_depth: deepest nesting of a payload; parsers of clients are recursive.
         json_keys: most object members in a payload.
         history_page: publications in one history answer.
+        history_page_bytes: what they may take together, 200 bytes counted for each beside its payload; above, fewer are
+            given. 1 MiB: a request of 40 bytes must not bring more than one frame that any client takes.
         recovery_publications: longest gap that is filled; above: recovered false.
         hook_queue_frames: frames of one session that wait for its running hook before its reading stops.
         batch_commands: commands in one frame; above: one error 107 for the frame. A megabyte has room for half a million
@@ -49,6 +51,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     json_depth: int = 32
     json_keys: int = 1_000
     history_page: int = 1_000
+    history_page_bytes: int = 1_048_576
     recovery_publications: int = 10_000
     hook_queue_frames: int = 64
     batch_commands: int = 20_000
