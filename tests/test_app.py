@@ -80,6 +80,16 @@ async def test_a_page_of_history_behind_a_trimmed_position_is_refused() -> None:
         assert gone["code"] == 112
 
 
+async def test_nobody_takes_the_name_of_a_user_in_the_configuration(tmp_path: Path) -> None:
+    """`[users.ada]` had reserved nothing: anybody was "ada" as long as ada was away."""
+    config = tmp_path / "chappe.toml"
+    config.write_text("[auth]\nanonymous = true\n[users.ada]\n", encoding="utf-8")
+    hub = chappe.Hub.from_config(config, environ={})
+    async with serving(hub) as url, websockets.connect(url, proxy=None) as client:
+        assert (await ask(client, type="connect", name="Ada"))["code"] == 115
+        assert (await ask(client, type="connect", name="Blaise"))["name"] == "Blaise"
+
+
 async def test_hooks_see_change_and_refuse() -> None:
     hub = chappe.Hub(dev=True)
     seen: list[Any] = []

@@ -159,6 +159,7 @@ class Hub:
                 namespaces=Namespaces(settings.hub_namespaces() if namespaces is None else namespaces),
                 anonymous=settings.auth.anonymous if anonymous is None else anonymous,
                 authenticator=_make_authenticator(settings),
+                reserved_names=tuple(settings.users),
                 version=importlib.metadata.version("chappe"),
                 node=secrets.token_hex(4),
             )

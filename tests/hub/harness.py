@@ -299,6 +299,7 @@ class World:
         seed: int = 0,
         anonymous: bool = True,
         authenticator: Authenticator | None = None,
+        reserved_names: tuple[str, ...] = (),
         wrap: Callable[[Broker], Broker] = lambda broker: broker,
         **limits: Any,
     ) -> None:
@@ -323,6 +324,7 @@ class World:
                 namespaces=self.namespaces,
                 anonymous=anonymous,
                 authenticator=authenticator,
+                reserved_names=reserved_names,
                 version="0",
                 node="n1",
             )

@@ -252,6 +252,14 @@ def test_the_arrival_of_a_user_displaces_who_had_claimed_the_name(make_world: Ca
     assert world.client().code("connect", name="ADA") == Code.NAME_IN_USE
 
 
+@pytest.mark.parametrize("kind", ["json", "classic"])
+def test_ch_7_4_a_known_user_need_not_be_here_to_keep_the_name(make_world: Callable[..., World], kind: str) -> None:
+    world = make_world(reserved_names=("ada",), authenticator=Tokens(ada=Claims(user="ada")))
+    client = world.client(kind, name="Ada")
+    assert [each["code"] for each in client.received()] == [Code.NAME_IN_USE]
+    assert world.client(token="ada").session.name == "ada"
+
+
 def test_a_name_is_free_when_its_session_ends(world: World) -> None:
     world.client(name="Ada").cut()
     assert world.client().ask("connect", name="Ada")["type"] == "reply"

@@ -1,7 +1,7 @@
 """The hub: sessions, channels and the rules between them, without I/O."""
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -56,6 +56,7 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True):
         anonymous: sessions without credentials are let in.
         authenticator: verifies tokens; None: all tokens are refused.
         spawn: runs the awaitables of hooks.
+        reserved_names: known users; nobody may claim their names, whether they are here or not.
         version, node: told to clients.
         make_audience: how links that get the same frames are kept; native code has its own.
     """
@@ -69,6 +70,7 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: Namespaces
     anonymous: bool = False
     authenticator: Authenticator | None = None
+    reserved_names: Collection[str] = ()
     version: str = ""
     node: str = ""
     make_audience: MakeAudience = LinkSet
@@ -104,6 +106,7 @@ class HubCore:
         self.hooks = Hooks(options.spawn)
         self.sessions: dict[str, Session] = {}
         self.names: NameRegistry[Session] = NameRegistry()
+        self.names.reserve(options.reserved_names)
         self.channels = Channels(options.namespaces, options.broker, options.make_audience)
         self.rooms = Rooms(self)
         self.delivery = Delivery(self)
