@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from chappe.brokers.memory import DEFAULT_META_AGE_S, SWEEP_SLICE, MemoryBroker
+from chappe.brokers.streams import PUBLICATION_BYTES
 from chappe.hub.contracts import Append, Outcome, Read, ReadLog
 from chappe.hub.namespaces import Level, Namespace
 from chappe.model.error_codes import Code
@@ -165,3 +166,74 @@ async def test_conflicts_are_counted() -> None:
     await world.probe.append(item("a", expect=position), item("a", expect=position))
     assert world.broker.conflicts == 1
     assert world.broker.sequence == 2
+
+
+async def test_beyond_its_cap_of_channels_it_gives_up_what_nobody_used_for_longest() -> None:
+    world = await started(max_streams=3)
+    world.broker.attach("attached")
+    (attached,) = await world.probe.store(item("attached"))
+    (old,) = await world.probe.store(item("old", FOR_EVER, retain=True))
+    world.clock.advance(1)
+    (young,) = await world.probe.store(item("young", FOR_EVER))
+    log = (await world.probe.read_log(ReadLog("#"))).position
+    await world.probe.store(item("newest", FOR_EVER))
+    assert world.broker.streams == 3
+    assert (world.broker.streams_evicted, world.broker.retained_evicted, world.broker.retained) == (1, 1, 0)
+    assert (await world.probe.read(Read("young", LIVE, young))).complete
+    assert (await world.probe.read(Read("attached", LIVE, attached))).complete
+    assert (await world.probe.read_log(ReadLog("#", log, 9))).complete
+    assert (world.broker.history_bytes, world.broker.retained_bytes) == (2 * (1 + PUBLICATION_BYTES), 0)
+    assert not (await world.probe.read(Read("old", FOR_EVER, old))).complete
+
+
+async def test_channels_with_readers_are_not_given_up_however_many_there_are() -> None:
+    world = await started(max_streams=3)
+    for number in range(9):
+        world.broker.attach(f"c/{number}")
+    positions = await world.probe.store(*(item(f"c/{number}") for number in range(9)))
+    for number, position in enumerate(positions):
+        assert (await world.probe.read(Read(f"c/{number}", LIVE))).position == position
+    assert world.broker.streams_evicted == 0
+
+
+async def test_names_that_were_only_asked_for_push_out_one_another_and_nothing_else() -> None:
+    world = await started(max_unborn=2)
+    (position,) = await world.probe.store(item("born", FOR_EVER))
+    world.broker.attach("watched")
+    watched = (await world.probe.read(Read("watched", LIVE))).position
+    for number in range(5):
+        await world.probe.read(Read(f"unheard/{number}", LIVE))
+    assert world.broker.streams == 4
+    assert world.broker.streams_evicted == 3
+    assert (await world.probe.read(Read("born", FOR_EVER, position))).complete
+    assert (await world.probe.read(Read("watched", LIVE, watched))).complete
+    world.broker.detach("watched")
+    assert world.broker.streams == 3
+    assert (await world.probe.read(Read("watched", LIVE, watched))).complete
+
+
+async def test_beyond_its_slots_the_retained_publication_set_longest_ago_is_cleared() -> None:
+    world = await started(max_retained=2)
+    for channel in ("a", "b", "a", "c"):
+        await world.probe.store(item(channel, retain=True))
+    held = {channel: (await world.probe.read(Read(channel, LIVE))).retained is not None for channel in "abc"}
+    assert held == {"a": True, "b": False, "c": True}
+    assert (world.broker.retained, world.broker.retained_evicted) == (2, 1)
+
+
+async def test_retained_publications_are_bounded_in_bytes_too() -> None:
+    world = await started(retained_bytes=2 * (1 + PUBLICATION_BYTES))
+    for channel in "abc":
+        await world.probe.store(item(channel, retain=True))
+    assert (world.broker.retained, world.broker.retained_evicted) == (2, 1)
+    await world.probe.store(Append("c", b"", Kind.JSON, 0, LIVE, retain=True))
+    assert (world.broker.retained, world.broker.retained_bytes) == (1, 1 + PUBLICATION_BYTES)
+
+
+async def test_a_channel_that_only_passes_transient_publications_on_is_in_use() -> None:
+    world = await started()
+    (position,) = await world.probe.store(item("a"))
+    for _ in range(3):
+        world.clock.advance(DEFAULT_META_AGE_S - 20)
+        await world.probe.append(item("a", transient=True))
+    assert (await world.probe.read(Read("a", LIVE))).position == position

@@ -4,13 +4,15 @@
 comes back learns that it missed something.
 """
 
-from collections import deque
+import math
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
 
+from chappe.brokers.streams import Ledger, Stream, size_of
 from chappe.hub.contracts import (
     IDEMPOTENCY_S,
     Append,
@@ -24,7 +26,6 @@ from chappe.hub.contracts import (
     ReadResult,
     Timer,
 )
-from chappe.hub.namespaces import Namespace
 from chappe.model.channels import is_pattern, pattern_matches
 from chappe.model.error_codes import Code
 from chappe.model.position import Position
@@ -34,6 +35,18 @@ from chappe.model.publication import Publication
 DEFAULT_META_AGE_S: Final = 600.0
 #: Idempotency keys held at once; about 80 MB, or 870 keyed publications a second for the whole five minutes.
 DEFAULT_MAX_KEYS: Final = 262_144
+#: What all histories may take together: a tenth of what a small server (2 GB) has, and two hours of a busy chat.
+DEFAULT_HISTORY_BYTES: Final = 268_435_456
+#: Channels with an epoch, history or not; about 60 MB when they keep nothing, and more than one process serves well.
+DEFAULT_MAX_STREAMS: Final = 100_000
+#: Channels that were asked for and never published to: each costs 500 bytes, and anybody may ask for names.
+DEFAULT_MAX_UNBORN: Final = 10_000
+#: Retained publications: one for each device of a large house; whoever needs more keeps state elsewhere.
+DEFAULT_MAX_RETAINED: Final = 10_000
+#: What they may take together; 6 KB each on average when all slots are used.
+DEFAULT_RETAINED_BYTES: Final = 67_108_864
+#: Channels looked at to find one to give up, so that making room costs the same however many there are.
+ROOM_LOOKS: Final = 32
 #: Seconds between two sweeps: what is too old for a reader is never given, the sweep only frees its memory.
 SWEEP_S: Final = 10.0
 #: Streams looked at in one go, about a millisecond, so that a sweep of many channels does not hold messages up.
@@ -47,107 +60,6 @@ _MAX_DIGITS: Final = 19
 _Done = Callable[[Sequence[Outcome]], None]
 
 
-class _Stream:
-    """One channel's life: its epoch, its last offset and what is kept."""
-
-    __slots__ = (
-        "age_s",
-        "by_pattern",
-        "count",
-        "epoch",
-        "history",
-        "log",
-        "namespace",
-        "offset",
-        "patterns",
-        "retained",
-        "times",
-        "touched",
-        "trimmed_log",
-        "trimmed_offset",
-    )
-
-    def __init__(self, epoch: str, now: float) -> None:
-        self.epoch = epoch
-        self.offset = 0
-        self.log = 0
-        self.touched = now
-        self.namespace: Namespace | None = None
-        self.count = 0
-        self.age_s = 0.0
-        # A deque costs 600 bytes when empty: most channels of a live namespace never need one.
-        self.history: deque[Publication] | None = None
-        self.times: deque[float] = _NO_TIMES
-        # The newest publication that is not kept (any more): what comes before it cannot be given whole.
-        self.trimmed_offset = 0
-        self.trimmed_log = 0
-        self.retained: Publication | None = None
-        self.patterns = -1
-        self.by_pattern = False
-
-    def serve(self, namespace: Namespace) -> None:
-        """Take the options of a namespace over; they hold from the next publication on."""
-        self.namespace = namespace
-        self.count = namespace.history_count if namespace.keeps_history else 0
-        self.age_s = namespace.history_age_s
-        while self.history and not self.count:
-            self.trim_oldest(self.history)
-
-    def keep(self, publication: Publication, now: float) -> None:
-        """Keep the newest publication and let the oldest go when there are too many."""
-        if not self.count:
-            self.trimmed_offset = publication.offset
-            self.trimmed_log = publication.log
-            return
-        history = self.history
-        if history is None:
-            history = self.history = deque()
-            self.times = deque()
-        history.append(publication)
-        self.times.append(now)
-        while len(history) > self.count:
-            self.trim_oldest(history)
-
-    def trim_oldest(self, history: deque[Publication]) -> None:
-        """Let the oldest publication go, and remember that it is missing."""
-        gone = history.popleft()
-        self.times.popleft()
-        # With a namespace that kept nothing for a while, something newer may be missing already.
-        self.trimmed_offset = max(self.trimmed_offset, gone.offset)
-        self.trimmed_log = max(self.trimmed_log, gone.log)
-
-    def expire(self, now: float) -> None:
-        """Let go what is too old at a time; an age of 0 keeps everything until there are too many."""
-        history = self.history
-        if history is None or self.age_s <= 0:
-            return
-        oldest = now - self.age_s
-        while history and self.times[0] <= oldest:
-            self.trim_oldest(history)
-        if not history:
-            self.history, self.times = None, _NO_TIMES
-
-    def after(self, offset: int) -> list[Publication]:
-        """Return what is kept and came after an offset, oldest first; costs as much as it returns."""
-        found: list[Publication] = []
-        for publication in reversed(self.history or ()):
-            if publication.offset <= offset:
-                break
-            found.append(publication)
-        found.reverse()
-        return found
-
-    def newest(self, limit: int, before: int | None = None) -> list[Publication]:
-        """Return the newest publications kept (that came before an offset), newest first."""
-        backwards = reversed(self.history or ())
-        if before is None:
-            return list(islice(backwards, limit))
-        return list(islice((publication for publication in backwards if publication.offset < before), limit))
-
-
-_NO_TIMES: Final[deque[float]] = deque()
-
-
 class MemoryBroker:
     """Keeps the publications of one process in its memory and hands them straight back.
 
@@ -157,12 +69,18 @@ class MemoryBroker:
     A channel that nobody is attached to, that keeps nothing and was not used for `meta_age_s` (or the age of its
     history and the life of an idempotency key, if that is longer) is forgotten; when it comes back it has a new epoch.
 
+    Memory is bounded: whoever reads what a limit took away is told, by `complete` false or a new epoch. Channels that
+    somebody is attached to are never given up: the limits of sessions and subscriptions bound those.
+
     Attributes:
         sequence: publications stored so far, which is also the log position.
         duplicates: appends whose idempotency key was known.
         conflicts: appends refused because `expect` was not the channel's position.
         keys_evicted: idempotency keys forgotten early because too many came; each may let a repetition through.
         streams_forgotten: channels whose epoch was given up.
+        retained_bytes: what the retained publications take now.
+        streams_evicted: those of them given up early, to stay below `max_streams` or `max_unborn`.
+        retained_evicted: retained publications cleared to stay below `max_retained`, `retained_bytes`, `max_streams`.
     """
 
     name = "memory"
@@ -175,13 +93,40 @@ class MemoryBroker:
         *,
         meta_age_s: float = DEFAULT_META_AGE_S,
         max_keys: int = DEFAULT_MAX_KEYS,
+        history_bytes: int = DEFAULT_HISTORY_BYTES,
+        max_streams: int = DEFAULT_MAX_STREAMS,
+        max_unborn: int = DEFAULT_MAX_UNBORN,
+        max_retained: int = DEFAULT_MAX_RETAINED,
+        retained_bytes: int = DEFAULT_RETAINED_BYTES,
     ) -> None:
+        """Take the limits; they are explained at their defaults.
+
+        Args:
+            meta_age_s: seconds that a channel nobody uses keeps its epoch.
+            max_keys: idempotency keys held at once.
+            history_bytes: what all histories may take together, 400 bytes counted for each publication beside its
+                payload; beyond, the oldest publication of all goes first, whatever its channel.
+            max_streams: channels that have an epoch; beyond, one that was not used for long is given up.
+            max_unborn: those that nobody is attached to and nothing was ever published to.
+            max_retained: retained publications; beyond, the one that was set longest ago is cleared.
+            retained_bytes: what they may take together, counted as history is.
+        """
         self._clock = clock
         self._random = random
         self._meta_age_s = meta_age_s
         self._max_keys = max_keys
+        self._max_history_bytes = history_bytes
+        self._max_streams = max_streams
+        self._max_unborn = max_unborn
+        self._max_retained = max_retained
+        self._max_retained_bytes = retained_bytes
+        self._ledger = Ledger()
         self._sink: BrokerSink | None = None
-        self._streams: dict[str, _Stream] = {}
+        # In the order in which room is made: those looked at and spared are put at the end.
+        self._streams: OrderedDict[str, Stream] = OrderedDict()
+        self._unborn: OrderedDict[str, None] = OrderedDict()
+        # In the order in which they were set.
+        self._retained: OrderedDict[str, Stream] = OrderedDict()
         self._attached: set[str] = set()
         self._patterns: set[str] = set()
         self._patterns_version = 0
@@ -198,6 +143,9 @@ class MemoryBroker:
         self.conflicts = 0
         self.keys_evicted = 0
         self.streams_forgotten = 0
+        self.streams_evicted = 0
+        self.retained_evicted = 0
+        self.retained_bytes = 0
 
     @property
     def streams(self) -> int:
@@ -208,6 +156,21 @@ class MemoryBroker:
     def keys(self) -> int:
         """Idempotency keys held now."""
         return len(self._keys)
+
+    @property
+    def retained(self) -> int:
+        """Retained publications held now."""
+        return len(self._retained)
+
+    @property
+    def history_bytes(self) -> int:
+        """Bytes that all histories take now."""
+        return self._ledger.kept_bytes
+
+    @property
+    def history_trimmed(self) -> int:
+        """Publications that went before their time, to stay below `history_bytes`."""
+        return self._ledger.trimmed
 
     async def start(self, sink: BrokerSink) -> None:
         """Take the sink; what was kept before a `stop` is still here."""
@@ -232,6 +195,7 @@ class MemoryBroker:
         fed: list[Publication] = []
         for item in batch:
             stream = streams.get(item.channel) or self._open(item.channel, now)
+            stream.touched = now
             if item.key is not None or item.expect is not None:
                 answer = self._answer_known(stream, item, now)
                 if answer is not None:
@@ -294,6 +258,7 @@ class MemoryBroker:
             self._patterns_version += 1
         else:
             self._attached.add(channel)
+            self._unborn.pop(channel, None)
 
     def detach(self, channel: str) -> None:
         """Stop feeding a channel or pattern."""
@@ -305,14 +270,56 @@ class MemoryBroker:
             stream = self._streams.get(channel)
             if stream is not None:
                 stream.touched = self._clock.now()
+                if not stream.offset:
+                    self._watch_unborn(channel)
 
     # --- Storing -----------------------------------------------------------------------------------------------------
 
-    def _open(self, channel: str, now: float) -> _Stream:
-        stream = self._streams[channel] = _Stream(self._random(6).hex(), now)
+    def _open(self, channel: str, now: float) -> Stream:
+        if len(self._streams) >= self._max_streams:
+            self._make_room()
+        stream = self._streams[channel] = Stream(self._random(6).hex(), now, self._ledger)
+        if channel not in self._attached:
+            self._watch_unborn(channel)
         return stream
 
-    def _answer_known(self, stream: _Stream, item: Append, now: float) -> Outcome | None:
+    def _watch_unborn(self, channel: str) -> None:
+        """Remember a channel that nobody is attached to and nothing was stored in: anybody can ask for such names."""
+        unborn = self._unborn
+        unborn[channel] = None
+        while len(unborn) > self._max_unborn:
+            self._evict(unborn.popitem(last=False)[0])
+
+    def _make_room(self) -> None:
+        """Give the least useful channel of a few up: an unborn one, or the one that was not used for longest."""
+        if self._unborn:
+            self._evict(self._unborn.popitem(last=False)[0])
+            return
+        streams = self._streams
+        oldest, touched = None, math.inf
+        for channel in list(islice(streams, ROOM_LOOKS)):
+            if channel in self._attached:
+                streams.move_to_end(channel)
+            elif streams[channel].touched < touched:
+                oldest, touched = channel, streams[channel].touched
+        if oldest is not None:
+            self._evict(oldest)
+
+    def _evict(self, channel: str) -> None:
+        self.streams_evicted += 1
+        if channel in self._retained:
+            self._clear_retained(channel)
+            self.retained_evicted += 1
+        self._forget(channel)
+
+    def _forget(self, channel: str) -> None:
+        stream = self._streams.pop(channel)
+        stream.clear()
+        self._unborn.pop(channel, None)
+        self._forgotten_log = max(self._forgotten_log, stream.log)
+        self.streams_forgotten += 1
+
+    def _answer_known(self, stream: Stream, item: Append, now: float) -> Outcome | None:
         # The key comes first: who repeats a compare-and-set that succeeded is told that it did.
         if item.key is not None:
             known = self._keys.get((item.channel, item.key_owner, item.key))
@@ -323,16 +330,16 @@ class MemoryBroker:
         if expect is None or (expect.offset == stream.offset and expect.epoch in ("", stream.epoch)):
             return None
         self.conflicts += 1
-        stream.touched = now
         return Outcome(Code.CONFLICT, Position(stream.epoch, stream.offset))
 
-    def _store(self, stream: _Stream, item: Append, now: float) -> Publication:
+    def _store(self, stream: Stream, item: Append, now: float) -> Publication:
         if stream.namespace is not item.namespace:
             stream.serve(item.namespace)
         self.sequence = log = self.sequence + 1
         stream.offset = offset = stream.offset + 1
+        if offset == 1:
+            self._unborn.pop(item.channel, None)
         stream.log = log
-        stream.touched = now
         publication = Publication(
             item.channel,
             item.payload,
@@ -345,10 +352,33 @@ class MemoryBroker:
             item.headers,
             log,
         )
-        stream.keep(publication, now)
+        if stream.count:
+            stream.keep(publication, now)
+            if self._ledger.kept_bytes > self._max_history_bytes:
+                self._ledger.trim(self._max_history_bytes)
+        else:
+            stream.trimmed_offset = offset
+            stream.trimmed_log = log
         if item.retain:
-            stream.retained = replace(publication, retained=True) if item.payload else None
+            self._clear_retained(item.channel)
+            if item.payload:
+                self._retain(stream, replace(publication, retained=True))
         return publication
+
+    def _retain(self, stream: Stream, publication: Publication) -> None:
+        stream.retained = publication
+        retained = self._retained
+        retained[publication.channel] = stream
+        self.retained_bytes += size_of(publication)
+        while len(retained) > self._max_retained or self.retained_bytes > self._max_retained_bytes:
+            self._clear_retained(next(iter(retained)))
+            self.retained_evicted += 1
+
+    def _clear_retained(self, channel: str) -> None:
+        stream = self._retained.pop(channel, None)
+        if stream is not None and stream.retained is not None:
+            self.retained_bytes -= size_of(stream.retained)
+            stream.retained = None
 
     def _remember(self, item: Append, outcome: Outcome, now: float) -> None:
         keys = self._keys
@@ -370,7 +400,7 @@ class MemoryBroker:
 
     # --- Feeding -----------------------------------------------------------------------------------------------------
 
-    def _fed_by_pattern(self, stream: _Stream, channel: str) -> bool:
+    def _fed_by_pattern(self, stream: Stream, channel: str) -> bool:
         if stream.patterns != self._patterns_version:
             stream.patterns = self._patterns_version
             stream.by_pattern = any(pattern_matches(pattern, channel) for pattern in self._patterns)
@@ -413,6 +443,7 @@ class MemoryBroker:
         now = self._clock.now()
         if not self._unswept:
             self._drop_old_keys(now)
+            self._ledger.tidy(self._streams.values(), len(self._streams))
             self._unswept = list(self._streams)
         part = self._unswept[-SWEEP_SLICE:]
         del self._unswept[-SWEEP_SLICE:]
@@ -421,19 +452,17 @@ class MemoryBroker:
             if stream is not None:
                 stream.expire(now)
                 if self._is_forgettable(channel, stream, now):
-                    self._forgotten_log = max(self._forgotten_log, stream.log)
-                    self.streams_forgotten += 1
-                    del self._streams[channel]
+                    self._forget(channel)
         # Yield to messages between two slices, but do not wait: the sweep must end before the next is due.
         self._timer = self._clock.call_later(0.001 if self._unswept else SWEEP_S, self._sweep)
 
-    def _is_forgettable(self, channel: str, stream: _Stream, now: float) -> bool:
+    def _is_forgettable(self, channel: str, stream: Stream, now: float) -> bool:
         if stream.history or stream.retained or channel in self._attached:
             return False
         return now - stream.touched >= max(self._meta_age_s, stream.age_s + IDEMPOTENCY_S)
 
 
-def _pass(stream: _Stream, item: Append) -> Publication:
+def _pass(stream: Stream, item: Append) -> Publication:
     return Publication(
         item.channel,
         item.payload,
@@ -452,14 +481,14 @@ def _log_of(publication: Publication) -> int:
     return publication.log
 
 
-def _is_unbroken(stream: _Stream, request: Read) -> bool:
+def _is_unbroken(stream: Stream, request: Read) -> bool:
     since = request.since
     if since is None or request.reverse or since.epoch != stream.epoch:
         return False
     return stream.trimmed_offset <= since.offset <= stream.offset
 
 
-def _select(stream: _Stream, request: Read) -> tuple[list[Publication], bool]:
+def _select(stream: Stream, request: Read) -> tuple[list[Publication], bool]:
     since, limit = request.since, max(request.limit, 0)
     if since is None:
         newest = stream.newest(limit)
