@@ -173,3 +173,22 @@ def test_disconnect_hooks_hear_of_every_end_with_its_code(world: World) -> None:
     world.client(name="Blaise").session.close(Code.SHUTDOWN)
     world.settle()
     assert ended == [("Ada", 1001), ("Blaise", Code.SHUTDOWN)]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_disconnect_hooks_hear_nothing_of_who_never_came_in(world: World, refused: bool) -> None:
+    ended: list[int] = []
+    world.hub.hooks.disconnect.append(lambda session, code: ended.append(code))
+
+    def refuse(session: Session) -> None:
+        raise Refused(4_001, "members only")
+
+    world.hub.hooks.connect.append(refuse)
+    client = world.client()
+    if refused:
+        client.ask("connect", name="Ada")
+        assert client.link.closed is not None
+    else:
+        client.cut()
+    world.settle()
+    assert ended == []

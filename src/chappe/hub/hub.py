@@ -151,7 +151,7 @@ class HubCore:
         self.names.release(session)
         self.counters.disconnects += 1
         self.log("INFO", "session %s (%s) ends with %s", session.id, session.name or "anonymous", int(code))
-        if self.hooks.disconnect:
+        if self.hooks.disconnect and session.was_open:
             self.tell(self.hooks.disconnect, session.handle_of(), code)
 
     # --- Backends ----------------------------------------------------------------------------------------------------

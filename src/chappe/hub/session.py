@@ -95,6 +95,7 @@ class Session:
         resume: private handle, or empty before `connect`.
         user, name: who it is: authenticated user or None; the name shown, empty if none.
         state: see `session_state`.
+        was_open: it has been identified, whatever became of it.
         last_activity: monotonic seconds of its last frame.
         background: the application said that nobody looks at it.
     """
@@ -126,6 +127,7 @@ class Session:
         "sender",
         "state",
         "subscriptions",
+        "was_open",
     )
 
     def __init__(self, hub: "HubCore", link: Link, protocol: ServerProtocol, peer: Peer, public_id: str) -> None:
@@ -140,6 +142,7 @@ class Session:
         self.actor = Actor(_ANONYMOUS)
         self.sender = Sender(None, "", public_id)
         self.state = SessionState.NEW
+        self.was_open = False
         self.last_activity = now
         self.opened_at = now
         self.background = False
@@ -226,6 +229,7 @@ class Session:
     def opened(self, claims: Claims, name: str) -> None:
         """Become identified."""
         self._advance(SessionInput.RECV_CONNECT)
+        self.was_open = True
         self.become(claims, name)
 
     def become(self, claims: Claims, name: str) -> None:
