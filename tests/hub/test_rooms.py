@@ -66,6 +66,18 @@ def test_a_second_session_of_a_user_in_classic_gets_the_list_that_others_have(ma
     assert second.received() == [{"type": "userlist", "users": ["ada"]}]
 
 
+def test_cl_2_5_a_second_session_of_a_user_gets_no_list_of_a_large_room(make_world: Callable[..., World]) -> None:
+    tokens = Tokens(**{f"u{number}": Claims(user=f"u{number}") for number in range(6)})
+    world = make_world(presence_members=3, authenticator=tokens)
+    first, *_ = [world.client("classic", name=f"u{number}", token=f"u{number}") for number in range(6)]
+    first.take()
+    second = world.client("classic", name="u0", token="u0")
+    assert second.received() == [{"type": "join", "username": "u0"}]
+    assert first.take() == []
+    second.send({"type": "userlist"})
+    assert second.received()[-1] == {"type": "userlist", "users": [f"u{number}" for number in range(6)]}
+
+
 def test_classic_hears_join_then_userlist_the_newcomer_included(world: World) -> None:
     ada = world.client("classic", name="Ada")
     blaise = world.client("classic", name="Blaise")

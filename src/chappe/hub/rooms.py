@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 from chappe.hub.channels import Channel
 from chappe.hub.session import Session
 from chappe.hub.subscription import Subscription
+from chappe.model.member import Member
 from chappe.protocols import base
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ class Rooms:
         member = presence.add(session.id, session.user, session.name, session.actor.claims.info)
         if member is None:
             if subscription.watches and session.protocol.encoder.wants_names:
-                # Its user is here already: it gets the list that others have.
-                session.send(base.Names(channel.name, presence.names()))
+                self._tell_entry(channel, session)
             return
         if len(presence) <= self._hub.limits.presence_members:
             channel.watchers.message(base.Joined(channel.name, member))
@@ -57,6 +57,16 @@ class Rooms:
         else:
             self._count_soon(channel)
         self._names_soon(channel)
+
+    def _tell_entry(self, channel: Channel, session: Session) -> None:
+        """Tell a session that it is in, where its user was before: nobody else hears of it, and it has no reply."""
+        assert channel.presence is not None
+        if len(channel.presence) <= self._hub.limits.presence_members:
+            # It gets the list that others have.
+            session.send(base.Names(channel.name, channel.presence.names()))
+        else:
+            member = Member(session.id, session.user, session.name, session.actor.claims.info)
+            session.send(base.Joined(channel.name, member))
 
     def _state(self, channel: Channel) -> base.PresenceState:
         assert channel.presence is not None
