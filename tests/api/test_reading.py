@@ -100,3 +100,11 @@ async def test_where_no_presence_is_kept_it_is_not_available() -> None:
 async def test_a_query_may_not_say_a_thing_twice() -> None:
     response = await Api().request("GET", "/api/presence?channel=a&channel=b")
     assert problem(response)["parameters"]["field"] == "channel"
+
+
+async def test_a_page_is_cut_where_it_would_take_too_many_bytes() -> None:
+    api = Api(World(history_page_bytes=450))
+    await filled(api)
+    assert data(await api.post("history", {"channel": "news"})) == [3, 4]
+    assert data(await api.post("history", {"channel": "news", "reverse": True})) == [4, 3]
+    assert api.world.hub.counters.history_cut == 2

@@ -136,3 +136,33 @@ def test_classic_gets_all_names_on_demand(make_world: Callable[..., World]) -> N
     clients[0].take()
     clients[0].send({"type": "userlist"})
     assert clients[0].take() == [{"type": "userlist", "users": ["ada", "Blaise", "Cyd"]}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [({}, [3, 4]), ({"reverse": True}, [4, 3]), ({"since": 1}, [2, 3]), ({"since": 3, "reverse": True}, [2, 1])],
+)
+def test_a_page_is_cut_where_it_would_take_too_many_bytes(fields: dict[str, Any], expected: list[int]) -> None:
+    world = World(history_page_bytes=450)
+    offsets = fill(world)
+    client = world.client(name="Ada")
+    if "since" in fields:
+        epoch = client.ask("history", channel="a", limit=0)["epoch"]
+        fields = fields | {"since": {"epoch": epoch, "offset": offsets[fields["since"]]}}
+    page = client.ask("history", channel="a", **fields)
+    assert [each["data"] for each in page["publications"]] == expected
+    assert page["offset"] == offsets[-1]
+    assert world.hub.counters.history_cut == 1
+
+
+def test_a_page_is_never_empty_because_of_its_bytes() -> None:
+    world = World(history_page_bytes=1)
+    client = world.client(name="Ada")
+    start = since(client.ask("history", channel="a"))
+    fill(world, count=3)
+    read = []
+    while page := client.ask("history", channel="a", since=start)["publications"]:
+        assert len(page) == 1
+        read.append(page[0]["data"])
+        start = since(page[0])
+    assert read == [0, 1, 2]

@@ -11,6 +11,7 @@ class Counters:
         published: publications given to the broker.
         delivered: publications handed to links.
         recovered: publications given again from history.
+        history_cut: pages of history shorter than asked because of `history_page_bytes`.
         dropped: publications dropped for slow readers, who were told.
         interrupted: subscriptions that had to begin again because the feed was interrupted.
         paused: how often a session's reading stopped because its hook was busy.
@@ -29,6 +30,7 @@ class Counters:
         "disconnects",
         "dropped",
         "errors",
+        "history_cut",
         "hook_errors",
         "impersonations",
         "interrupted",
@@ -52,6 +54,7 @@ class Counters:
         self.delivered = 0
         self.recovered = 0
         self.relays_refused = 0
+        self.history_cut = 0
         self.dropped = 0
         self.interrupted = 0
         self.paused = 0

@@ -30,7 +30,7 @@ from chappe.hub.names import NameRegistry
 from chappe.hub.namespaces import Level, Namespaces
 from chappe.hub.permissions import Action, Actor, Permissions
 from chappe.hub.publishing import Publishing, check_payload
-from chappe.hub.reading import Reading, history_error, history_request
+from chappe.hub.reading import Reading, history_error, history_page, history_request
 from chappe.hub.rooms import Rooms
 from chappe.hub.session import Handler, Peer, Session
 from chappe.hub.subscribing import Subscribing
@@ -210,7 +210,7 @@ class HubCore:
 
         def read(result: ReadResult) -> None:
             error = history_error(command, result)
-            done(None if error else result, error)
+            done(None if error else history_page(self, command, result), error)
 
         self.broker.read(history_request(self, command), read)
 

@@ -1,6 +1,8 @@
 """History and presence, as they are asked for."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from chappe.hub.contracts import Read, ReadResult
 from chappe.hub.permissions import Action
@@ -12,6 +14,9 @@ from chappe.model.errors import ChappeError
 from chappe.model.member import Member
 from chappe.model.position import Position
 from chappe.protocols import base
+
+#: Counted for each publication of a page beside its payload: about what its other fields take as JSON.
+_ENTRY_BYTES: Final = 200
 
 if TYPE_CHECKING:
     from chappe.hub.hub import HubCore
@@ -43,7 +48,8 @@ class Reading:
             else:
                 if command.channel not in session.subscriptions:
                     remember_epoch(session, command.channel, result.position.epoch)
-                session.answer(base.HistoryPage(command.id, command.channel, result.publications, result.position))
+                page = history_page(hub, command, result).publications
+                session.answer(base.HistoryPage(command.id, command.channel, page, result.position))
             if answered:
                 session.release()
             answered = True
@@ -98,6 +104,27 @@ def history_request(hub: "HubCore", command: base.History) -> Read:
     since = Position(command.since.epoch, command.since.offset) if command.since is not None else None
     namespace = hub.namespaces.of(command.channel)
     return Read(command.channel, namespace, since, command.limit, command.reverse)
+
+
+def history_page(hub: "HubCore", command: base.History, result: ReadResult) -> ReadResult:
+    """Return an answer without what would make the page larger than `history_page_bytes`; one publication always stays.
+
+    What goes is the end of the page, where a next page can begin; of the newest, oldest first, it is the beginning.
+    """
+    publications = result.publications
+    backwards = command.since is None and not command.reverse
+    left = hub.limits.history_page_bytes
+    fitting = 0
+    for publication in reversed(publications) if backwards else publications:
+        left -= len(publication.payload) + _ENTRY_BYTES
+        if left < 0 and fitting:
+            break
+        fitting += 1
+    if fitting == len(publications):
+        return result
+    hub.counters.history_cut += 1
+    page = publications[-fitting:] if backwards else publications[:fitting]
+    return replace(result, publications=page, complete=False)
 
 
 def history_error(command: base.History, result: ReadResult) -> ChappeError | None:
