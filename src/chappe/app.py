@@ -20,6 +20,7 @@ from chappe.asgi import HubApp
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.jwt import JwtAuthenticator
 from chappe.config import Settings, load, make_broker
+from chappe.config.checking import log_problems
 from chappe.console import build_console
 from chappe.hub import hooks as hub_hooks
 from chappe.hub import session as hub_session
@@ -185,7 +186,9 @@ class Hub:
             ConfigurationError: a setting is unknown or wrong; the text says where and what was expected.
         """
         loaded = load(path, os.environ if environ is None else environ, flags)
-        return cls(settings=loaded.settings)
+        hub = cls(settings=loaded.settings)
+        hub.on_start(functools.partial(log_problems, loaded.settings))
+        return hub
 
     # --- Hooks -------------------------------------------------------------------------------------------------------
 

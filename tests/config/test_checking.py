@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from chappe.config.checking import problems
+import pytest
+
+from chappe.config.checking import log_problems, problems
 from chappe.config.loading import load
 
 
@@ -34,6 +36,28 @@ def test_a_secret_needs_its_algorithm(tmp_path: Path) -> None:
     flags = OPEN | {"auth.hmac_secret_file": str(secret)}
     assert names(flags) == ["unusable"]
     assert names(flags | {"auth.algorithms": "HS256"}) == []
+
+
+def test_what_comes_with_a_later_release_is_told_but_not_what_dev_brings() -> None:
+    settings: dict[str, Any] = {
+        "server.compression": "off",
+        "server.compression_min_bytes": 9,
+        "poll.simple": True,
+        "sse.default_channels": "news",
+    }
+    for name, value in settings.items():
+        assert names(OPEN | {name: value}) == ["pending"], name
+    assert names({"server.dev": True, "sse.default_channels": "news"}) == ["pending"]
+
+
+def test_each_problem_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    log_problems(load("/dev/null", {}, {"mqtt.port": 1884, "server.cert": "a.pem"}).settings)
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split(":")[0] for line in lines] == [
+        "nobody may subscribe or publish",
+        "server.cert and server.key belong together",
+        "mqtt.port changes nothing yet",
+    ]
 
 
 def test_half_a_certificate_is_told() -> None:

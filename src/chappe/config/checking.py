@@ -1,18 +1,22 @@
 """Find what is wrong with settings that are well-formed: what contradicts itself, and files that are not there."""
 
+import logging
 import re
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.jwt import JwtAuthenticator
 from chappe.config.implementations import check_broker_url
+from chappe.config.profiles import DEV_DEFAULTS
 from chappe.config.settings import Settings
 from chappe.model.errors import ConfigurationError
+
+_log = logging.getLogger("chappe.config")
 
 Name = Literal[
     "closed", "no_keys", "half_tls", "namespace_slash", "memory_workers", "file_missing", "unusable", "pending"
@@ -38,6 +42,25 @@ def problems(settings: Settings) -> list[Problem]:
         _pending,
     ]
     return [problem for check in checks for problem in check(settings)]
+
+
+#: What the log says: it is in English, whatever language the command line speaks.
+_TEXTS: dict[Name, str] = {
+    "closed": "nobody may subscribe or publish: add [namespaces.<name>] with subscribe and publish",
+    "no_keys": "tokens are needed but no key verifies them: set auth.hmac_secret_file or auth.public_keys",
+    "half_tls": "server.cert and server.key belong together: set both or none",
+    "namespace_slash": "namespaces.{name}: a namespace is one segment of a channel name, without '/', '+' or '#'",
+    "memory_workers": "server.workers = {workers} needs a broker that processes share, memory:// is for one",
+    "file_missing": "{name}: {path} is not there",
+    "unusable": "{reason}",
+    "pending": "{setting} changes nothing yet: its feature comes with a later release",
+}
+
+
+def log_problems(settings: Settings) -> None:
+    """Write a warning for each problem, as an application that loads its own configuration sees no command line."""
+    for problem in problems(settings):
+        _log.warning("%s", _TEXTS[problem.name].format(**problem.parameters))
 
 
 def _rights(settings: Settings) -> Iterator[Problem]:
@@ -105,14 +128,30 @@ def _broker(settings: Settings) -> Iterator[Problem]:
 
 
 #: Settings whose feature comes with a later release; the names are fixed already.
-PENDING = ("server.batch_window_ms", "auth.jwks_url", "mqtt.port", "poll.hold_s", "users")
+PENDING = (
+    "server.batch_window_ms",
+    "server.compression",
+    "server.compression_min_bytes",
+    "auth.jwks_url",
+    "mqtt.port",
+    "poll.hold_s",
+    "poll.simple",
+    "sse.default_channels",
+    "users",
+)
+
+
+_NO_VALUE: Final = object()
 
 
 def _pending(settings: Settings) -> Iterator[Problem]:
     """Tell of settings that somebody made and that change nothing yet: silence would be a promise."""
     defaults = Settings()
     for name in PENDING:
-        if _value(settings, name) != _value(defaults, name):
+        value = _value(settings, name)
+        # Nobody made what `--dev` brings along.
+        dev = settings.server.dev and value == DEV_DEFAULTS.get(name, _NO_VALUE)
+        if value != _value(defaults, name) and not dev:
             yield Problem("pending", {"setting": name})
 
 
