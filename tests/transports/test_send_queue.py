@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,3 +138,26 @@ def test_while_there_is_room_no_policy_acts_on_different_keys(policy: SlowConsum
     for number in range(5):
         assert queue.put(frame(b"x", policy, key=str(number)), 0)
     assert len(queue) == 5
+
+
+def test_replacing_is_as_quick_with_many_keys_as_with_few() -> None:
+    def seconds(keys: int) -> float:
+        queue = SendQueue(10_000_000, 0)
+        for number in range(keys):
+            queue.put(frame(b"x", SlowConsumer.LATEST, key=str(number)), 0)
+        began = time.perf_counter()
+        for number in range(keys - 200, keys):
+            queue.put(frame(b"y", SlowConsumer.LATEST, key=str(number)), 0)
+        return time.perf_counter() - began
+
+    assert min(seconds(20_000) for _ in range(3)) < 20 * min(seconds(200) for _ in range(3))
+
+
+def test_a_key_that_was_read_replaces_nothing_any_more() -> None:
+    queue = SendQueue(1_000, 0)
+    for payload in (b"a", b"b", b"c"):
+        assert queue.put(frame(payload, SlowConsumer.LATEST, key="k"), 0)
+    assert queue.pop().payload == b"c"
+    assert queue.put(frame(b"d", SlowConsumer.LATEST, key="k"), 0)
+    assert payloads(queue) == [b"d"]
+    assert queue.take_dropped() == {"a": 2}

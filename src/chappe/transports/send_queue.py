@@ -1,6 +1,7 @@
 """What waits for a slow reader, and what happens when it is too much."""
 
-from collections import deque
+from collections import OrderedDict
+from itertools import islice
 from typing import Final
 
 from chappe.model.frame import Bundle, Frame, SlowConsumer
@@ -17,11 +18,14 @@ class SendQueue:
         dropped: publications dropped since `take_dropped` was asked, by channel.
     """
 
-    __slots__ = ("_frames", "_max_bytes", "_max_messages", "dropped", "queued_bytes")
+    __slots__ = ("_frames", "_latest", "_max_bytes", "_max_messages", "_next", "dropped", "queued_bytes")
 
     def __init__(self, max_bytes: int, max_messages: int) -> None:
         """Take the caps; `max_messages` 0 is no cap."""
-        self._frames: deque[Frame] = deque()
+        # By number in the order they came, so that one in the middle goes without a search.
+        self._frames: OrderedDict[int, Frame] = OrderedDict()
+        self._next = 0
+        self._latest: dict[tuple[str | None, str | None], int] = {}
         self._max_bytes = max_bytes
         self._max_messages = max_messages
         self.queued_bytes = 0
@@ -35,20 +39,27 @@ class SendQueue:
         Returns:
             False: the queue is over its cap and nothing may be dropped: the connection must end.
         """
-        if frame.policy is SlowConsumer.LATEST:
-            self._replace(frame)
+        is_latest = frame.policy is SlowConsumer.LATEST
+        if is_latest:
+            # What the frame makes worthless: an older one of its channel and key.
+            older = self._latest.get((frame.channel, frame.key))
+            if older is not None:
+                self._drop(older)
         # Measured before the frame is added: one large frame may exceed the cap once.
         while self._is_over(beyond_bytes):
             if frame.policy is SlowConsumer.DISCONNECT or not self._drop_oldest():
                 return False
-        self._frames.append(frame)
+        self._frames[self._next] = frame
+        if is_latest:
+            self._latest[frame.channel, frame.key] = self._next
+        self._next += 1
         self.queued_bytes += size_of(frame)
         return True
 
     def pop(self) -> Frame:
         """Take the oldest frame."""
-        frame = self._frames.popleft()
-        self.queued_bytes -= size_of(frame)
+        _, frame = self._frames.popitem(last=False)
+        self._forget(frame)
         return frame
 
     def take_dropped(self) -> dict[str, int]:
@@ -59,6 +70,7 @@ class SendQueue:
     def clear(self) -> None:
         """Forget everything."""
         self._frames.clear()
+        self._latest.clear()
         self.queued_bytes = 0
 
     def __len__(self) -> int:
@@ -69,28 +81,23 @@ class SendQueue:
             return True
         return 0 < self._max_messages <= len(self._frames)
 
-    def _replace(self, frame: Frame) -> None:
-        """Take out what the frame makes worthless: an older one of its channel and key."""
-        for waiting in self._frames:
-            if waiting.policy is SlowConsumer.LATEST and waiting.channel == frame.channel and waiting.key == frame.key:
-                self._drop(waiting)
-                return
-
     def _drop_oldest(self) -> bool:
-        for index, waiting in enumerate(self._frames):
-            if index > _SEARCHED:
-                return False
+        for number, waiting in islice(self._frames.items(), _SEARCHED):
             if waiting.policy is not SlowConsumer.DISCONNECT and waiting.channel is not None:
-                self._drop(waiting)
+                self._drop(number)
                 return True
         return False
 
-    def _drop(self, frame: Frame) -> None:
-        # By identity: frames have no equality of their own.
-        self._frames.remove(frame)
-        self.queued_bytes -= size_of(frame)
+    def _drop(self, number: int) -> None:
+        frame = self._frames.pop(number)
+        self._forget(frame)
         assert frame.channel is not None
         self.dropped[frame.channel] = self.dropped.get(frame.channel, 0) + 1
+
+    def _forget(self, frame: Frame) -> None:
+        self.queued_bytes -= size_of(frame)
+        if frame.policy is SlowConsumer.LATEST:
+            self._latest.pop((frame.channel, frame.key), None)
 
 
 def size_of(frame: Frame) -> int:
