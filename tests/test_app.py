@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import websockets
 
 import chappe
+from chappe.config import Settings, load
 
 
 @contextlib.asynccontextmanager
@@ -27,6 +30,11 @@ async def serving(hub: chappe.Hub) -> AsyncIterator[str]:
         yield f"ws://127.0.0.1:{server.port}/ws"
     finally:
         await server.stop()
+
+
+def chappe_settings(**flags: Any) -> Settings:
+    """Return the settings of `dev` with others."""
+    return load(os.devnull, flags={"server.dev": True, **flags}).settings
 
 
 async def ask(client: websockets.ClientConnection, **command: Any) -> dict[str, Any]:
@@ -258,3 +266,144 @@ def test_sigterm_drains_and_exits_with_0(tmp_path: Path) -> None:
     assert process.stdout.read().strip() == "ended"
     assert process.wait(10) == 0
     process.stdout.close()
+
+
+async def test_a_loop_that_publishes_lets_its_readers_read() -> None:
+    hub = chappe.Hub(dev=True)
+    async with serving(hub) as url, websockets.connect(url, proxy=None, max_queue=None) as client:
+        await ask(client, type="subscribe", channel="news")
+        for _ in range(5_000):
+            await hub.publish("news", "x" * 1_000)
+        async with asyncio.timeout(10):
+            for offset in range(1, 5_001):
+                assert json.loads(await client.recv())["offset"] == offset
+
+
+async def test_a_server_that_runs_cannot_be_started_again() -> None:
+    hub = chappe.Hub(dev=True)
+    server = chappe.Server(hub, port=0)
+    await server.start()
+    with pytest.raises(chappe.ChappeError, match="the server runs already; stop it first"):
+        await server.start()
+    async with websockets.connect(f"ws://127.0.0.1:{server.port}/ws", proxy=None) as client:
+        assert (await ask(client, type="publish", channel="news", data=1))["type"] == "reply"
+    await server.stop()
+    with pytest.raises(OSError):
+        await websockets.connect(f"ws://127.0.0.1:{server.port}/ws", proxy=None)
+    await server.start()
+    await server.stop()
+
+
+async def test_a_second_server_of_a_hub_neither_fails_nor_ends_at_the_cost_of_the_first() -> None:
+    hub = chappe.Hub(dev=True)
+    first = chappe.Server(hub, port=0)
+    await first.start()
+    with pytest.raises(chappe.ConfigurationError, match="is in use"):
+        await chappe.Server(hub, port=first.port).start()
+    other = chappe.Server(hub, port=0)
+    await other.start()
+    await other.stop()
+    async with websockets.connect(f"ws://127.0.0.1:{first.port}/ws", proxy=None) as client:
+        assert (await ask(client, type="publish", channel="news", data=1))["type"] == "reply"
+    await first.stop()
+    with pytest.raises(chappe.ChappeError):
+        await hub.publish("news", 2)
+
+
+async def test_a_stop_hook_that_fails_or_hangs_stops_nothing_else() -> None:
+    settings = chappe_settings(**{"server.drain_timeout_s": 0.5})
+    hub = chappe.Hub(settings=settings)
+    told: list[BaseException] = []
+    ran: list[str] = []
+    hub.on_error(told.append)
+
+    @hub.on_stop
+    def fail() -> None:
+        raise KeyError("x")
+
+    @hub.on_stop
+    async def hang() -> None:
+        await asyncio.sleep(60)
+
+    hub.on_stop(lambda: ran.append("last"))
+    began = time.monotonic()
+    async with serving(hub):
+        pass
+    assert time.monotonic() - began < 3
+    assert ran == ["last"]
+    assert [type(error) for error in told] == [KeyError, TimeoutError]
+    with pytest.raises(chappe.ChappeError):
+        await hub.publish("news", 1)
+
+
+async def test_a_start_hook_that_fails_leaves_no_broker_running() -> None:
+    hub = chappe.Hub(dev=True)
+    fails = True
+
+    @hub.on_start
+    def start() -> None:
+        if fails:
+            raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await hub.start()
+    with pytest.raises(chappe.ChappeError):
+        await hub.publish("news", 1)
+    fails = False
+    await hub.start()
+    assert (await hub.publish("news", 1)).offset == 1
+    await hub.stop()
+
+
+def test_a_hub_whose_event_loop_ended_without_stop_starts_on_the_next() -> None:
+    hub = chappe.Hub(dev=True)
+    starts: list[int] = []
+    hub.on_start(lambda: starts.append(1))
+
+    async def converse() -> None:
+        server = chappe.Server(hub, port=0)
+        await server.start()
+        async with websockets.connect(f"ws://127.0.0.1:{server.port}/ws", proxy=None) as client:
+            assert (await ask(client, type="publish", channel="news", data=1))["type"] == "reply"
+        await server.stop()
+
+    async def leave() -> None:
+        await hub.start()
+        await hub.publish("news", 1)
+
+    asyncio.run(leave())
+    asyncio.run(converse())
+    assert len(starts) == 2
+
+
+async def test_an_ipv6_host_is_answered_as_browsers_name_it() -> None:
+    server = chappe.Server(chappe.Hub(), host="::1", port=0)
+    await server.start()
+    async with httpx.AsyncClient(trust_env=False) as http:
+        for host, status in (("[::1]", 200), (f"[::1]:{server.port}", 200), ("evil.example", 421)):
+            answer = await http.get(f"{server.url}/healthz", headers={"Host": host})
+            assert answer.status_code == status, host
+    await server.stop()
+
+
+@pytest.mark.slow
+def test_a_blocking_hook_does_not_hold_the_process(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import asyncio, time, chappe, websockets\n"
+        "from chappe.config import load\n"
+        "flags = {'server.dev': True, 'server.drain_timeout_s': 0.5}\n"
+        "hub = chappe.Hub(settings=load('/dev/null', flags=flags).settings)\n"
+        "@hub.on_publish('#', blocking=True)\n"
+        "def slow(session, publication):\n    time.sleep(60)\n"
+        "async def main():\n"
+        "    server = chappe.Server(hub, port=0)\n    await server.start()\n"
+        "    async with websockets.connect(f'ws://127.0.0.1:{server.port}/ws', proxy=None) as client:\n"
+        '        await client.send(\'{"type":"publish","id":1,"channel":"a","data":1}\')\n'
+        "        await asyncio.sleep(0.2)\n"
+        "    await server.stop()\n"
+        "asyncio.run(main())\n"
+    )
+    began = time.monotonic()
+    assert subprocess.run([sys.executable, str(program)], timeout=30, check=False).returncode == 0
+    assert time.monotonic() - began < 15

@@ -100,3 +100,67 @@ async def test_the_lifespan_starts_and_stops_the_hub() -> None:
         assert calls == ["start"]
         assert (await hub.publish("news", 1)).offset == 1
     assert calls == ["start", "stop"]
+
+
+async def asgi_status(app: Any, host: str) -> int:
+    """Ask an app for its health under a Host; return the status."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=f"http://{host}") as http:
+        return (await http.get("/healthz")).status_code
+
+
+async def test_the_configured_hosts_are_those_answered() -> None:
+    import chappe
+
+    for hub, statuses in ((chappe.Hub(dev=True), [200, 421]), (chappe.Hub(), [200, 200])):
+        app = hub.asgi()
+        assert [await asgi_status(app, host) for host in ("localhost:8000", "evil.example")] == statuses
+        await hub.stop()
+
+
+async def test_a_hub_that_was_stopped_is_not_started_by_a_request() -> None:
+    import chappe
+
+    hub = chappe.Hub()
+    app = hub.asgi()
+    assert await asgi_status(app, "localhost") == 200
+    await hub.stop()
+    assert await asgi_status(app, "localhost") == 503
+    assert not hub.is_started
+    await hub.start()
+    assert await asgi_status(app, "localhost") == 200
+    await hub.stop()
+
+
+async def test_the_connections_of_a_hub_are_capped_under_another_server() -> None:
+    import os
+
+    import chappe
+    from chappe.config import load
+
+    flags = {"auth.anonymous": True, "server.connections_max": 1}
+    hub = chappe.Hub(settings=load(os.devnull, flags=flags).settings)
+    app = hub.asgi()
+    scope = {"type": "websocket", "path": "/echo", "headers": [(b"host", b"a")], "client": ("192.0.2.1", 5)}
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    async def hold() -> Any:
+        if said:
+            await asyncio.sleep(60)
+        return {"type": "websocket.connect"}
+
+    async def connect() -> Any:
+        return {"type": "websocket.connect"}
+
+    first = asyncio.create_task(app(scope, hold, send))
+    async with asyncio.timeout(2):
+        while not said:  # noqa: ASYNC110 - the app tells nobody
+            await asyncio.sleep(0.01)
+    assert said.pop()["type"] == "websocket.accept"
+    await app(dict(scope), connect, send)
+    assert said == [{"type": "websocket.close", "code": 1008, "reason": "too many connections"}]
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await hub.stop()

@@ -1,7 +1,6 @@
-"""The public `Hub` and `Server`: what applications import."""
+"""The public `Hub` and `Server`, and `Session` with them: what applications import."""
 
 import asyncio
-import concurrent.futures
 import contextlib
 import functools
 import importlib.metadata
@@ -23,90 +22,39 @@ from chappe.config import Settings, load, make_broker
 from chappe.config.checking import log_problems
 from chappe.console import build_console
 from chappe.hub import hooks as hub_hooks
-from chappe.hub import session as hub_session
 from chappe.hub.contracts import Authenticator, Broker, Outcome, ReadResult
 from chappe.hub.hub import HubCore, HubOptions
 from chappe.hub.namespaces import Namespace, Namespaces
 from chappe.hub.permissions import APPLICATION
 from chappe.model.error_codes import Code
-from chappe.model.errors import ChappeError, ConfigurationError
+from chappe.model.errors import ChappeError, ConfigurationError, LocalProtocolError
 from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication
 from chappe.protocols import base
 from chappe.server.listening import listen
 from chappe.server.server import HubServer, ServerOptions
+from chappe.session import Session
+from chappe.transports.admission import Admission
 from chappe.transports.endpoints import Endpoints
-from chappe.transports.event_loop import LoopClock, Tasks
+from chappe.transports.event_loop import LoopClock, Tasks, loop_factory
 from chappe.transports.front_door import Lobby
+from chappe.transports.hook_pool import HookPool
 from chappe.transports.proxies import Proxies
-from chappe.transports.upgrade import Gate
+from chappe.transports.upgrade import Gate, host_names
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: The built web pages, in the installed package.
 STATIC_DIR: Final = Path(__file__).parent / "console" / "static"
 _LEVELS: Final = {"ERROR": logging.ERROR, "WARNING": logging.WARNING, "INFO": logging.INFO, "DEBUG": logging.DEBUG}
+#: The application publishes so much before other tasks have their turn: readers must be able to read.
+_TURN_PUBLICATIONS: Final = 64
+_TURN_BYTES: Final = 262_144
+#: What the broker gets to stop, seconds, even if the hooks took all the time there was.
+_BROKER_STOP_S: Final = 5.0
 _log = logging.getLogger("chappe.session")
 
-
-class Session:
-    """A connected client, as hooks get it; equal and hashable by identity, one for each connection.
-
-    Attributes of a session that ended keep their last values; `send` and `disconnect` then do nothing.
-    """
-
-    __slots__ = ("_session", "data")
-
-    def __init__(self, session: hub_session.Session) -> None:
-        self._session = session
-        #: Whatever the application wants to remember about this client.
-        self.data: dict[str, Any] = {}
-
-    @property
-    def id(self) -> str:
-        """Public id, as others see it."""
-        return self._session.id
-
-    @property
-    def user(self) -> str | None:
-        """Authenticated user, or None."""
-        return self._session.user
-
-    @property
-    def name(self) -> str:
-        """The name shown: the user's, else the one claimed, else empty."""
-        return self._session.name
-
-    @property
-    def address(self) -> str:
-        """IP address of the client."""
-        return self._session.peer.address
-
-    @property
-    def last_activity(self) -> float:
-        """Monotonic seconds (`time.monotonic`) of the last message."""
-        return self._session.last_activity
-
-    @property
-    def channels(self) -> list[str]:
-        """The channels and patterns it is subscribed to."""
-        return list(self._session.subscriptions)
-
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes that wait for this client to read."""
-        return self._session.link.queued_bytes
-
-    async def send(self, value: Any) -> None:
-        """Say something to this client only (`message` in chappe.v1); queued when this returns."""
-        self._session.send(base.Direct(msgspec.json.encode(value)))
-
-    async def disconnect(self, code: int = Code.DISCONNECTED, reason: str = "") -> None:
-        """End the connection with a close code (3000-3499 and 4000-4499: the client comes back)."""
-        self._session.close(code, reason)
-
-    def __repr__(self) -> str:
-        return f"<Session {self.id} {self.name or 'anonymous'}>"
+__all__ = ["Hub", "Server", "Session"]
 
 
 class Hub:
@@ -142,10 +90,13 @@ class Hub:
         self.settings = settings
         self._clock = LoopClock()
         self._tasks = Tasks()
-        self._pool: concurrent.futures.ThreadPoolExecutor | None = None
+        self._pool: HookPool | None = None
         self._start_hooks: list[Callable[[], Any]] = []
         self._stop_hooks: list[Callable[[], Any]] = []
         self._starting: asyncio.Task[None] | None = None
+        self._stopped = False
+        self._turn_publications = 0
+        self._turn_bytes = 0
         if broker is None or isinstance(broker, str):
             broker = make_broker(broker or settings.broker.url, self._clock, os.urandom)
         self._broker = broker
@@ -170,7 +121,8 @@ class Hub:
         self._proxies = Proxies(settings.server.trusted_proxies)
         if settings.log.payloads:
             self._core.hooks.message.append(_log_payload)
-        self._lobby: Lobby | None = None
+        self._admission = Admission(self._core.limits.connections_per_address, settings.server.connections_max)
+        self._lobbies: list[Lobby] = []
 
     @classmethod
     def from_config(
@@ -255,6 +207,8 @@ class Hub:
     ) -> Position:
         """Publish, as the application itself; returns where it is stored, when the broker has it.
 
+        Other tasks get their turn at least every 64 publications or 256 KiB of them.
+
         Args:
             data: any JSON value; `bytes` are published raw.
             key: idempotency key: within five minutes the same key gives the same answer and stores nothing twice.
@@ -275,6 +229,11 @@ class Hub:
 
         command = base.Publish(0, channel, payload, kind, key, expect, retain, headers)
         self._core.publish(APPLICATION, command, done)
+        self._turn_publications += 1
+        self._turn_bytes += len(payload)
+        if self._turn_publications >= _TURN_PUBLICATIONS or self._turn_bytes >= _TURN_BYTES:
+            self._turn_publications = self._turn_bytes = 0
+            await asyncio.sleep(0)
         return await answer
 
     async def history(self, channel: str, *, limit: int = 100, reverse: bool = False) -> list[Publication]:
@@ -309,36 +268,41 @@ class Hub:
     # --- Running -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the broker and call the start hooks; safe to call again, and from several tasks at once."""
+        """Start the broker and call the start hooks; safe to call again, and from several tasks at once.
+
+        Raises:
+            LocalProtocolError: the hub runs on another event loop.
+        """
+        loop = asyncio.get_running_loop()
+        if self._starting is not None and self._starting.get_loop() is not loop:
+            await self._leave(self._starting.get_loop())
         if self._starting is None:
-            self._starting = asyncio.ensure_future(self._start())
+            self._stopped = False
+            self._starting = loop.create_task(self._start())
+        starting = self._starting
         try:
-            await asyncio.shield(self._starting)
-        except Exception:
-            self._starting = None
+            await asyncio.shield(starting)
+        except BaseException:
+            if self._starting is starting and starting.done():
+                self._starting = None
             raise
 
     async def stop(self) -> None:
-        """End all sessions (3001), call the stop hooks, stop the broker; safe to call again."""
-        if self._starting is None:
-            return
-        self._starting = None
-        self._core.shutdown(tuple(self._core.sessions.values()))
-        for hook in self._stop_hooks:
-            await _call(hook)
-        await self._tasks.stop(self.settings.server.drain_timeout_s)
-        await self._broker.stop()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        """End all sessions (3001), call the stop hooks, stop the broker; safe to call again.
+
+        Takes at most `drain_timeout_s`, and what the broker needs. Stop hooks that fail are told to `on_error`.
+        """
+        await self._stop_within(self.settings.server.drain_timeout_s)
 
     def asgi(self) -> HubApp:
         """Return this hub as an ASGI app, to be mounted or run under any ASGI server.
 
         ``FastAPI(lifespan=hub.lifespan).mount("/realtime", hub.asgi())``
+
+        It answers the hosts of `server.allowed_hosts`, any if there are none: the outer server has its own list.
         """
-        gate = Gate(origins=frozenset(self.settings.server.allowed_origins))
-        return self.make_app(gate)
+        server = self.settings.server
+        return self.make_app(Gate(hosts=host_names(server.allowed_hosts), origins=frozenset(server.allowed_origins)))
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
@@ -350,9 +314,9 @@ class Hub:
             await self.stop()
 
     def open_lobby(self, gate: Gate) -> Lobby:
-        """Return what a server's connections share; used by `Server`."""
+        """Return what a server's connections share; used by `Server`, which closes it with `close_lobby`."""
         server = self.settings.server
-        self._lobby = Lobby(
+        lobby = Lobby(
             self._core,
             self._endpoints,
             gate,
@@ -360,9 +324,21 @@ class Hub:
             default_language=server.default_language,
             head_bytes=server.head_bytes,
             head_timeout_s=server.head_timeout_s,
-            connections_max=server.connections_max,
+            admission=self._admission,
         )
-        return self._lobby
+        self._lobbies.append(lobby)
+        return lobby
+
+    async def close_lobby(self, lobby: Lobby, stop_hub: bool, timeout_s: float) -> None:
+        """Forget what a server's connections shared; stop the hub if asked and no other server is there."""
+        self._lobbies.remove(lobby)
+        if stop_hub and not self._lobbies:
+            await self._stop_within(timeout_s)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether `start` was called, and `stop` not since."""
+        return self._starting is not None
 
     def make_app(self, gate: Gate) -> HubApp:
         """Return the ASGI app behind a gate; used by `Server`."""
@@ -379,21 +355,74 @@ class Hub:
         )
         routes = [*build_api(context), *build_console(STATIC_DIR)]
         return HubApp(
-            self._core, self._endpoints, gate, routes, self.start, self.stop, settings.server.default_language
+            self._core,
+            self._endpoints,
+            gate,
+            routes,
+            self.start,
+            self.stop,
+            settings.server.default_language,
+            self._proxies,
+            self._admission,
+            lambda: self._stopped,
         )
 
     # --- Inside ------------------------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
         await self._broker.start(self._core.delivery)
-        for hook in self._start_hooks:
-            await _call(hook)
+        try:
+            for hook in self._start_hooks:
+                await _call(hook)
+        except BaseException:
+            await self._broker.stop()
+            raise
+
+    async def _leave(self, old: asyncio.AbstractEventLoop) -> None:
+        """Forget an event loop that ended without `stop`, with the connections that it had."""
+        if not old.is_closed():
+            raise LocalProtocolError("the hub runs on another event loop; stop it there first")
+        self._starting = None
+        for session in tuple(self._core.sessions.values()):
+            session.lost(1006)
+        self._tasks.forget()
+        await self._broker.stop()
+
+    async def _stop_within(self, timeout_s: float) -> None:
+        if self._starting is None:
+            return
+        starting, self._starting = self._starting, None
+        self._stopped = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        try:
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait((starting,), timeout=timeout_s)
+            self._core.shutdown(tuple(self._core.sessions.values()))
+            for hook in self._stop_hooks:
+                await self._call_stop_hook(hook, deadline)
+            await self._tasks.stop(max(0.0, deadline - loop.time()))
+        finally:
+            if self._pool is not None:
+                self._pool.stop()
+                self._pool = None
+            async with asyncio.timeout(max(_BROKER_STOP_S, deadline - loop.time())):
+                await self._broker.stop()
+
+    async def _call_stop_hook(self, hook: Callable[[], Any], deadline: float) -> None:
+        """Call a hook; whether it fails or takes too long, the next ones and the broker have their turn."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await _call(hook)
+        except Exception as error:
+            self._core.report(error, "a stop hook failed")
 
     def _readiness(self) -> dict[str, str]:
         """Return why the hub is not ready, by part; empty: it is."""
         if self._starting is None or not self._starting.done():
             return {"hub": "not started"}
-        if self._lobby is not None and self._lobby.draining:
+        if any(lobby.draining for lobby in self._lobbies):
             return {"hub": "draining"}
         return {}
 
@@ -402,14 +431,18 @@ class Hub:
             "chappe_sessions": len(self._core.sessions),
             "chappe_channels": len(self._core.channels),
         }
-        if self._lobby is not None:
-            counters = self._lobby.counters
-            metrics["chappe_links"] = len(self._lobby.links)
-            for name in counters.__slots__:
-                metrics[f"chappe_link_{name}_total"] = getattr(counters, name)
-            metrics["chappe_upgrades_total"] = self._lobby.upgrades
-            metrics["chappe_upgrades_rejected_total"] = self._lobby.rejected
-            metrics["chappe_head_timeouts_total"] = self._lobby.head_timeouts
+        for lobby in self._lobbies:
+            counts: dict[str, float] = {
+                "chappe_links": len(lobby.links),
+                "chappe_upgrades_total": lobby.upgrades,
+                "chappe_upgrades_rejected_total": lobby.rejected,
+                "chappe_head_timeouts_total": lobby.head_timeouts,
+                "chappe_besieged_total": lobby.besieged,
+            }
+            counters = lobby.counters
+            counts |= {f"chappe_link_{name}_total": getattr(counters, name) for name in counters.__slots__}
+            for name, count in counts.items():
+                metrics[name] = metrics.get(name, 0) + count
         return metrics
 
     def _register(self, hook: F | None, blocking: bool, add: Callable[[hub_hooks.Hook], None]) -> Any:
@@ -434,10 +467,8 @@ class Hub:
         @functools.wraps(function)
         def run(*arguments: Any, **named: Any) -> asyncio.Future[Any]:
             if self._pool is None:
-                threads = self.settings.limits.hook_threads
-                self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="chappe-hook")
-            call = functools.partial(function, *arguments, **named)
-            return asyncio.get_running_loop().run_in_executor(self._pool, call)
+                self._pool = HookPool(self.settings.limits.hook_threads)
+            return self._pool.run(functools.partial(function, *arguments, **named))
 
         return run
 
@@ -468,7 +499,9 @@ class Server:
 
         Raises:
             ConfigurationError: the address cannot be listened on; the text says what to do.
+            LocalProtocolError: this server runs already.
         """
+        self._check_idle()
         ready = asyncio.Event()
         self._serving = asyncio.get_running_loop().create_task(self.serve(ready.set, handle_signals=False))
         waiting = asyncio.ensure_future(ready.wait())
@@ -490,7 +523,9 @@ class Server:
 
         Raises:
             ConfigurationError: the address cannot be listened on; the text says what to do.
+            LocalProtocolError: this server runs already.
         """
+        self._check_idle()
         settings = self.hub.settings.server
         gate = Gate(hosts=self._hosts(), origins=frozenset(settings.allowed_origins))
         options = ServerOptions(
@@ -500,17 +535,20 @@ class Server:
             key=settings.key,
             handle_signals=handle_signals,
         )
-        await self.hub.start()
+        was_started = self.hub.is_started
+        lobby = self.hub.open_lobby(gate)
+        server = self._server = HubServer(self.hub.make_app(gate), lobby, options, self._listen, started)
         try:
-            lobby = self.hub.open_lobby(gate)
-            self._server = HubServer(self.hub.make_app(gate), lobby, options, self._listen, started)
-            await self._server.serve()
+            await self.hub.start()
+            await server.serve()
         finally:
-            await self.hub.stop()
+            self._server = None
+            # One that never served leaves a hub as it was; others may be using it.
+            await self.hub.close_lobby(lobby, server.started or not was_started, server.drain_left_s)
 
     def run(self, started: Callable[[], None] | None = None) -> None:
         """Run in a loop of its own (uvloop where it exists) until a signal ends it."""
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(self.serve(started))
 
     def _listen(self) -> socket.socket:
@@ -518,19 +556,15 @@ class Server:
         self.port = listener.getsockname()[1]
         return listener
 
+    def _check_idle(self) -> None:
+        task = self._serving
+        is_other = task is not None and not task.done() and task is not asyncio.current_task()
+        if self._server is not None or is_other:
+            raise LocalProtocolError("the server runs already; stop it first")
+
     def _hosts(self) -> frozenset[str]:
         allowed = self.hub.settings.server.allowed_hosts
-        if allowed:
-            return frozenset(host.lower() for host in allowed)
-        return frozenset({"localhost", "127.0.0.1", "[::1]", self.host.lower()})
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+        return host_names(allowed or ("localhost", "127.0.0.1", "::1", self.host))
 
 
 def _make_authenticator(settings: Settings) -> Authenticator | None:

@@ -69,6 +69,7 @@ class HubServer(uvicorn.Server):
         self._bind = bind
         self._started = started
         self._watchdog = Watchdog(options.watchdog_s)
+        self._drain_until: float | None = None
         super().__init__(_uvicorn_config(app, lobby, options))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -87,6 +88,7 @@ class HubServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, tell every client to come back later, wait for them in bounded time, end HTTP."""
         self._lobby.draining = True
+        self._drain_until = asyncio.get_running_loop().time() + self._options.drain_timeout_s
         for server in self.servers:
             server.close()
         await self._drain()
@@ -110,6 +112,13 @@ class HubServer(uvicorn.Server):
     def watchdog_alarms(self) -> int:
         """How often the loop stood still for too long."""
         return self._watchdog.blocked
+
+    @property
+    def drain_left_s(self) -> float:
+        """What is left of `drain_timeout_s`, in seconds; all of it before the drain."""
+        if self._drain_until is None:
+            return self._options.drain_timeout_s
+        return max(0.0, self._drain_until - asyncio.get_running_loop().time())
 
     async def _drain(self) -> None:
         links = list(self._lobby.links)

@@ -213,10 +213,14 @@ async def _read(receive: Receive, link: AsgiWebSocketLink, receiver: Receiver, w
     while not writer.done():
         await link.may_read()
         reading = asyncio.ensure_future(receive())
-        await asyncio.wait({reading, writer}, return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+        try:
+            await asyncio.wait({reading, writer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # Also when the server cancels us.
+            if not reading.done():
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+        if reading.cancelled():
             break
         message = reading.result()
         if message["type"] == "websocket.disconnect":

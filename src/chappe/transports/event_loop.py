@@ -3,7 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
+
+#: What a cancelled hook gets to clean up, seconds.
+_CANCEL_S: Final = 1.0
 
 
 class LoopClock:
@@ -50,7 +53,12 @@ class Tasks:
         for task in late:
             task.cancel()
         if late:
-            await asyncio.wait(late)
+            # A hook that swallows its cancellation is left behind.
+            await asyncio.wait(late, timeout=_CANCEL_S)
+
+    def forget(self) -> None:
+        """Own nothing any more: the loop that ran the tasks is gone."""
+        self._tasks.clear()
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -66,3 +74,12 @@ async def _run(awaitable: Awaitable[Any], done: Callable[[Any, BaseException | N
         done(None, error)
         return
     done(result, None)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes event loops: uvloop's where it exists, else None for Python's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,7 +1,7 @@
 """The opening handshake of WebSocket (RFC 6455, section 4.2), and who may make it."""
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -150,6 +150,11 @@ def bare_host(host: str) -> str:
     if host.startswith("["):
         return host.partition("]")[0].lower() + "]"
     return host.partition(":")[0].lower()
+
+
+def host_names(hosts: Iterable[str]) -> frozenset[str]:
+    """Return hosts as a Host header names them, without a port: IPv6 addresses in brackets, all in lower case."""
+    return frozenset(f"[{host}]".lower() if host.count(":") > 1 and host[0] != "[" else host.lower() for host in hosts)
 
 
 def address_group(address: str) -> str:
