@@ -19,8 +19,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         json_depth: deepest nesting of a payload; parsers of clients are recursive.
         json_keys: most object members in a payload.
         history_page: publications in one history answer.
-        history_page_bytes: what they may take together, 200 bytes counted for each beside its payload; above, fewer are
-            given. 1 MiB: a request of 40 bytes must not bring more than one frame that any client takes.
+        history_page_bytes: size of one history answer, 200 bytes counted for each publication beside its payload;
+            above, fewer are given. 1 MiB: 40 bytes of request must not bring more than any client takes in a frame.
         recovery_publications: longest gap that is filled; above: recovered false.
         hook_queue_frames: frames of one session that wait for its running hook before its reading stops.
         batch_commands: commands in one frame; above: one error 107 for the frame. A megabyte has room for half a million
