@@ -9,10 +9,12 @@ import pytest
 
 from chappe.hub.contracts import Broker, Claims
 from chappe.hub.hooks import Draft
+from chappe.hub.namespaces import Access
 from chappe.hub.session import Session
 from chappe.model.error_codes import Code
+from chappe.model.errors import Refused
 from chappe.model.limits import Limits
-from tests.hub.harness import Client, Gate, SpyBroker, Tokens, World
+from tests.hub.harness import Client, Gate, SpyBroker, Tokens, World, namespace
 
 
 def answered(client: Client) -> list[int]:
@@ -277,3 +279,48 @@ def test_last_activity_is_the_time_of_the_last_frame(make_world: Callable[..., W
     world.clock.advance(5)
     client.send({"type": "ping"})
     assert client.session.last_activity == world.clock.now()
+
+
+# --- Where there is no word for an error -----------------------------------------------------------------------------
+
+
+def test_ra_4_a_frame_beyond_the_rate_ends_the_connection_of_a_broadcast(make_world: Callable[..., World]) -> None:
+    """Of 300 frames 200 went out and nobody was told of the others."""
+    world = make_world(messages_per_s=50.0, messages_burst=20)
+    sender, reader = world.client("raw"), world.client("raw")
+    world.settle()
+    sent = 0
+    while sender.link.closed is None and not sender.link.paused:
+        sender.send_raw(b"%d" % sent, True)
+        sent += 1
+    world.settle()
+    assert sender.link.closed == (Code.INSUFFICIENT_STATE, "too many requests")
+    # All but the one that it closed with, and that the peer knows to be lost.
+    assert reader.received() == [b"%d" % number for number in range(sent - 1)]
+    assert reader.link.closed is None
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(("code", "close"), [(1001, Code.DISCONNECTED), (4555, 4555)])
+def test_ra_4_a_frame_that_a_hook_refuses_ends_it(world: World, asynchronous: bool, code: int, close: int) -> None:
+    def refuse(session: Session, draft: Any) -> None:
+        raise Refused(code, "not today")
+
+    async def refuse_later(session: Session, draft: Any) -> None:
+        refuse(session, draft)
+
+    world.hub.hooks.add_publish("broadcast", refuse_later if asynchronous else refuse)
+    sender, reader = world.client("raw"), world.client("raw")
+    sender.send_raw(b"x", True)
+    world.settle()
+    assert sender.link.closed == (close, "not today")
+    assert reader.received() == []
+
+
+def test_ra_4_who_may_not_be_there_is_told_by_the_end(make_world: Callable[..., World]) -> None:
+    world = make_world(namespaces=[namespace("default", subscribe=Access.NOBODY)])
+    assert world.client("raw").link.closed == (Code.DISCONNECTED, "permission denied")
+    guarded = make_world(anonymous=False)
+    client = guarded.client("raw")
+    assert client.link.closed is not None
+    assert client.link.closed[0] == Code.INVALID_TOKEN

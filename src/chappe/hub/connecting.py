@@ -8,7 +8,7 @@ import msgspec
 from chappe.hub.contracts import Claims, Timer
 from chappe.hub.names import check_name
 from chappe.hub.permissions import Action
-from chappe.hub.session import Session
+from chappe.hub.session import CREDENTIALS_REFUSED, Session
 from chappe.model.channels import check_channel
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 
 #: A handle is 128 random bits, unrelated to the public id.
 _HANDLE_BYTES: Final = 16
-_BAD_CREDENTIALS: Final = {
-    Code.UNAUTHORIZED: Code.INVALID_TOKEN,
-    # The client fetches a newer token and comes back.
-    Code.TOKEN_EXPIRED: Code.EXPIRED,
-}
 
 
 class Connecting:
@@ -112,8 +107,8 @@ class Connecting:
                 name = claims.user
         except ChappeError as error:
             session.fail(answered, error)
-            if error.code in _BAD_CREDENTIALS:
-                session.close(_BAD_CREDENTIALS[Code(error.code)])
+            if error.code in CREDENTIALS_REFUSED:
+                session.close(CREDENTIALS_REFUSED[error.code])
             return
         session.hold()
         # What the hooks see: who it says it is. Nothing is claimed and nobody is told before they agree.

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 _ANONYMOUS: Final = Claims()
 #: Commands that need no identity, so that they open no session.
 _IMPERSONAL: Final = (base.Ping, base.PongReceived, base.Rejected)
+#: How a connection ends whose credentials are refused.
+CREDENTIALS_REFUSED: Final[dict[int, Code]] = {
+    Code.UNAUTHORIZED: Code.INVALID_TOKEN,
+    # The client fetches a newer token and comes back.
+    Code.TOKEN_EXPIRED: Code.EXPIRED,
+}
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,10 +247,12 @@ class Session:
         self.link.limit(self.protocol.frame_bytes[1])
 
     def send(self, message: Message) -> None:
-        """Send a message, if the protocol has a word for it."""
+        """Send a message, if the protocol has a word for it; an error without one ends the connection."""
         frame = self.protocol.encoder.message(message)
         if frame is not None:
             self.link.send(frame)
+        elif type(message) is base.Failed:
+            self._end_with(message)
 
     def answer(self, message: Message) -> None:
         """Send an answer in its turn."""
@@ -310,6 +318,14 @@ class Session:
 
     # --- Inside ------------------------------------------------------------------------------------------------------
 
+    def _end_with(self, failure: base.Failed) -> None:
+        """Close where nothing else can say that a command was refused: nobody may take it for carried out."""
+        code: int = Code.INSUFFICIENT_STATE if failure.retry else Code.DISCONNECTED
+        if 3000 <= failure.code <= 4999:
+            # A hook chose how the connection ends.
+            code = failure.code
+        self.close(CREDENTIALS_REFUSED.get(failure.code, code), failure.reason)
+
     def _must_wait(self) -> bool:
         return self._held > 0 or bool(self._backlog)
 
@@ -357,7 +373,7 @@ class Session:
         wait_s = self._bucket.wait_s()
         detail = {"retry_after_s": round(wait_s, 3)}
         self.fail(getattr(command, "id", None), ChappeError(Code.TOO_MANY_REQUESTS, detail=detail))
-        if not self._paused:
+        if not self._paused and not self.is_over:
             self._pause()
             self.hub.clock.call_later(wait_s, self._read_again)
 
