@@ -23,16 +23,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             above, fewer are given. 1 MiB: 40 bytes of request must not bring more than any client takes in a frame.
         recovery_publications: longest gap that is filled; above: recovered false.
         hook_queue_frames: frames of one session that wait for its running hook before its reading stops.
-        batch_commands: commands in one frame; above: one error 107 for the frame. A megabyte has room for half a million
-            empty ones, whose answers would be fifty times that; no client has 20,000 things to say at once.
+        batch_commands: commands in one frame; above: one error 107 for the frame. A megabyte has room for half a
+            million empty ones, whose answers would be fifty times that; no client has 20,000 things to say at once.
         calls_in_flight: rpc calls of one session that are not answered yet; above: error 106.
         relay_bytes: what may wait at all readers together before another large binary frame is refused (111).
         presence_members: above so many members only counts are told.
         handshake_timeout_s: from the connection to the first command, where anonymous is refused.
         ping_interval_s: between the hub's pings.
         pong_timeout_s: from a ping to any frame of the peer.
-        message_timeout_s: from the first byte of a message to its last; above: close 1008. A byte a second would hold the
-            connection and its buffer for ever.
+        message_timeout_s: from the first byte of a message to its last; above: close 1008. A byte a second would hold
+            the connection and its buffer for ever.
         idle_timeout_s: without any frame; twice the ping would cut sleeping phones.
         background_idle_s: the same for a session in background.
         name_probe_s: how long the holder of a wanted name has to show that it lives.
