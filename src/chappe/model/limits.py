@@ -11,7 +11,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         frame_bytes: largest carrier message; above: close 1009. 1 MiB bounds what one peer can make us buffer.
         send_queue_bytes: what may wait for a slow reader before its channel's policy acts; 1 MiB as Centrifugo.
         send_queue_messages: the same in messages; 0 is no limit (preset strict: 1,000).
-        connections_per_address: open connections of one address (IPv6: one /64); above: close 3504.
+        connections_per_address: open WebSockets of one address (IPv6: one /64); above: close 3504. As many other TCP
+            connections may be open; above: cut at once.
         channels_per_client: subscriptions of one session; 128 as Centrifugo.
         messages_per_s: sustained commands of one session a second; above: error 111. 0 is no limit.
         messages_burst: commands that may come at once before `messages_per_s` counts.
