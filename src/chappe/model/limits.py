@@ -27,7 +27,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         batch_commands: commands in one frame; above: one error 107 for the frame. A megabyte has room for half a
             million empty ones, whose answers would be fifty times that; no client has 20,000 things to say at once.
         calls_in_flight: rpc calls of one session that are not answered yet; above: error 106.
-        relay_bytes: what may wait at all readers together before another large binary frame is refused (111).
+        relay_bytes: what may wait at all readers together before another large binary frame is refused (111); each
+            reader counts, though one frame's bytes are shared. 1 GiB takes a 16 MiB file to 63 readers at once.
         presence_members: above so many members only counts are told.
         handshake_timeout_s: from the connection to the first command, where anonymous is refused.
         ping_interval_s: between the hub's pings.
@@ -57,7 +58,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     hook_queue_frames: int = 64
     batch_commands: int = 20_000
     calls_in_flight: int = 64
-    relay_bytes: int = 268_435_456
+    relay_bytes: int = 1_073_741_824
     presence_members: int = 200
     handshake_timeout_s: float = 10.0
     ping_interval_s: float = 25.0
