@@ -65,7 +65,7 @@ class Delivery:
         if patterns:
             self._to_patterns(channel, patterns, publication, skip)
         elif channel is not None and channel.catching_up:
-            self._to_catching_up(channel, publication, publication.offset, skip, set())
+            self._to_catching_up([(channel, publication.offset)], publication, skip, set())
 
     def _to_patterns(
         self, channel: Channel | None, patterns: list[Channel], publication: Publication, skip: Link | None
@@ -84,9 +84,7 @@ class Delivery:
         for pattern in patterns:
             pattern.fed = max(pattern.fed, publication.log)
             self._to_live(pattern, publication, skip, served)
-        for each, place in places:
-            if each.catching_up:
-                self._to_catching_up(each, publication, place, skip, served)
+        self._to_catching_up(places, publication, skip, served)
 
     def _to_live(self, pattern: Channel, publication: Publication, skip: Link | None, served: "set[Session]") -> None:
         frames: dict[Encoder, Frame | None] = {}
@@ -99,27 +97,45 @@ class Delivery:
                 self._send(frames, session, publication, pattern)
 
     def _to_catching_up(
-        self, channel: Channel, publication: Publication, place: int, skip: Link | None, served: "set[Session]"
+        self, places: list[tuple[Channel, int]], publication: Publication, skip: Link | None, served: "set[Session]"
     ) -> None:
-        """Serve those who are not in the audience: keep aside, skip what was answered, or deliver and let them join."""
-        frames: dict[Encoder, Frame | None] = {}
-        for subscription in tuple(channel.catching_up):
-            session = subscription.session
-            wanted = session not in served and session.link is not skip
-            if subscription.stage is Stage.READING:
-                if wanted:
-                    self._keep_aside(subscription, publication)
-                continue
-            if not publication.transient:
-                if subscription.epoch and subscription.epoch != publication.epoch:
-                    # Late news of a life of the channel that its answer said is over.
-                    continue
-                wanted = wanted and place > subscription.after
-                if place >= subscription.after:
-                    self.join_audience(channel, subscription)
-            if wanted:
-                served.add(session)
-                self._send(frames, session, publication, channel)
+        """Serve those who are not in the audience: skip what was answered, deliver and let them join, or keep aside.
+
+        Kept aside last, when it is known that no other subscription of the session brings it now: else it came twice.
+        """
+        reading: list[Subscription] = []
+        for channel, place in places:
+            frames: dict[Encoder, Frame | None] = {}
+            for subscription in tuple(channel.catching_up):
+                if subscription.stage is Stage.READING:
+                    reading.append(subscription)
+                elif self._is_wanted(channel, subscription, publication, place, skip, served):
+                    served.add(subscription.session)
+                    self._send(frames, subscription.session, publication, channel)
+        for subscription in reading:
+            if subscription.session not in served and subscription.session.link is not skip:
+                self._keep_aside(subscription, publication)
+
+    def _is_wanted(
+        self,
+        channel: Channel,
+        subscription: Subscription,
+        publication: Publication,
+        place: int,
+        skip: Link | None,
+        served: "set[Session]",
+    ) -> bool:
+        """Tell whether a subscription whose answer is ahead of the feed gets this; it joins when the feed is level."""
+        wanted = subscription.session not in served and subscription.session.link is not skip
+        if publication.transient:
+            return wanted
+        if subscription.epoch and subscription.epoch != publication.epoch:
+            # Late news of a life of the channel that its answer said is over.
+            return False
+        wanted = wanted and place > subscription.after
+        if place >= subscription.after:
+            self.join_audience(channel, subscription)
+        return wanted
 
     def _keep_aside(self, subscription: Subscription, publication: Publication) -> None:
         subscription.waiting.append(publication)

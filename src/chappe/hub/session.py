@@ -371,7 +371,7 @@ class Session:
         if not self._refused():
             return
         wait_s = self._bucket.wait_s()
-        detail = {"retry_after_s": round(wait_s, 3)}
+        detail = {"retry_after_s": max(round(wait_s, 3), 0.001)}
         self.fail(getattr(command, "id", None), ChappeError(Code.TOO_MANY_REQUESTS, detail=detail))
         if not self._paused and not self.is_over:
             self._pause()
