@@ -117,7 +117,7 @@ def rows(seconds: float, rounds: int) -> list[Row]:
             "deliveries/s",
             "fan",
             ("chappe", "websockets", "c floor"),
-            min(rounds, 3),
+            min(rounds, 2),
         ),
     ]
 
@@ -339,7 +339,7 @@ def main() -> None:
         generator = directory / "wsload"
         subprocess.run(["cc", "-O2", "-o", str(generator), str(HERE / "wsload.c")], check=True)
         available = servers(directory)
-        seconds, rounds = (2.0, 1) if options.quick else (6.0, 5)
+        seconds, rounds = (2.0, 1) if options.quick else (3.0, 5)
         measured = [
             *rows(seconds, rounds),
             steady(3 if options.quick else 60),

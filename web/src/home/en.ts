@@ -16,7 +16,7 @@ export const en = {
   needsKey: "A hub that is not in demonstration or development mode also asks for an API key.",
   applications: "Applications and tools",
   chatTitle: "Chat",
-  chatText: "A room with everybody in it: browsers, terminals, programs. Survives cuts without losing or doubling a message.",
+  chatText: "A room with everybody in it: browsers, terminals, programs. After a cut it catches up with what the room keeps.",
   clientTitle: "WebSocket client",
   clientText: "Talk to this hub, or to any WebSocket server, by hand: every frame, size, time and close code.",
   endpoints: "Addresses of this hub",

@@ -19,7 +19,7 @@ export const fr: Texts<typeof en> = {
   needsKey: "Hors mode démonstration ou développement, le hub demande aussi une clé d’API.",
   applications: "Applications et outils",
   chatTitle: "Discussion",
-  chatText: "Un salon pour tout le monde\u202f: navigateurs, terminaux, programmes. Il survit aux coupures sans perdre ni doubler un message.",
+  chatText: "Un salon pour tout le monde\u202f: navigateurs, terminaux, programmes. Après une coupure, il rattrape ce que le salon garde.",
   clientTitle: "Client WebSocket",
   clientText: "Dialoguez à la main avec ce hub ou tout autre serveur WebSocket\u202f: chaque trame, sa taille, son heure, le code de fermeture.",
   endpoints: "Adresses de ce hub",
