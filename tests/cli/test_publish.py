@@ -68,3 +68,4 @@ def test_no_hub_is_one_line(run: Run, free_port: int) -> None:
     result = run("pub", "news", "x", "--url", f"http://127.0.0.1:{free_port}")
     assert result.exit_code == 1
     assert result.stderr.startswith(f"Error: cannot connect to ws://127.0.0.1:{free_port}/ws")
+    assert "nothing listens there; check host and port" in result.stderr

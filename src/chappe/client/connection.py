@@ -180,5 +180,7 @@ def _is_certificate_refusal(error: OSError) -> bool:
 
 
 def _explain(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there; check host and port, or start the server"
     message = getattr(error, "verify_message", "") or error.strerror or str(error) or type(error).__name__
     return message[:1].lower() + message[1:] if message[1:2].islower() else message

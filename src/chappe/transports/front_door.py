@@ -190,10 +190,6 @@ class FrontDoor(HttpToolsProtocol):
         if not self._is_websocket():
             super().on_message_complete()
 
-    def shutdown(self) -> None:
-        """Close when the request that is being served is answered."""
-        super().shutdown()
-
     def _should_upgrade(self) -> bool:
         return False
 
