@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BUDGET := $(PYTHON) tools/budget.py
 WEB_STAMP := src/chappe/console/static/.built
-WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/build/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup installed demo test test-python test-browser test-typescript chromium check generate docs
