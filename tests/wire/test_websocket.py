@@ -12,7 +12,6 @@ from websockets.protocol import CLIENT, OPEN, Protocol
 from chappe.wire.websocket import (
     MAX_FRAGMENTS,
     MAX_REASON_BYTES,
-    Received,
     WebSocketCodec,
     accept_key,
     encode_frame,
@@ -21,6 +20,7 @@ from chappe.wire.websocket import (
 from tests.protocols.vectors import load, title
 
 LIMIT = 1_024
+Message = tuple[bytes, bool]
 VECTORS = [pytest.param(vector, id=title(vector)) for vector in load("websocket.frames.json")]
 BORDERS = [0, 1, 125, 126, 127, 65_535, 65_536]
 
@@ -50,10 +50,10 @@ def close_code_of(data: bytes) -> int | None:
     return None
 
 
-def written(message: dict[str, str]) -> Received:
+def written(message: dict[str, str]) -> Message:
     if "text" in message:
-        return Received(message["text"].encode(), True)
-    return Received(bytes.fromhex(message["hex"]), False)
+        return (message["text"].encode(), True)
+    return (bytes.fromhex(message["hex"]), False)
 
 
 @pytest.mark.parametrize("vector", VECTORS)
@@ -61,7 +61,7 @@ def written(message: dict[str, str]) -> Received:
 def test_every_vector_holds_however_its_bytes_are_cut(vector: dict[str, Any], step: int) -> None:
     codec = WebSocketCodec(LIMIT)
     data = bytes.fromhex(vector["hex"])
-    messages: list[Received] = []
+    messages: list[Message] = []
     answers = b""
     for start in range(0, len(data), step):
         messages += codec.receive(data[start : start + step])
@@ -99,12 +99,12 @@ def test_any_fragmentation_and_any_split_of_the_bytes_give_the_same_messages(
             peer.send_continuation(piece, fin=index == len(pieces))
     wire = sent(peer)
     codec = WebSocketCodec(LIMIT)
-    received: list[Received] = []
+    received: list[Message] = []
     answers = b""
     for a, b in itertools.pairwise(sorted({0, len(wire), *(cut for cut in cuts if cut < len(wire))})):
         received += codec.receive(wire[a:b])
         answers += codec.data_to_send()
-    expected = [Received(payload, opcode is Opcode.TEXT) for opcode, payload in messages if opcode is not Opcode.PING]
+    expected = [(payload, opcode is Opcode.TEXT) for opcode, payload in messages if opcode is not Opcode.PING]
     assert received == expected
     pongs = [frame.data for frame in read(answers) if frame.opcode is Opcode.PONG]
     assert pongs == [payload for opcode, payload in messages if opcode is Opcode.PING]
@@ -118,7 +118,7 @@ def test_any_bytes_end_in_messages_or_in_a_close_code_and_never_in_an_exception(
     answers = b""
     for start in range(0, len(data), step):
         for message in codec.receive(data[start : start + step]):
-            assert len(message.payload) <= LIMIT
+            assert len(message[0]) <= LIMIT
         answers += codec.data_to_send()
     code = close_code_of(answers)
     assert codec.ended is (code is not None)
@@ -156,7 +156,7 @@ def test_ws_5_the_limit_may_change_between_messages() -> None:
     codec, peer = WebSocketCodec(10), client()
     codec.limit(20)
     peer.send_binary(b"x" * 20)
-    assert codec.receive(sent(peer)) == [Received(b"x" * 20, False)]
+    assert codec.receive(sent(peer)) == [(b"x" * 20, False)]
     codec.limit(10)
     peer.send_binary(b"x" * 11)
     assert codec.receive(sent(peer)) == []
@@ -209,7 +209,7 @@ def test_messages_that_come_behind_our_goodbye_are_still_read() -> None:
     codec, peer = WebSocketCodec(LIMIT), client()
     codec.close(1_000)
     peer.send_text(b"crossed on the way")
-    assert codec.receive(sent(peer)) == [Received(b"crossed on the way", True)]
+    assert codec.receive(sent(peer)) == [(b"crossed on the way", True)]
 
 
 def test_a_connection_that_ended_without_goodbye_has_1006() -> None:

@@ -27,8 +27,10 @@ from chappe.transports.upgrade import (
     check_handshake,
     first_values,
     language_of,
+    negotiate_deflate,
 )
 from chappe.transports.websocket import LinkCounters, WebSocketLink
+from chappe.wire.deflate import Deflate
 from chappe.wire.websocket import WebSocketCodec
 
 #: Header fields of one request; more is no browser's.
@@ -56,6 +58,8 @@ class Lobby:
         head_bytes: int = 16_384,
         head_timeout_s: float = 10.0,
         connections_max: int = 0,
+        compression: bool = True,
+        compression_min_bytes: int = 1_024,
         admission: Admission | None = None,
     ) -> None:
         self.hub = hub
@@ -65,6 +69,8 @@ class Lobby:
         self.default_language = default_language
         self.head_bytes = head_bytes
         self.head_timeout_s = head_timeout_s
+        self.compression = compression
+        self.compression_min_bytes = compression_min_bytes
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
@@ -238,6 +244,7 @@ class FrontDoor(HttpToolsProtocol):
             request = lobby.proxies.resolve(self._request())
             lobby.gate.check(request)
             accept = check_handshake(request)
+            deflate = negotiate_deflate(request) if lobby.compression else None
             endpoint = lobby.endpoints.find(request)
             lobby.admit()
         except Rejected as rejected:
@@ -248,14 +255,15 @@ class FrontDoor(HttpToolsProtocol):
             lobby.rejected += 1
             self._answer(Rejected(401, error.reason, {"WWW-Authenticate": "Bearer"}))
             return
-        self.transport.write(_switching_protocols(accept, endpoint.subprotocol))
+        self.transport.write(_switching_protocols(accept, endpoint.subprotocol, deflate))
         if lobby.admission.is_crowded(request.address):
             lobby.rejected += 1
             self._turn_away(language_of(request, lobby.default_language))
             return
         self.connections.discard(self)
         self._leave_seat()
-        link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave)
+        min_bytes = None if deflate is None else lobby.compression_min_bytes
+        link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave, min_bytes)
         link.attach(self.transport)
         lobby.enter(link, request.address)
         link.receiver = endpoint.open(link)
@@ -318,8 +326,10 @@ def _is_other_host(named: bytes | None, host: str) -> bool:
     return named is not None and bare_host(named.decode("latin-1")) != bare_host(host)
 
 
-def _switching_protocols(accept: str, subprotocol: str | None) -> bytes:
+def _switching_protocols(accept: str, subprotocol: str | None, deflate: Deflate | None) -> bytes:
     chosen = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
+    if deflate is not None:
+        chosen += f"Sec-WebSocket-Extensions: {deflate.answer}\r\n"
     return (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {accept}\r\n{chosen}\r\n"
