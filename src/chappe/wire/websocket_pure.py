@@ -281,6 +281,10 @@ class WebSocketCodec:
             self._utf8.decode(piece, final)
         except UnicodeDecodeError:
             raise _Violation(CloseCode.INVALID_DATA, "text is no UTF-8") from None
+        # The decoder waits for the third byte of a surrogate before it refuses it.
+        pending = self._utf8.getstate()[0]
+        if len(pending) == 2 and pending[0] == 0xED and pending[1] >= 0xA0:
+            raise _Violation(CloseCode.INVALID_DATA, "text is no UTF-8")
 
     # --- Control frames ----------------------------------------------------------------------------------------------
 
