@@ -32,7 +32,9 @@ class Codec(Protocol):
     """A module with a codec."""
 
     def encode_frame(self, payload: bytes, text: bool, deflated: bool = False) -> bytes: ...
-    def WebSocketCodec(self, max_message_bytes: int, inflate: Inflate | None = None) -> Receiving: ...
+    def WebSocketCodec(
+        self, max_message_bytes: int, inflate: Inflate | None = None, max_fragments: int = 64
+    ) -> Receiving: ...
 
 
 def load_codec(name: str) -> Codec:

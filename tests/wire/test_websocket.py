@@ -172,6 +172,13 @@ def test_ws_6_empty_fragments_count(wire: Codec) -> None:
     assert close_code_of(codec.data_to_send()) == 1008
 
 
+def test_ws_6_another_number_of_fragments_may_be_allowed(wire: Codec) -> None:
+    codec = wire.WebSocketCodec(LIMIT, None, 2)
+    assert codec.receive(head(0x01, 1) + b"a" + head(0x80, 1) + b"b") == [(b"ab", True)]
+    codec.receive(head(0x01, 0) + head(0x00, 0) + head(0x00, 0))
+    assert close_code_of(codec.data_to_send()) == 1008
+
+
 def test_ws_8_pings_are_counted_and_each_is_answered(wire: Codec) -> None:
     codec, peer = wire.WebSocketCodec(LIMIT), client()
     for number in range(1_000):

@@ -12,9 +12,6 @@ from websockets.typing import ExtensionParameter
 
 #: Messages from this size on are compressed, as the hub does by default: below, it costs both sides more than it saves.
 COMPRESSION_MIN_BYTES: Final = 1_024
-#: Windows of 4 KiB either way: a sixteenth of the memory of the largest, for nearly the same size.
-_WINDOW_BITS: Final = 12
-_MEM_LEVEL: Final = 5
 
 
 class Peer(ClientProtocol):
@@ -47,14 +44,13 @@ class Deflate(PerMessageDeflate):
 
 
 class DeflateOffer(ClientPerMessageDeflateFactory):
-    """The offer of `Deflate`; a server may keep its context from message to message, ours does not."""
+    """The offer of `Deflate`: any window, and no context kept from message to message on our side.
+
+    What is compressed is large enough to be compressed by itself. A server may keep its context; the hub does not.
+    """
 
     def __init__(self) -> None:
-        super().__init__(
-            server_max_window_bits=_WINDOW_BITS,
-            client_max_window_bits=_WINDOW_BITS,
-            compress_settings={"memLevel": _MEM_LEVEL},
-        )
+        super().__init__(client_no_context_takeover=True, client_max_window_bits=True)
 
     def process_response_params(
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]

@@ -122,7 +122,9 @@ class WebSocketLink(asyncio.Protocol):
         self._counters = counters
         self._on_gone = on_gone
         self._deflate_min_bytes = deflate_min_bytes
-        self._codec = WebSocketCodec(limits.frame_bytes, None if deflate_min_bytes is None else inflate)
+        self._codec = WebSocketCodec(
+            limits.frame_bytes, None if deflate_min_bytes is None else inflate, limits.message_fragments
+        )
         self._queue: SendQueue | None = None
         self._transport: asyncio.Transport | None = None
         self._writable = True

@@ -72,6 +72,7 @@ class WebSocketCodec:
         "_left",
         "_limit",
         "_mask",
+        "_max_fragments",
         "_message",
         "_opcode",
         "_payload",
@@ -84,9 +85,12 @@ class WebSocketCodec:
         "pings_in",
     )
 
-    def __init__(self, max_message_bytes: int, inflate: Inflate | None = None) -> None:
+    def __init__(
+        self, max_message_bytes: int, inflate: Inflate | None = None, max_fragments: int = MAX_FRAGMENTS
+    ) -> None:
         """Begin behind the handshake; without `inflate` a compressed message is a protocol error."""
         self._limit = max_message_bytes
+        self._max_fragments = max_fragments
         self._inflate = inflate
         self._buffer = bytearray()
         self._writes: list[bytes] = []
@@ -220,8 +224,8 @@ class WebSocketCodec:
             self._text = opcode is Opcode.TEXT
             self._compressed = bool(first & _RSV1)
         self._fragments += 1
-        if self._fragments > MAX_FRAGMENTS:
-            raise _Violation(CloseCode.POLICY_VIOLATION, f"more than {MAX_FRAGMENTS} fragments")
+        if self._fragments > self._max_fragments:
+            raise _Violation(CloseCode.POLICY_VIOLATION, f"more than {self._max_fragments} fragments")
 
     def _take_payload(self) -> None:
         """Unmask what is there of the payload; check text as it comes."""
