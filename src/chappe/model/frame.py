@@ -23,10 +23,10 @@ class Frame:
         channel: the channel it was published in, or None: an answer, never dropped.
         key: frames of one channel with the same key replace each other under the policy `latest`.
         policy: what to do with it when the reader's queue is full; set by the hub for publications.
-        websocket, sse: bytes as that carrier sends them, filled by the carrier at first use.
+        websocket, websocket_deflated, sse: bytes as that carrier sends them, filled by the carrier at first use.
     """
 
-    __slots__ = ("channel", "key", "payload", "policy", "sse", "text", "websocket")
+    __slots__ = ("channel", "key", "payload", "policy", "sse", "text", "websocket", "websocket_deflated")
 
     def __init__(self, payload: bytes, text: bool, channel: str | None = None, key: str | None = None) -> None:
         self.payload = payload
@@ -35,6 +35,7 @@ class Frame:
         self.key = key
         self.policy = SlowConsumer.DISCONNECT
         self.websocket: bytes | None = None
+        self.websocket_deflated: bytes | None = None
         self.sse: bytes | None = None
 
     def __repr__(self) -> str:
