@@ -291,4 +291,4 @@ def _place(subscription: Subscription, publication: Publication) -> int:
 
 
 def _bundle(frames: list[Frame]) -> Frame:
-    return frames[0] if len(frames) == 1 else Bundle(frames)
+    return frames[0] if len(frames) == 1 else Bundle.of(frames)
