@@ -78,8 +78,13 @@ class Rig:
             )
         )
         self._protocol = ChappeProtocol(self.hub.limits, JsonEncoder())
-        self._tokens = [token(f"user{number}") for number in range(1_000)]
-        self._opened = itertools.count()
+        self._opened = 0
+        self._tokens: list[str] = []
+        self.reserve(1_000)
+
+    def reserve(self, count: int) -> None:
+        """Make tokens of so many users, who come again and again."""
+        self._tokens = [token(f"user{number}") for number in range(count)]
 
     async def start(self) -> None:
         """Start the broker."""
@@ -88,7 +93,8 @@ class Rig:
     def open(self, *channels: bytes) -> Session:
         """Open a session with a token and subscribe it."""
         # Tokens come from the socket: each is a text of its own.
-        bearer = self._tokens[next(self._opened) % 1_000].encode().decode()
+        bearer = self._tokens[self._opened % len(self._tokens)].encode().decode()
+        self._opened += 1
         peer = Peer(address="127.0.0.1", token=bearer)
         session = self.hub.open(NullLink(), self._protocol, peer)  # type: ignore[arg-type]
         session.receive(b'{"type":"connect","id":0}', True)
@@ -165,7 +171,8 @@ def connect(rig: Rig) -> tuple[int, Callable[[], None]]:
 
 def verify(rig: Rig) -> tuple[int, Callable[[], None]]:
     """The token alone."""
-    authenticator, tokens, now = rig.hub.authenticator, rig._tokens, time.time()
+    authenticator, now = rig.hub.authenticator, time.time()
+    tokens = [token(f"user{number}") for number in range(1_000)]
     assert authenticator is not None
 
     def run() -> None:
@@ -189,6 +196,7 @@ def best(count: int, run: Callable[[], None], rounds: int) -> float:
 
 def idle_bytes(rig: Rig, channel: bytes, count: int = 20_000) -> dict[str, float]:
     """Return what one idle session with one subscription takes, by Python's allocator and as the kernel sees it."""
+    rig.reserve(count)
     rig.open(channel)
     links = len(rig.hub.sessions)
     gc.collect()

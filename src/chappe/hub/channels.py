@@ -89,6 +89,8 @@ class Channels:
             if is_pattern:
                 self._index.add(name, channel)
             self._broker.attach(name)
+        # Each client's frame brought its own copy of the name: one is enough.
+        subscription.name = channel.name
         channel.subscriptions[subscription.session] = subscription
         channel.catching_up[subscription] = None
         return channel

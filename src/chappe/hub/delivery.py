@@ -44,7 +44,7 @@ class Delivery:
         """Move a subscription that has all there is to the audience."""
         session = subscription.session
         subscription.stage = Stage.LIVE
-        subscription.waiting = []
+        subscription.waiting = None
         channel.catching_up.pop(subscription, None)
         if not (session.background and channel.namespace.ephemeral):
             channel.audience.add(session.protocol.encoder, session.link)
@@ -138,6 +138,8 @@ class Delivery:
         return wanted
 
     def _keep_aside(self, subscription: Subscription, publication: Publication) -> None:
+        if subscription.waiting is None:
+            subscription.waiting = []
         subscription.waiting.append(publication)
         if len(subscription.waiting) > _MOST_WAITING:
             self._hub.subscribing.end(subscription, Code.UNSUBSCRIBED_INSUFFICIENT_STATE)

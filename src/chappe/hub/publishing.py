@@ -41,18 +41,19 @@ class Publishing:
         """
         hub = self._hub
         channel = command.channel
-        # Before the rights are asked, which are remembered by name: a name may be long.
-        hub.check_known_channel(channel)
-        hub.permissions.authorize(session.actor, Action.PUBLISH, channel)
-        namespace = hub.namespaces.of(channel)
+        decisions = session.actor.decisions
+        namespace = decisions.outlets.get(channel) if decisions is not None else None
+        if namespace is None:
+            # Before the rights are asked, which are remembered by name: a name may be long.
+            hub.check_known_channel(channel)
+            namespace = hub.permissions.outlet(session.actor, channel)
         if len(command.payload) > hub.limits.message_bytes:
             self._check_large(session, command)
         if command.key is not None and not 0 < len(command.key) <= _KEY_CHARACTERS:
             raise ChappeError(Code.BAD_REQUEST, detail={"field": "key", "problem": "expected 1 to 128 characters"})
         if namespace.room:
             self._refuse_impersonation(session, command)
-        hooks = hub.hooks.for_publish(channel)
-        if not hooks:
+        if not (hub.hooks.publish and hub.hooks.for_publish(channel)):
             if namespace.publish is Access.HOOK:
                 raise ChappeError(Code.PERMISSION_DENIED, detail={"channel": channel})
             self._append(session, command, namespace, command.payload, command.kind, command.headers)
@@ -114,6 +115,7 @@ class Publishing:
         self, session: Session, command: base.Publish, namespace: Namespace, payload: bytes, kind: Kind, headers: Any
     ) -> None:
         hub = self._hub
+        key, expect = command.key, command.expect
         entry = Append(
             command.channel,
             payload,
@@ -121,10 +123,10 @@ class Publishing:
             hub.clock.wall_ms(),
             namespace,
             session.sender,
-            command.key,
-            _key_owner(session) if command.key is not None else "",
+            key,
+            _key_owner(session) if key is not None else "",
             headers,
-            self._expectation(session, command),
+            self._expectation(session, command) if expect is not None else None,
             command.retain,
             command.transient,
         )
@@ -138,7 +140,7 @@ class Publishing:
         expect = command.expect
         if expect is None or isinstance(expect, Position):
             return expect
-        subscription = session.subscriptions.get(command.channel)
+        subscription = session.subscription(command.channel)
         return Position(subscription.epoch if subscription else session.epochs.get(command.channel), expect)
 
     def _check_large(self, session: Session, command: base.Publish) -> None:
@@ -182,42 +184,39 @@ class Publishing:
         raise ChappeError(Code.PERMISSION_DENIED, detail={"field": "username", "channel": command.channel})
 
 
-class _Pending:
-    """A publication on its way to the broker."""
+class _Pending(msgspec.Struct, eq=False, gc=False):
+    """A publication on its way to the broker; nothing that it refers to knows it."""
 
-    __slots__ = ("_entry", "_id", "_publishing", "_session", "place", "told")
-
-    def __init__(self, publishing: Publishing, session: Session, answered: int, entry: Append) -> None:
-        self._publishing = publishing
-        self._session = session
-        self._id = answered
-        self._entry = entry
-        self.place: Answer | None = None
-        self.told = False
+    publishing: Publishing
+    session: Session
+    id: int
+    entry: Append
+    place: Answer | None = None
+    told: bool = False
 
     def stored(self, outcomes: Sequence[Outcome]) -> None:
         """Take the broker's word."""
         outcome = outcomes[0]
-        session, position = self._session, outcome.position
+        session, position, channel = self.session, outcome.position, self.entry.channel
         if outcome.error == 0:
-            if self._entry.channel not in session.subscriptions:
-                remember_epoch(session, self._entry.channel, position.epoch)
-            self._tell(base.Published(self._id, position.offset, position.epoch))
+            if session.subscription(channel) is None:
+                session.epochs.remember(channel, position.epoch)
+            self._tell(base.Published(self.id, position.offset, position.epoch))
         elif outcome.error == Code.CONFLICT:
-            remember_epoch(session, self._entry.channel, position.epoch)
-            self._publishing.missed(self._entry, outcome, self._failed)
+            session.epochs.remember(channel, position.epoch)
+            self.publishing.missed(self.entry, outcome, self._failed)
         else:
             self._failed(ChappeError(outcome.error))
 
     def _failed(self, error: ChappeError) -> None:
-        self._tell(self._session.failure(self._id, error))
+        self._tell(self.session.failure(self.id, error))
 
     def _tell(self, message: base.Message) -> None:
         self.told = True
         if self.place is None:
-            self._session.answer(message)
+            self.session.answer(message)
         else:
-            self._session.settle(self.place, message)
+            self.session.settle(self.place, message)
 
 
 def remember_epoch(session: Session, channel: str, epoch: str) -> None:

@@ -31,7 +31,8 @@ def json_problem(text: bytes, max_depth: int = DEFAULT_MAX_DEPTH, max_keys: int 
         max_depth: levels of arrays and objects.
         max_keys: object members in all.
     """
-    if text.count(b"[") + text.count(b"{") > max_depth or text.count(b":") > max_keys:
+    # A string is the most frequent payload and has no shape.
+    if text[:1] != b'"' and (text.count(b"[") + text.count(b"{") > max_depth or text.count(b":") > max_keys):
         problem = _shape_problem(text, max_depth, max_keys)
         if problem is not None:
             return problem

@@ -76,7 +76,8 @@ class ChappeProtocol:
         if text is self._msgpack:
             expected = "binary" if self._msgpack else "text"
             raise RemoteProtocolError(Code.BAD_REQUEST_CLOSE, f"a frame of the wrong kind, expected {expected}")
-        if self._is_batch(payload):
+        # The first byte of nearly all there is, and of no batch in either encoding.
+        if payload[:1] != b"{" and self._is_batch(payload):
             try:
                 parts = self._decode_parts(payload)
             except _MALFORMED as error:
@@ -105,7 +106,7 @@ class ChappeProtocol:
     def _is_batch(self, payload: bytes) -> bool:
         if self._msgpack:
             return bool(payload) and (payload[0] & 0xF0 == 0x90 or payload[0] in (0xDC, 0xDD))
-        return payload[:1] == b"[" or payload.lstrip()[:1] == b"["
+        return payload.lstrip()[:1] == b"["
 
     def _decode(self, part: bytes) -> base.Command:
         try:
@@ -129,12 +130,14 @@ class ChappeProtocol:
         return shape_problem(command.client, depth, keys) if type(command) is base.Connect else None
 
     def _publication(self, wire: _Publish) -> base.Command:
-        payload = bytes(wire.data)
+        # Bytes in disguise (`from_base64`) are an object.
+        payload, kind = bytes(wire.data), Kind.JSON
         depth, keys = self._limits.json_depth, self._limits.json_keys
-        try:
-            payload, kind = from_msgpack(payload, depth, keys) if self._msgpack else from_base64(payload)
-        except (*_MALFORMED, ValueError) as error:
-            return base.Rejected(wire.id, bad_request("data", str(error)))
+        if self._msgpack or payload[:1] == b"{":
+            try:
+                payload, kind = from_msgpack(payload, depth, keys) if self._msgpack else from_base64(payload)
+            except (*_MALFORMED, ValueError) as error:
+                return base.Rejected(wire.id, bad_request("data", str(error)))
         if kind is Kind.JSON and not self._msgpack and (problem := json_problem(payload, depth, keys)):
             return base.Rejected(wire.id, bad_request("data", problem))
         return base.Publish(wire.id, wire.channel, payload, kind, wire.key, wire.expect, wire.retain, wire.headers)
