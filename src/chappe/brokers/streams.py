@@ -152,8 +152,8 @@ class Stream:
         self.times.popleft()
         self.ledger.kept_bytes -= len(gone.payload) + PUBLICATION_BYTES if gone.headers is None else size_of(gone)
         # With a namespace that kept nothing for a while, something newer may be missing already.
-        self.trimmed_offset = max(self.trimmed_offset, gone.offset)
-        self.trimmed_log = max(self.trimmed_log, gone.log)
+        if gone.offset > self.trimmed_offset:
+            self.trimmed_offset, self.trimmed_log = gone.offset, gone.log
 
     def expire(self, now: float) -> None:
         """Let go what is too old at a time; an age of 0 keeps everything until there are too many."""

@@ -52,7 +52,7 @@ class Delivery:
     def _deliver(self, publication: Publication) -> None:
         hub = self._hub
         channel = hub.channels.get(publication.channel)
-        patterns = hub.channels.matching(publication.channel)
+        patterns = hub.channels.matching(publication.channel) if hub.channels.has_patterns else None
         skip = self._link_of_sender(publication) if publication.transient else None
         if channel is not None:
             if not publication.transient:

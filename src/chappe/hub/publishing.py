@@ -140,8 +140,7 @@ class Publishing:
         expect = command.expect
         if expect is None or isinstance(expect, Position):
             return expect
-        subscription = session.subscription(command.channel)
-        return Position(subscription.epoch if subscription else session.epochs.get(command.channel), expect)
+        return Position(session.told_epoch(command.channel), expect)
 
     def _check_large(self, session: Session, command: base.Publish) -> None:
         """Refuse a large payload, but for a relayed file while there is room for it."""
@@ -199,11 +198,10 @@ class _Pending(msgspec.Struct, eq=False, gc=False):
         outcome = outcomes[0]
         session, position, channel = self.session, outcome.position, self.entry.channel
         if outcome.error == 0:
-            if session.subscription(channel) is None:
-                session.epochs.remember(channel, position.epoch)
+            session.remember_epoch(channel, position.epoch)
             self._tell(base.Published(self.id, position.offset, position.epoch))
         elif outcome.error == Code.CONFLICT:
-            session.epochs.remember(channel, position.epoch)
+            session.remember_epoch(channel, position.epoch, although_subscribed=True)
             self.publishing.missed(self.entry, outcome, self._failed)
         else:
             self._failed(ChappeError(outcome.error))
@@ -217,11 +215,6 @@ class _Pending(msgspec.Struct, eq=False, gc=False):
             self.session.answer(message)
         else:
             self.session.settle(self.place, message)
-
-
-def remember_epoch(session: Session, channel: str, epoch: str) -> None:
-    """Note the epoch last told to a session, for its `expect`; forgotten beyond as many channels as it may have."""
-    session.epochs.remember(channel, epoch)
 
 
 def _key_owner(session: Session) -> str:

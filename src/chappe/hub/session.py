@@ -200,12 +200,19 @@ class Session:
             self._sender = Sender(self.actor.claims.user, self.name, self.id)
         return self._sender
 
-    @property
-    def epochs(self) -> ToldEpochs:
-        """The epochs last told to it, of channels that it is not subscribed to."""
-        if self._epochs is None:
-            self._epochs = ToldEpochs()
-        return self._epochs
+    def remember_epoch(self, channel: str, epoch: str, although_subscribed: bool = False) -> None:
+        """Note the epoch of a channel that it is told, for its `expect`; while it is subscribed that one knows it."""
+        if although_subscribed or self._subscriptions is None or self.subscription(channel) is None:
+            if self._epochs is None:
+                self._epochs = ToldEpochs()
+            self._epochs.remember(channel, epoch)
+
+    def told_epoch(self, channel: str) -> str:
+        """Return the epoch of a channel that it was told last."""
+        subscription = self.subscription(channel)
+        if subscription is not None:
+            return subscription.epoch
+        return self._epochs.get(channel) if self._epochs is not None else ""
 
     @property
     def is_open(self) -> bool:
