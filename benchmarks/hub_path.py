@@ -15,6 +15,7 @@ import time
 import tracemalloc
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import jwt
@@ -100,7 +101,8 @@ class Rig:
         session.receive(b'{"type":"connect","id":0}', True)
         for channel in channels:
             session.receive(SUBSCRIBE % channel, True)
-        assert session.is_open and len(session.subscriptions) == len(channels)
+        assert session.is_open
+        assert session.subscribed == len(channels)
         return session
 
 
@@ -206,11 +208,11 @@ def idle_bytes(rig: Rig, channel: bytes, count: int = 20_000) -> dict[str, float
     grown = (_resident_bytes() - resident) / count
     for session in sessions:
         session.lost(1001)
-    del sessions
+    sessions.clear()
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    sessions = [rig.open(channel) for _ in range(count)]
+    sessions += [rig.open(channel) for _ in range(count)]
     gc.collect()
     traced = (tracemalloc.get_traced_memory()[0] - before) / count
     tracemalloc.stop()
@@ -219,8 +221,7 @@ def idle_bytes(rig: Rig, channel: bytes, count: int = 20_000) -> dict[str, float
 
 
 def _resident_bytes() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _rows(rounds: int) -> Iterator[tuple[str, str]]:

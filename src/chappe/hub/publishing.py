@@ -8,7 +8,6 @@ import msgspec
 from chappe.hub.contracts import Append, Outcome, Read, ReadResult
 from chappe.hub.hooks import Draft
 from chappe.hub.namespaces import Access, Namespace
-from chappe.hub.permissions import Action
 from chappe.hub.session import Answer, Session
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError

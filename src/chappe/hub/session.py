@@ -232,37 +232,37 @@ class Session:
         held = self._subscriptions
         if held is None:
             return {}
-        return MappingProxyType(held) if type(held) is dict else {held.name: held}  # type: ignore[union-attr]
+        return MappingProxyType(held) if isinstance(held, dict) else {held.name: held}
 
     @property
     def subscribed(self) -> int:
         """How many subscriptions it has."""
         held = self._subscriptions
-        return len(held) if type(held) is dict else held is not None
+        return len(held) if isinstance(held, dict) else held is not None
 
     def subscription(self, name: str) -> "Subscription | None":
         """Return the subscription to a channel or pattern, or None."""
         held = self._subscriptions
         if held is None:
             return None
-        if type(held) is dict:
+        if isinstance(held, dict):
             return held.get(name)
-        return held if held.name == name else None  # type: ignore[union-attr,return-value]
+        return held if held.name == name else None
 
     def subscribes(self, subscription: "Subscription") -> None:
         """Take a new subscription."""
         held = self._subscriptions
         if held is None:
             self._subscriptions = subscription
-        elif type(held) is dict:
+        elif isinstance(held, dict):
             held[subscription.name] = subscription
         else:
-            self._subscriptions = {held.name: held, subscription.name: subscription}  # type: ignore[union-attr,dict-item]
+            self._subscriptions = {held.name: held, subscription.name: subscription}
 
     def unsubscribed(self, subscription: "Subscription") -> None:
         """Let a subscription go, if it is there."""
         held = self._subscriptions
-        if type(held) is dict:
+        if isinstance(held, dict):
             held.pop(subscription.name, None)
             if not held:
                 self._subscriptions = None
