@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from chappe.hub.contracts import Append, Outcome, Read, ReadResult
 from chappe.hub.hooks import Draft
@@ -55,7 +56,7 @@ class Publishing:
         if not (hub.hooks.publish and hub.hooks.for_publish(channel)):
             if namespace.publish is Access.HOOK:
                 raise ChappeError(Code.PERMISSION_DENIED, detail={"channel": channel})
-            self._append(session, command, namespace, command.payload, command.kind, command.headers)
+            self._append(session, command, namespace)
             return
         draft = Draft(channel, command.payload, command.kind, command.key, command.headers)
         self._ask(session, command, namespace, draft)
@@ -108,23 +109,22 @@ class Publishing:
         except ChappeError as error:
             session.fail(command.id, error)
             return
-        self._append(session, command, namespace, draft.payload, draft.kind, draft.headers)
+        made = replace(command, payload=draft.payload, kind=draft.kind, headers=draft.headers)
+        self._append(session, made, namespace)
 
-    def _append(
-        self, session: Session, command: base.Publish, namespace: Namespace, payload: bytes, kind: Kind, headers: Any
-    ) -> None:
+    def _append(self, session: Session, command: base.Publish, namespace: Namespace) -> None:
         hub = self._hub
         key, expect = command.key, command.expect
         entry = Append(
             command.channel,
-            payload,
-            kind,
+            command.payload,
+            command.kind,
             hub.clock.wall_ms(),
             namespace,
             session.sender,
             key,
             _key_owner(session) if key is not None else "",
-            headers,
+            command.headers,
             self._expectation(session, command) if expect is not None else None,
             command.retain,
             command.transient,
@@ -198,7 +198,12 @@ class _Pending(msgspec.Struct, eq=False, gc=False):
         session, position, channel = self.session, outcome.position, self.entry.channel
         if outcome.error == 0:
             session.remember_epoch(channel, position.epoch)
-            self._tell(base.Published(self.id, position.offset, position.epoch))
+            self.told = True
+            answer = base.Published(self.id, position.offset, position.epoch)
+            if self.place is None:
+                session.answer(answer)
+            else:
+                session.settle(self.place, answer)
         elif outcome.error == Code.CONFLICT:
             session.remember_epoch(channel, position.epoch, although_subscribed=True)
             self.publishing.missed(self.entry, outcome, self._failed)
@@ -206,14 +211,12 @@ class _Pending(msgspec.Struct, eq=False, gc=False):
             self._failed(ChappeError(outcome.error))
 
     def _failed(self, error: ChappeError) -> None:
-        self._tell(self.session.failure(self.id, error))
-
-    def _tell(self, message: base.Message) -> None:
         self.told = True
+        failure = self.session.failure(self.id, error)
         if self.place is None:
-            self.session.answer(message)
+            self.session.answer(failure)
         else:
-            self.session.settle(self.place, message)
+            self.session.settle(self.place, failure)
 
 
 def _key_owner(session: Session) -> str:

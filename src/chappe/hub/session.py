@@ -17,7 +17,7 @@ from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError, RemoteProtocolError
 from chappe.model.publication import Sender
 from chappe.protocols import base
-from chappe.protocols.base import Command, Message, ServerProtocol
+from chappe.protocols.base import ROOM_COMMANDS, Command, Message, Publish, Rejected, ServerProtocol
 
 if TYPE_CHECKING:
     from chappe.hub.hub import HubCore
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: What a session without credentials may say of itself.
 ANONYMOUS: Final = Claims()
 #: Commands that need no identity, or give one, so that they open no session.
-_IMPERSONAL: Final = frozenset({base.Ping, base.PongReceived, base.Rejected, base.Connect, base.Login})
+_IMPERSONAL: Final = frozenset({base.Ping, base.PongReceived, Rejected, base.Connect, base.Login})
 # Names of a module are found sooner than members of an enum.
 _NEW: Final = SessionState.NEW
 _CLOSED: Final = SessionState.CLOSED
@@ -178,7 +178,8 @@ class Session:
         # The one subscription of most, or all of several by name.
         self._subscriptions: Subscription | dict[str, Subscription] | None = None
         self._epochs: ToldEpochs | None = None
-        self._bucket = TokenBucket(hub.limits.messages_per_s, hub.limits.messages_burst, now)
+        rate_per_s = hub.limits.messages_per_s
+        self._bucket = TokenBucket(rate_per_s, hub.limits.messages_burst, now) if rate_per_s else None
         # A deque costs 600 bytes, empty or not.
         self._backlog: deque[Command] | None = None
         self._answers: deque[Answer] | None = None
@@ -441,31 +442,33 @@ class Session:
             self.hold()
 
     def _run(self, command: Command) -> None:
-        if type(command) in base.ROOM_COMMANDS:
-            command = self.protocol.resolve(command)
-        kind = type(command)
-        if self._answers and kind is not base.Publish:
-            # Publishes overlap, everything else comes after what was asked before it.
-            self._postpone(command)
+        if type(command) is not Publish:
+            if type(command) in ROOM_COMMANDS:
+                command = self.protocol.resolve(command)
+            if self._answers and type(command) is not Publish:
+                # Publishes overlap, everything else comes after what was asked before it.
+                self._postpone(command)
+                return
+        if self._bucket is not None and not self._bucket.take(self.last_activity):
+            self._slow_down(command, self._bucket.wait_s())
             return
-        if not self._bucket.take(self.last_activity):
-            self._slow_down(command)
-            return
-        if isinstance(command, base.Rejected):
+        if type(command) is Rejected:
             if self._refused():
                 self.fail(command.id, command.error)
             return
         self._refusals = 0
-        if self.state is _NEW and kind not in _IMPERSONAL:
+        if self.state is _NEW and type(command) not in _IMPERSONAL:
             self.hub.connecting.connect_implicitly(self, command)
             return
-        self.execute(command)
+        try:
+            self.hub.handlers[type(command)](self, command)
+        except Exception as error:
+            self._report(command, error)
 
-    def _slow_down(self, command: Command) -> None:
+    def _slow_down(self, command: Command, wait_s: float) -> None:
         """Answer that this is too fast, and read no more until there is a token again: TCP slows the peer down."""
         if not self._refused():
             return
-        wait_s = self._bucket.wait_s()
         detail = {"retry_after_s": max(round(wait_s, 3), 0.001)}
         self.fail(getattr(command, "id", None), ChappeError(Code.TOO_MANY_REQUESTS, detail=detail))
         if not self._paused and not self.is_over:
@@ -485,11 +488,14 @@ class Session:
         """Carry a command out; a ChappeError is its answer, any other exception is ours and is told as 100."""
         try:
             self.hub.handlers[type(command)](self, command)
-        except ChappeError as error:
-            self.fail(getattr(command, "id", None), error)
         except Exception as error:
+            self._report(command, error)
+
+    def _report(self, command: Command, error: Exception) -> None:
+        if not isinstance(error, ChappeError):
             self.hub.report(error, "a command failed")
-            self.fail(getattr(command, "id", None), ChappeError(Code.INTERNAL_ERROR))
+            error = ChappeError(Code.INTERNAL_ERROR)
+        self.fail(getattr(command, "id", None), error)
 
     def _postpone(self, command: Command) -> None:
         if self._backlog is None:
@@ -502,7 +508,7 @@ class Session:
             return
         self._draining = True
         while self._backlog and not self._held and self.state is not _CLOSED:
-            if self._answers and type(self._backlog[0]) is not base.Publish:
+            if self._answers and type(self._backlog[0]) is not Publish:
                 break
             # What waited is counted when it runs.
             self.last_activity = self.hub.clock.now()

@@ -31,8 +31,10 @@ def json_problem(text: bytes, max_depth: int = DEFAULT_MAX_DEPTH, max_keys: int 
         max_depth: levels of arrays and objects.
         max_keys: object members in all.
     """
-    # A string is the most frequent payload and has no shape.
-    if text[:1] != b'"' and (text.count(b"[") + text.count(b"{") > max_depth or text.count(b":") > max_keys):
+    if text[:1] == b'"':
+        # A string, the whole of it: no shape and no number.
+        return None
+    if text.count(b"[") + text.count(b"{") > max_depth or text.count(b":") > max_keys:
         problem = _shape_problem(text, max_depth, max_keys)
         if problem is not None:
             return problem
