@@ -12,8 +12,9 @@ from chappe.hub.session import Peer
 from chappe.model.error_codes import Code
 from chappe.model.limits import Limits
 from chappe.testing.fake_clock import FakeClock, FakeTimer
-from chappe.transports.heartbeat import Heartbeat
-from chappe.transports.websocket import LinkCounters, WebSocketLink
+from chappe.transports.flush import Flush
+from chappe.transports.heartbeat import SLICE, Heartbeat
+from chappe.transports.websocket import Commons, LinkCounters, WebSocketLink
 from tests.hub.harness import World
 
 PING, CLOSE = 0x89, 0x88
@@ -71,12 +72,15 @@ class Rig:
         self.limits = Limits(**limits)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(self.limits, self.counters, identified_first)
+        self.commons = Commons(
+            self.loop, self.limits, self.counters, Flush(self.loop), self.heartbeat.end_by, lambda _: None
+        )
         monkeypatch.setattr(asyncio, "get_running_loop", lambda: self.loop)
         self.heartbeat.start()
 
     def link(self, session: bool = True) -> tuple[WebSocketLink, Wire]:
         """Return a link; it has a session or, as `/echo`, none."""
-        link, wire = WebSocketLink(self.loop, self.limits, self.counters, lambda _: None), Wire()
+        link, wire = WebSocketLink(self.commons), Wire()
         link.attach(wire)
         if session:
             link.receiver = self.world.hub.open(link, self.world.protocol("json"), Peer())

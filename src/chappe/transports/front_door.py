@@ -17,6 +17,7 @@ from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
 from chappe.transports.admission import Admission
 from chappe.transports.endpoints import Endpoints
+from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import (
@@ -28,7 +29,7 @@ from chappe.transports.upgrade import (
     first_values,
     language_of,
 )
-from chappe.transports.websocket import LinkCounters, WebSocketLink
+from chappe.transports.websocket import Commons, LinkCounters, WebSocketLink
 from chappe.wire.websocket import WebSocketCodec
 
 #: Header fields of one request; more is no browser's.
@@ -39,6 +40,7 @@ class Lobby:
     """What all connections of one server share.
 
     Attributes:
+        batch_window_s: how long frames wait for company before they are written; 0: to the end of the tick.
         links: all open WebSocket links.
         upgrades, rejected: handshakes that were accepted and refused.
         head_timeouts: connections that sent no request head in time.
@@ -57,6 +59,7 @@ class Lobby:
         head_timeout_s: float = 10.0,
         connections_max: int = 0,
         admission: Admission | None = None,
+        batch_window_s: float = 0.0,
     ) -> None:
         self.hub = hub
         self.endpoints = endpoints
@@ -68,6 +71,7 @@ class Lobby:
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
+        self.batch_window_s = batch_window_s
         self.links: set[WebSocketLink] = set()
         self.draining = False
         self.upgrades = 0
@@ -75,6 +79,7 @@ class Lobby:
         self.head_timeouts = 0
         self.besieged = 0
         self._groups: dict[WebSocketLink, str] = {}
+        self._commons: Commons | None = None
 
     def admit(self) -> None:
         """Refuse a connection that the server as a whole cannot take.
@@ -85,6 +90,15 @@ class Lobby:
         if self.draining:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
         self.admission.admit()
+
+    def make_link(self, loop: asyncio.AbstractEventLoop) -> WebSocketLink:
+        """Return a portable link, not attached yet; all of one server run on one loop."""
+        if self._commons is None:
+            flush = Flush(loop, self.batch_window_s)
+            self._commons = Commons(
+                loop, self.hub.limits, self.counters, flush, self.heartbeat.end_by, self.leave
+            )
+        return WebSocketLink(self._commons)
 
     def enter(self, link: WebSocketLink, address: str) -> None:
         """Count a link and look after it."""
@@ -255,7 +269,7 @@ class FrontDoor(HttpToolsProtocol):
             return
         self.connections.discard(self)
         self._leave_seat()
-        link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave)
+        link = lobby.make_link(self.loop)
         link.attach(self.transport)
         lobby.enter(link, request.address)
         link.receiver = endpoint.open(link)
