@@ -16,6 +16,7 @@ from chappe.hub.hub import HubCore
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
 from chappe.transports.admission import Admission
+from chappe.transports.data_plane import DataPlane, choose
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
@@ -41,6 +42,7 @@ class Lobby:
 
     Attributes:
         batch_window_s: how long frames wait for company before they are written; 0: to the end of the tick.
+        data_plane: how its connections are served.
         links: all open WebSocket links.
         upgrades, rejected: handshakes that were accepted and refused.
         head_timeouts: connections that sent no request head in time.
@@ -60,6 +62,7 @@ class Lobby:
         connections_max: int = 0,
         admission: Admission | None = None,
         batch_window_s: float = 0.0,
+        data_plane: DataPlane | None = None,
     ) -> None:
         self.hub = hub
         self.endpoints = endpoints
@@ -72,6 +75,7 @@ class Lobby:
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
         self.batch_window_s = batch_window_s
+        self.data_plane = data_plane or choose("auto")
         self.links: set[WebSocketLink] = set()
         self.draining = False
         self.upgrades = 0
@@ -95,9 +99,7 @@ class Lobby:
         """Return a portable link, not attached yet; all of one server run on one loop."""
         if self._commons is None:
             flush = Flush(loop, self.batch_window_s)
-            self._commons = Commons(
-                loop, self.hub.limits, self.counters, flush, self.heartbeat.end_by, self.leave
-            )
+            self._commons = Commons(loop, self.hub.limits, self.counters, flush, self.heartbeat.end_by, self.leave)
         return WebSocketLink(self._commons)
 
     def enter(self, link: WebSocketLink, address: str) -> None:

@@ -226,6 +226,7 @@ class WebSocketLink(asyncio.Protocol):
         self._codec = WebSocketCodec(0)
         self._queue = self._transport = None
         self._pending.clear()
+        self._pending_bytes = 0
         self._answer_probes(False)
         self._commons.on_gone(self)
         self._tell_lost(code)
