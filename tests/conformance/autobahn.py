@@ -47,7 +47,9 @@ Verdicts = dict[str, str]
 """What was found, by case: how it behaved, and in brackets how it closed if that is not OK."""
 
 
-async def judge_server(name: str, include: Iterable[str], exclude: Iterable[str] = (), concurrency: int = 4) -> Verdicts:
+async def judge_server(
+    name: str, include: Iterable[str], exclude: Iterable[str] = (), concurrency: int = 4
+) -> Verdicts:
     """Run cases against a server of `SERVERS`.
 
     Raises:
@@ -141,9 +143,7 @@ def _table(found: Mapping[str, Verdicts]) -> Iterable[str]:
     for section, title in SECTIONS.items():
         cells = []
         for verdicts in found.values():
-            counts = collections.Counter(
-                verdict for case, verdict in verdicts.items() if case.split(".")[0] == section
-            )
+            counts = collections.Counter(verdict for case, verdict in verdicts.items() if case.split(".")[0] == section)
             cells.append(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "-")
         yield f"| {section} {title} | " + " | ".join(cells) + " |"
 

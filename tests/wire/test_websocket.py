@@ -113,7 +113,9 @@ def test_any_fragmentation_and_any_split_of_the_bytes_give_the_same_messages(
 
 
 @given(st.binary(max_size=400), st.integers(1, 50))
-def test_any_bytes_end_in_messages_or_in_a_close_code_and_never_in_an_exception(wire: Codec, data: bytes, step: int) -> None:
+def test_any_bytes_end_in_messages_or_in_a_close_code_and_never_in_an_exception(
+    wire: Codec, data: bytes, step: int
+) -> None:
     codec = wire.WebSocketCodec(LIMIT)
     answers = b""
     for start in range(0, len(data), step):

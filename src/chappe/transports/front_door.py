@@ -5,18 +5,24 @@ is taken from uvicorn, what came behind the request head goes to the codec, and 
 """
 
 import asyncio
+import os
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from chappe.hub.fanout import LinkSet, MakeAudience
 from chappe.hub.hub import HubCore
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
+from chappe.transports import websocket
 from chappe.transports.admission import Admission
+from chappe.transports.data_plane import DataPlane, choose
+from chappe.transports.encoding import deflated
 from chappe.transports.endpoints import Endpoints
+from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import (
@@ -29,9 +35,14 @@ from chappe.transports.upgrade import (
     language_of,
     negotiate_deflate,
 )
-from chappe.transports.websocket import LinkCounters, WebSocketLink
-from chappe.wire.deflate import Deflate
+from chappe.transports.websocket import Commons, LinkCounters, WebSocketLink
+from chappe.wire.deflate import Deflate, inflate
 from chappe.wire.websocket import WebSocketCodec
+
+if TYPE_CHECKING:
+    from chappe.transports.native import NativeLink, Reactor
+
+CarrierLink: TypeAlias = "WebSocketLink | NativeLink"
 
 #: Header fields of one request; more is no browser's.
 _MAX_HEADERS: Final = 100
@@ -41,6 +52,8 @@ class Lobby:
     """What all connections of one server share.
 
     Attributes:
+        batch_window_s: how long frames wait for company before they are written; 0: to the end of the tick.
+        data_plane: how its connections are served.
         links: all open WebSocket links.
         upgrades, rejected: handshakes that were accepted and refused.
         head_timeouts: connections that sent no request head in time.
@@ -61,6 +74,8 @@ class Lobby:
         compression: bool = True,
         compression_min_bytes: int = 1_024,
         admission: Admission | None = None,
+        batch_window_s: float = 0.0,
+        data_plane: DataPlane | None = None,
     ) -> None:
         self.hub = hub
         self.endpoints = endpoints
@@ -74,13 +89,16 @@ class Lobby:
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
-        self.links: set[WebSocketLink] = set()
+        self.batch_window_s = batch_window_s
+        self.data_plane = data_plane or choose("auto")
+        self.links: set[CarrierLink] = set()
+        self.reactor: Reactor | None = None
         self.draining = False
         self.upgrades = 0
         self.rejected = 0
         self.head_timeouts = 0
         self.besieged = 0
-        self._groups: dict[WebSocketLink, str] = {}
+        self._commons: Commons | None = None
 
     def admit(self) -> None:
         """Refuse a connection that the server as a whole cannot take.
@@ -92,19 +110,71 @@ class Lobby:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
         self.admission.admit()
 
-    def enter(self, link: WebSocketLink, address: str) -> None:
+    def start(self) -> None:
+        """Begin on the running loop."""
+        self.heartbeat.start()
+        loop = asyncio.get_running_loop()
+        self._commons = Commons(
+            loop,
+            self.hub.limits,
+            self.counters,
+            Flush(loop, self.batch_window_s),
+            self.heartbeat.end_by,
+            self.leave,
+            self.compression_min_bytes,
+        )
+        if self.data_plane == "native":
+            self.reactor = _make_reactor(self, loop)
+
+    def stop(self) -> None:
+        """End; every link must be gone, or goes without a word."""
+        if self.reactor is not None:
+            self.reactor.close()
+            self.reactor = None
+        self.heartbeat.stop()
+
+    def make_link(self, deflates: bool) -> WebSocketLink:
+        """Return a portable link, not attached yet."""
+        assert self._commons is not None
+        return WebSocketLink(self._commons, deflates)
+
+    def enter(self, link: CarrierLink, address: str) -> None:
         """Count a link and look after it."""
-        self._groups[link] = self.admission.websockets.take(address)
+        link.seat = self.admission.websockets.take(address)
         self.links.add(link)
         self.heartbeat.add(link)
         self.upgrades += 1
 
-    def leave(self, link: WebSocketLink) -> None:
+    def leave(self, link: CarrierLink) -> None:
         """Forget a link."""
         self.links.discard(link)
-        group = self._groups.pop(link, None)
-        if group is not None:
-            self.admission.websockets.give_back(group)
+        if link.seat is not None:
+            self.admission.websockets.give_back(link.seat)
+            link.seat = None
+
+
+def audience_maker() -> MakeAudience:
+    """Return what keeps links that get the same frames: in C where that is built."""
+    try:
+        from chappe.transports.native import NativeAudience
+    except ImportError:
+        return LinkSet
+    return NativeAudience
+
+
+def _make_reactor(lobby: Lobby, loop: asyncio.AbstractEventLoop) -> "Reactor":
+    from chappe.transports.native import Reactor
+
+    return Reactor(
+        loop,
+        lobby.hub.limits,
+        lobby.counters,
+        lobby.leave,
+        lobby.heartbeat.end_by,
+        websocket.CLOSE_TIMEOUT_S,
+        lambda frame: deflated(frame, lobby.compression_min_bytes),
+        lobby.batch_window_s,
+    )
 
 
 class FrontDoor(HttpToolsProtocol):
@@ -255,20 +325,42 @@ class FrontDoor(HttpToolsProtocol):
             lobby.rejected += 1
             self._answer(Rejected(401, error.reason, {"WWW-Authenticate": "Bearer"}))
             return
-        self.transport.write(_switching_protocols(accept, endpoint.subprotocol, deflate))
+        head = _switching_protocols(accept, endpoint.subprotocol, deflate)
         if lobby.admission.is_crowded(request.address):
             lobby.rejected += 1
+            self.transport.write(head)
             self._turn_away(language_of(request, lobby.default_language))
+            return
+        try:
+            link = self._hand_over(head, deflate)
+        except OSError as error:
+            # Out of descriptors: who is here already must not suffer.
+            lobby.rejected += 1
+            self._answer(Rejected(503, f"no connection to spare: {error.strerror}", {"Retry-After": "5"}))
             return
         self.connections.discard(self)
         self._leave_seat()
-        min_bytes = None if deflate is None else lobby.compression_min_bytes
-        link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave, min_bytes)
-        link.attach(self.transport)
         lobby.enter(link, request.address)
-        link.receiver = endpoint.open(link)
-        if behind:
-            link.data_received(behind)
+        link.begin(endpoint.open(link), behind)
+
+    def _hand_over(self, head: bytes, deflate: Deflate | None) -> CarrierLink:
+        """Give the connection to a link that sends `head` first: a native one if it is plain TCP and nothing waits.
+
+        Raises:
+            OSError: there is no descriptor left; the connection is still here.
+        """
+        lobby, transport = self.lobby, self.transport
+        is_plain = transport.get_extra_info("sslcontext") is None
+        if lobby.reactor is None or not is_plain or transport.get_write_buffer_size():
+            transport.write(head)
+            link = lobby.make_link(deflate is not None)
+            link.attach(transport)
+            return link
+        # The loop closes its own descriptor, without a word to the peer, since ours holds the connection.
+        descriptor = os.dup(transport.get_extra_info("socket").fileno())
+        native = lobby.reactor.attach(descriptor, head, inflate=None if deflate is None else inflate)
+        transport.abort()
+        return native
 
     def _turn_away(self, language: str) -> None:
         """End an upgrade with a close code, as a page never sees the status of a refused one; wait for no answer."""

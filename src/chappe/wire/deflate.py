@@ -18,8 +18,8 @@ WINDOW_BITS: Final = 12
 _MEM_LEVEL: Final = 5
 #: How many times its size a message may become; JSON seldom passes 20, a bomb reaches 1,000.
 MAX_RATIO: Final = 100
-#: Below, a ratio harms nobody, whatever it is.
-RATIO_FREE_BYTES: Final = 65_536
+#: Below, a ratio harms nobody: it is what a message that is not compressed may have by default.
+RATIO_FREE_BYTES: Final = 1_048_576
 #: Final blocks in one message. Legal (RFC 7692, 7.2.3.4), but each needs a decompressor of its own.
 MAX_FINAL_BLOCKS: Final = 16
 
