@@ -24,23 +24,29 @@ DEFLATE = pytest.mark.parametrize("deflate", [False, True], ids=["plain", "defla
 
 #: Where we are stricter than the library, or earlier, by the reason of our close frame.
 STRICTER = {
-    "a length is not in its shortest form": "the library takes any form",
+    "length not in its shortest form": "the library takes any form",
     "text is no UTF-8": "the library waits for the end of the message, which may not come, or be an error of another kind",
-    "more than 64 fragments": "the library's protocol does not count them",
+    "too many fragments": "the library's protocol does not count them",
+    "message too large": "the library counts a compressed message after inflating only",
     "a compressed message breaks off": "the library takes what there is of a block",
     "a compressed message is no deflated data": "the library reads nothing behind the end of the data, or a final block",
     "a compressed message has more than 16 final blocks": "the library reads one",
-    "a control frame is whole and has at most 125 bytes": "the library waits for the payload, or finds it too large",
-    "reserved bits must be 0": "the library waits for the payload, or finds it too large",
-    "expected a continuation": "the library waits for the payload, or finds it too large",
-    "a continuation of nothing": "the library waits for the payload, or finds it too large",
-    "a message has more than 2000 bytes": "the library counts a compressed message after inflating only",
+    "fragmented control frame": "the library waits for the payload",
+    "control frame too long": "the library waits for the payload",
+    "reserved bits are set": "the library waits for the payload",
+    "a new message inside another one": "the library waits for the payload",
+    "a continuation of nothing": "the library waits for the payload",
 }
-#: Where the library refuses what we take, by the reason of its close frame.
+#: Where the library refuses what we take, by the beginning of the reason of its close frame.
 LAXER = {
     "incomplete fragmented message": "a goodbye may come inside a message (Autobahn 7.1.5)",
     "decompression failed": "the library keeps to the first final block of a message",
+    "frame with ": "the library counts a control frame inside a message as a part of it",
 }
+
+
+def is_laxer(theirs: Outcome) -> bool:
+    return reason(theirs).startswith(tuple(LAXER))
 
 
 def reason(outcome: Outcome) -> str:
@@ -75,7 +81,7 @@ def test_byte_by_byte_is_the_same(wire: Codec, deflate: bool, data: st.DataObjec
 def test_the_native_codec_is_its_pure_twin(deflate: bool, data: st.DataObject, cuts: list[int]) -> None:
     sent = data.draw(st.one_of(conversations(deflate), mutated(deflate)))
     found = [outcome_of(load_codec(name), cut(sent, cuts), deflate) for name in ("native", "pure")]
-    assert without_reason(found[0]) == without_reason(found[1])
+    assert found[0] == found[1]
 
 
 @DEFLATE
@@ -83,7 +89,7 @@ def test_the_native_codec_is_its_pure_twin(deflate: bool, data: st.DataObject, c
 def test_what_is_right_is_read_as_the_library_reads_it(wire: Codec, deflate: bool, data: st.DataObject) -> None:
     sent = data.draw(conversations(deflate))
     ours, theirs = outcome_of(wire, [sent], deflate), outcome_of_library(sent, deflate)
-    if reason(theirs) in LAXER:
+    if is_laxer(theirs):
         assert ours.messages[: len(theirs.messages)] == theirs.messages
         return
     assert comparable(ours) == comparable(theirs)
@@ -98,7 +104,7 @@ def test_what_is_wrong_is_refused_as_the_library_does_or_for_a_reason_that_is_li
     ours, theirs = outcome_of(load_codec("pure"), [sent], deflate), outcome_of_library(sent, deflate)
     if comparable(ours) == comparable(theirs):
         return
-    assert reason(ours) in STRICTER or reason(theirs) in LAXER
+    assert reason(ours) in STRICTER or is_laxer(theirs)
     shorter = min(len(ours.messages), len(theirs.messages))
     assert ours.messages[:shorter] == theirs.messages[:shorter]
 
