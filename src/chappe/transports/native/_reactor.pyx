@@ -210,6 +210,7 @@ cdef class Reactor:
             return
         self._is_serving = True
         try:
+            self._end_failing()
             # Nothing is read before all is written.
             if not self._dirty_count or self._batch_window_s > 0:
                 self._serve()
@@ -219,7 +220,7 @@ cdef class Reactor:
         finally:
             self._is_serving = False
         self._settle()
-        if self._has_more():
+        if self.has_more():
             self._schedule()
 
     def close(self):
@@ -342,7 +343,8 @@ cdef class Reactor:
             self._ready.append(link)
             self._schedule()
 
-    def _has_more(self):
+    def has_more(self):
+        """Whether work waits that the kernel will not name."""
         if self._round or self._ready or self._failing or self._event_at < self._event_count:
             return True
         return self._dirty_count > 0 and (self._batch_window_s <= 0 or self._window_is_open)
