@@ -326,6 +326,8 @@ class Hub:
             default_language=server.default_language,
             head_bytes=server.head_bytes,
             head_timeout_s=server.head_timeout_s,
+            compression=server.compression == "deflate",
+            compression_min_bytes=server.compression_min_bytes,
             admission=self._admission,
             batch_window_s=server.batch_window_ms / 1_000,
             data_plane=choose(server.data_plane, tls=bool(server.cert)),

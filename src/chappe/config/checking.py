@@ -129,8 +129,6 @@ def _broker(settings: Settings) -> Iterator[Problem]:
 
 #: Settings whose feature comes with a later release; the names are fixed already.
 PENDING = (
-    "server.compression",
-    "server.compression_min_bytes",
     "auth.jwks_url",
     "mqtt.port",
     "poll.hold_s",

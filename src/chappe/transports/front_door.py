@@ -20,6 +20,7 @@ from chappe.model.errors import ChappeError
 from chappe.transports import websocket
 from chappe.transports.admission import Admission
 from chappe.transports.data_plane import DataPlane, choose
+from chappe.transports.encoding import deflated
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
@@ -32,8 +33,10 @@ from chappe.transports.upgrade import (
     check_handshake,
     first_values,
     language_of,
+    negotiate_deflate,
 )
 from chappe.transports.websocket import Commons, LinkCounters, WebSocketLink
+from chappe.wire.deflate import Deflate, inflate
 from chappe.wire.websocket import WebSocketCodec
 
 if TYPE_CHECKING:
@@ -68,6 +71,8 @@ class Lobby:
         head_bytes: int = 16_384,
         head_timeout_s: float = 10.0,
         connections_max: int = 0,
+        compression: bool = True,
+        compression_min_bytes: int = 1_024,
         admission: Admission | None = None,
         batch_window_s: float = 0.0,
         data_plane: DataPlane | None = None,
@@ -79,6 +84,8 @@ class Lobby:
         self.default_language = default_language
         self.head_bytes = head_bytes
         self.head_timeout_s = head_timeout_s
+        self.compression = compression
+        self.compression_min_bytes = compression_min_bytes
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
@@ -106,8 +113,18 @@ class Lobby:
     def start(self) -> None:
         """Begin on the running loop."""
         self.heartbeat.start()
+        loop = asyncio.get_running_loop()
+        self._commons = Commons(
+            loop,
+            self.hub.limits,
+            self.counters,
+            Flush(loop, self.batch_window_s),
+            self.heartbeat.end_by,
+            self.leave,
+            self.compression_min_bytes,
+        )
         if self.data_plane == "native":
-            self.reactor = make_reactor(self)
+            self.reactor = _make_reactor(self, loop)
 
     def stop(self) -> None:
         """End; every link must be gone, or goes without a word."""
@@ -116,12 +133,10 @@ class Lobby:
             self.reactor = None
         self.heartbeat.stop()
 
-    def make_link(self, loop: asyncio.AbstractEventLoop) -> WebSocketLink:
-        """Return a portable link, not attached yet; all of one server run on one loop."""
-        if self._commons is None:
-            flush = Flush(loop, self.batch_window_s)
-            self._commons = Commons(loop, self.hub.limits, self.counters, flush, self.heartbeat.end_by, self.leave)
-        return WebSocketLink(self._commons)
+    def make_link(self, deflates: bool) -> WebSocketLink:
+        """Return a portable link, not attached yet."""
+        assert self._commons is not None
+        return WebSocketLink(self._commons, deflates)
 
     def enter(self, link: CarrierLink, address: str) -> None:
         """Count a link and look after it."""
@@ -147,18 +162,18 @@ def audience_maker() -> MakeAudience:
     return NativeAudience
 
 
-def make_reactor(lobby: Lobby) -> "Reactor":
-    """Return what serves plain TCP in C on the running loop."""
+def _make_reactor(lobby: Lobby, loop: asyncio.AbstractEventLoop) -> "Reactor":
     from chappe.transports.native import Reactor
 
     return Reactor(
-        asyncio.get_running_loop(),
+        loop,
         lobby.hub.limits,
         lobby.counters,
         lobby.leave,
         lobby.heartbeat.end_by,
         websocket.CLOSE_TIMEOUT_S,
-        batch_window_s=lobby.batch_window_s,
+        lambda frame: deflated(frame, lobby.compression_min_bytes),
+        lobby.batch_window_s,
     )
 
 
@@ -299,6 +314,7 @@ class FrontDoor(HttpToolsProtocol):
             request = lobby.proxies.resolve(self._request())
             lobby.gate.check(request)
             accept = check_handshake(request)
+            deflate = negotiate_deflate(request) if lobby.compression else None
             endpoint = lobby.endpoints.find(request)
             lobby.admit()
         except Rejected as rejected:
@@ -309,14 +325,14 @@ class FrontDoor(HttpToolsProtocol):
             lobby.rejected += 1
             self._answer(Rejected(401, error.reason, {"WWW-Authenticate": "Bearer"}))
             return
-        head = _switching_protocols(accept, endpoint.subprotocol)
+        head = _switching_protocols(accept, endpoint.subprotocol, deflate)
         if lobby.admission.is_crowded(request.address):
             lobby.rejected += 1
             self.transport.write(head)
             self._turn_away(language_of(request, lobby.default_language))
             return
         try:
-            link = self._hand_over(head)
+            link = self._hand_over(head, deflate)
         except OSError as error:
             # Out of descriptors: who is here already must not suffer.
             lobby.rejected += 1
@@ -327,7 +343,7 @@ class FrontDoor(HttpToolsProtocol):
         lobby.enter(link, request.address)
         link.begin(endpoint.open(link), behind)
 
-    def _hand_over(self, head: bytes) -> CarrierLink:
+    def _hand_over(self, head: bytes, deflate: Deflate | None) -> CarrierLink:
         """Give the connection to a link that sends `head` first: a native one if it is plain TCP and nothing waits.
 
         Raises:
@@ -337,11 +353,12 @@ class FrontDoor(HttpToolsProtocol):
         is_plain = transport.get_extra_info("sslcontext") is None
         if lobby.reactor is None or not is_plain or transport.get_write_buffer_size():
             transport.write(head)
-            link = lobby.make_link(self.loop)
+            link = lobby.make_link(deflate is not None)
             link.attach(transport)
             return link
         # The loop closes its own descriptor, without a word to the peer, since ours holds the connection.
-        native = lobby.reactor.attach(os.dup(transport.get_extra_info("socket").fileno()), head)
+        descriptor = os.dup(transport.get_extra_info("socket").fileno())
+        native = lobby.reactor.attach(descriptor, head, inflate=None if deflate is None else inflate)
         transport.abort()
         return native
 
@@ -401,8 +418,10 @@ def _is_other_host(named: bytes | None, host: str) -> bool:
     return named is not None and bare_host(named.decode("latin-1")) != bare_host(host)
 
 
-def _switching_protocols(accept: str, subprotocol: str | None) -> bytes:
+def _switching_protocols(accept: str, subprotocol: str | None, deflate: Deflate | None) -> bytes:
     chosen = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
+    if deflate is not None:
+        chosen += f"Sec-WebSocket-Extensions: {deflate.answer}\r\n"
     return (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {accept}\r\n{chosen}\r\n"

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from chappe.model.error_codes import Code
-from chappe.model.frame import Bundle, Frame
+from chappe.model.frame import Frame
 from chappe.model.limits import Limits
+from chappe.transports.encoding import deflated, plain
 from chappe.transports.flush import Flush
 from chappe.transports.send_queue import SendQueue
-from chappe.wire.websocket import WebSocketCodec, encode_frame
+from chappe.wire.deflate import inflate
+from chappe.wire.websocket import WebSocketCodec
 
 #: How long a peer has to answer our close frame, seconds (the `websockets` library: 10; browsers answer at once).
 CLOSE_TIMEOUT_S: Final = 5.0
@@ -72,12 +74,13 @@ class Commons:
     """What all portable links of one server share.
 
     Attributes:
+        deflate_min_bytes: messages from this size on are compressed for who agreed to that.
         corks: whether what a link answers to bytes of its peer goes out right behind them, before the tick ends.
         end_by: cuts a link that does not end in time (`Heartbeat.end_by`).
         on_gone: called once for each link when its connection is over.
     """
 
-    __slots__ = ("corks", "counters", "end_by", "flush", "limits", "loop", "on_gone", "time")
+    __slots__ = ("corks", "counters", "deflate_min_bytes", "end_by", "flush", "limits", "loop", "on_gone", "time")
 
     def __init__(
         self,
@@ -87,8 +90,10 @@ class Commons:
         flush: Flush,
         end_by: Callable[["WebSocketLink", float], None],
         on_gone: Callable[["WebSocketLink"], None],
+        deflate_min_bytes: int = 1_024,
     ) -> None:
         self.loop = loop
+        self.deflate_min_bytes = deflate_min_bytes
         self.time = loop.time
         self.limits = limits
         self.counters = counters
@@ -117,6 +122,7 @@ class WebSocketLink(asyncio.Protocol):
         "_commons",
         "_corked",
         "_ending",
+        "_deflates",
         "_gone",
         "_pending",
         "_pending_bytes",
@@ -134,10 +140,12 @@ class WebSocketLink(asyncio.Protocol):
         "seat",
     )
 
-    def __init__(self, commons: Commons) -> None:
-        """Prepare a link."""
+    def __init__(self, commons: Commons, deflates: bool = False) -> None:
+        """Prepare a link; `deflates`: compression was agreed on."""
+        limits = commons.limits
         self._commons = commons
-        self._codec = WebSocketCodec(commons.limits.frame_bytes)
+        self._deflates = deflates
+        self._codec = WebSocketCodec(limits.frame_bytes, inflate if deflates else None, limits.message_fragments)
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._queue: SendQueue | None = None
@@ -330,9 +338,7 @@ class WebSocketLink(asyncio.Protocol):
 
     def _gather(self, frame: Frame) -> None:
         commons = self._commons
-        data = frame.websocket
-        if data is None:
-            data = frame.websocket = _encode(frame)
+        data = deflated(frame, commons.deflate_min_bytes) if self._deflates else plain(frame)
         commons.counters.messages_out += 1
         size = len(data)
         if size >= _JOINED_BYTES:
@@ -433,9 +439,3 @@ def closing_code(code: int) -> int:
     if code in _SPECIFIED_CODES or 3_000 <= code <= 4_999:
         return code
     return Code.DISCONNECTED
-
-
-def _encode(frame: Frame) -> bytes:
-    if isinstance(frame, Bundle):
-        return b"".join(part.websocket or encode_frame(part.payload, part.text) for part in frame.frames)
-    return encode_frame(frame.payload, frame.text)
