@@ -25,7 +25,7 @@ class Frame(msgspec.Struct, eq=False, gc=False):
         channel: the channel it was published in, or None: an answer, never dropped.
         key: frames of one channel with the same key replace each other under the policy `latest`.
         policy: what to do with it when the reader's queue is full; set by the hub for publications.
-        websocket, sse: bytes as that carrier sends them, filled by the carrier at first use.
+        websocket, websocket_deflated, sse: bytes as that carrier sends them, filled by the carrier at first use.
     """
 
     payload: bytes
@@ -34,6 +34,7 @@ class Frame(msgspec.Struct, eq=False, gc=False):
     key: str | None = None
     policy: SlowConsumer = SlowConsumer.DISCONNECT
     websocket: bytes | None = None
+    websocket_deflated: bytes | None = None
     sse: bytes | None = None
 
     def __repr__(self) -> str:

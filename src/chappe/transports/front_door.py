@@ -5,17 +5,21 @@ is taken from uvicorn, what came behind the request head goes to the codec, and 
 """
 
 import asyncio
+import os
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from chappe.hub.fanout import LinkSet, MakeAudience
 from chappe.hub.hub import HubCore
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
+from chappe.transports import websocket
 from chappe.transports.admission import Admission
+from chappe.transports.encoding import deflated
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.proxies import Proxies
@@ -27,9 +31,16 @@ from chappe.transports.upgrade import (
     check_handshake,
     first_values,
     language_of,
+    negotiate_deflate,
 )
 from chappe.transports.websocket import LinkCounters, WebSocketLink
+from chappe.wire.deflate import Deflate, inflate
 from chappe.wire.websocket import WebSocketCodec
+
+if TYPE_CHECKING:
+    from chappe.transports.native import NativeLink, Reactor
+
+CarrierLink: TypeAlias = "WebSocketLink | NativeLink"
 
 #: Header fields of one request; more is no browser's.
 _MAX_HEADERS: Final = 100
@@ -56,6 +67,8 @@ class Lobby:
         head_bytes: int = 16_384,
         head_timeout_s: float = 10.0,
         connections_max: int = 0,
+        compression: bool = True,
+        compression_min_bytes: int = 1_024,
         admission: Admission | None = None,
     ) -> None:
         self.hub = hub
@@ -65,16 +78,18 @@ class Lobby:
         self.default_language = default_language
         self.head_bytes = head_bytes
         self.head_timeout_s = head_timeout_s
+        self.compression = compression
+        self.compression_min_bytes = compression_min_bytes
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
-        self.links: set[WebSocketLink] = set()
+        self.links: set[CarrierLink] = set()
+        self.reactor: Reactor | None = None
         self.draining = False
         self.upgrades = 0
         self.rejected = 0
         self.head_timeouts = 0
         self.besieged = 0
-        self._groups: dict[WebSocketLink, str] = {}
 
     def admit(self) -> None:
         """Refuse a connection that the server as a whole cannot take.
@@ -86,19 +101,58 @@ class Lobby:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
         self.admission.admit()
 
-    def enter(self, link: WebSocketLink, address: str) -> None:
+    def start(self) -> None:
+        """Begin on the running loop."""
+        self.heartbeat.start()
+        self.reactor = make_reactor(self)
+
+    def stop(self) -> None:
+        """End; every link must be gone, or goes without a word."""
+        if self.reactor is not None:
+            self.reactor.close()
+            self.reactor = None
+        self.heartbeat.stop()
+
+    def enter(self, link: CarrierLink, address: str) -> None:
         """Count a link and look after it."""
-        self._groups[link] = self.admission.websockets.take(address)
+        link.seat = self.admission.websockets.take(address)
         self.links.add(link)
         self.heartbeat.add(link)
         self.upgrades += 1
 
-    def leave(self, link: WebSocketLink) -> None:
+    def leave(self, link: CarrierLink) -> None:
         """Forget a link."""
         self.links.discard(link)
-        group = self._groups.pop(link, None)
-        if group is not None:
-            self.admission.websockets.give_back(group)
+        if link.seat is not None:
+            self.admission.websockets.give_back(link.seat)
+            link.seat = None
+
+
+def audience_maker() -> MakeAudience:
+    """Return what keeps links that get the same frames: in C where that is built."""
+    try:
+        from chappe.transports.native import NativeAudience
+    except ImportError:
+        return LinkSet
+    return NativeAudience
+
+
+def make_reactor(lobby: Lobby) -> "Reactor | None":
+    """Return what serves plain TCP in C on the running loop, or None where it is not built."""
+    try:
+        from chappe.transports.native import Reactor
+    except ImportError:
+        return None
+    loop = asyncio.get_running_loop()
+    return Reactor(
+        loop,
+        lobby.hub.limits,
+        lobby.counters,
+        lobby.leave,
+        lambda link, seconds: loop.call_later(seconds, link.abort),
+        websocket.CLOSE_TIMEOUT_S,
+        lambda frame: deflated(frame, lobby.compression_min_bytes),
+    )
 
 
 class FrontDoor(HttpToolsProtocol):
@@ -238,6 +292,7 @@ class FrontDoor(HttpToolsProtocol):
             request = lobby.proxies.resolve(self._request())
             lobby.gate.check(request)
             accept = check_handshake(request)
+            deflate = negotiate_deflate(request) if lobby.compression else None
             endpoint = lobby.endpoints.find(request)
             lobby.admit()
         except Rejected as rejected:
@@ -248,19 +303,43 @@ class FrontDoor(HttpToolsProtocol):
             lobby.rejected += 1
             self._answer(Rejected(401, error.reason, {"WWW-Authenticate": "Bearer"}))
             return
-        self.transport.write(_switching_protocols(accept, endpoint.subprotocol))
+        head = _switching_protocols(accept, endpoint.subprotocol, deflate)
         if lobby.admission.is_crowded(request.address):
             lobby.rejected += 1
+            self.transport.write(head)
             self._turn_away(language_of(request, lobby.default_language))
+            return
+        try:
+            link = self._hand_over(head, deflate)
+        except OSError as error:
+            # Out of descriptors: who is here already must not suffer.
+            lobby.rejected += 1
+            self._answer(Rejected(503, f"no connection to spare: {error.strerror}", {"Retry-After": "5"}))
             return
         self.connections.discard(self)
         self._leave_seat()
-        link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave)
-        link.attach(self.transport)
         lobby.enter(link, request.address)
-        link.receiver = endpoint.open(link)
-        if behind:
-            link.data_received(behind)
+        link.begin(endpoint.open(link), behind)
+
+    def _hand_over(self, head: bytes, deflate: Deflate | None) -> CarrierLink:
+        """Give the connection to a link that sends `head` first: a native one if it is plain TCP and nothing waits.
+
+        Raises:
+            OSError: there is no descriptor left; the connection is still here.
+        """
+        lobby, transport = self.lobby, self.transport
+        is_plain = transport.get_extra_info("sslcontext") is None
+        if lobby.reactor is None or not is_plain or transport.get_write_buffer_size():
+            transport.write(head)
+            min_bytes = None if deflate is None else lobby.compression_min_bytes
+            link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave, min_bytes)
+            link.attach(transport)
+            return link
+        # The loop closes its own descriptor, without a word to the peer, since ours holds the connection.
+        descriptor = os.dup(transport.get_extra_info("socket").fileno())
+        native = lobby.reactor.attach(descriptor, head, inflate=None if deflate is None else inflate)
+        transport.abort()
+        return native
 
     def _turn_away(self, language: str) -> None:
         """End an upgrade with a close code, as a page never sees the status of a refused one; wait for no answer."""
@@ -318,8 +397,10 @@ def _is_other_host(named: bytes | None, host: str) -> bool:
     return named is not None and bare_host(named.decode("latin-1")) != bare_host(host)
 
 
-def _switching_protocols(accept: str, subprotocol: str | None) -> bytes:
+def _switching_protocols(accept: str, subprotocol: str | None, deflate: Deflate | None) -> bytes:
     chosen = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
+    if deflate is not None:
+        chosen += f"Sec-WebSocket-Extensions: {deflate.answer}\r\n"
     return (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {accept}\r\n{chosen}\r\n"
