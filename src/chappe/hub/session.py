@@ -69,14 +69,18 @@ _REFUSALS_IN_A_ROW: Final = 20_000
 
 
 class ToldEpochs:
-    """The epochs last told to a session, for its `expect`; the oldest are forgotten."""
+    """The epochs last told to a session, for its `expect`; the oldest are forgotten.
 
-    __slots__ = ("_epochs", "_forgot", "_newest")
+    Attributes:
+        newest: channel and epoch told last.
+    """
+
+    __slots__ = ("_epochs", "_forgot", "newest")
 
     def __init__(self) -> None:
         self._epochs: dict[str, str] = {}
         self._forgot = False
-        self._newest = ""
+        self.newest = ("", "")
 
     def get(self, channel: str) -> str:
         """Return the epoch told; empty (any will do) if none was, and one that no channel has if it was forgotten."""
@@ -88,11 +92,9 @@ class ToldEpochs:
     def remember(self, channel: str, epoch: str) -> None:
         """Note an epoch that is told now."""
         epochs = self._epochs
-        if channel == self._newest and epochs[channel] == epoch:
-            return
         epochs.pop(channel, None)
         epochs[channel] = epoch
-        self._newest = channel
+        self.newest = (channel, epoch)
         if len(epochs) > _TOLD_EPOCHS:
             del epochs[next(iter(epochs))]
             self._forgot = True
@@ -121,6 +123,7 @@ class Session:
         was_open: it has been identified, whatever became of it.
         last_activity: monotonic seconds of its last frame.
         background: the application said that nobody looks at it.
+        sender: how it is shown, once it has published; `introduce` makes it.
         expires_at: monotonic seconds at which its token ends it; infinite: never.
     """
 
@@ -136,7 +139,6 @@ class Session:
         "_held",
         "_paused",
         "_refusals",
-        "_sender",
         "_subscriptions",
         "actor",
         "background",
@@ -152,6 +154,7 @@ class Session:
         "peer",
         "protocol",
         "resume",
+        "sender",
         "state",
         "was_open",
     )
@@ -174,7 +177,7 @@ class Session:
         self.calls = 0
         self.expires_at = _NEVER
         self.handle: Any = None
-        self._sender: Sender | None = None
+        self.sender: Sender | None = None
         # The one subscription of most, or all of several by name.
         self._subscriptions: Subscription | dict[str, Subscription] | None = None
         self._epochs: ToldEpochs | None = None
@@ -194,19 +197,20 @@ class Session:
         """The authenticated user, or None."""
         return self.actor.claims.user
 
-    @property
-    def sender(self) -> Sender:
-        """How it is shown to those who get what it publishes."""
-        if self._sender is None:
-            self._sender = Sender(self.actor.claims.user, self.name, self.id)
-        return self._sender
+    def introduce(self) -> Sender:
+        """Make its `sender`, who is shown to those who get what it publishes."""
+        self.sender = Sender(self.actor.claims.user, self.name, self.id)
+        return self.sender
 
     def remember_epoch(self, channel: str, epoch: str, although_subscribed: bool = False) -> None:
         """Note the epoch of a channel that it is told, for its `expect`; while it is subscribed that one knows it."""
         if although_subscribed or self._subscriptions is None or self.subscription(channel) is None:
-            if self._epochs is None:
-                self._epochs = ToldEpochs()
-            self._epochs.remember(channel, epoch)
+            told = self._epochs
+            if told is None:
+                told = self._epochs = ToldEpochs()
+            # Who publishes, publishes again.
+            if told.newest != (channel, epoch):
+                told.remember(channel, epoch)
 
     def told_epoch(self, channel: str) -> str:
         """Return the epoch of a channel that it was told last."""
@@ -338,7 +342,7 @@ class Session:
         """Take rights and a name, as hooks see them; nothing is claimed and nobody is told."""
         self.actor = Actor(claims)
         self.name = claims.user or name
-        self._sender = None
+        self.sender = None
 
     def send(self, message: Message) -> None:
         """Send a message, if the protocol has a word for it; an error without one ends the connection."""
@@ -352,8 +356,13 @@ class Session:
         """Send an answer in its turn."""
         if self._answers:
             self.expect_answer().message = message
-        else:
-            self.send(message)
+            return
+        # As `send`, without the call: most of what is sent are answers.
+        frame = self.protocol.encoder.message(message)
+        if frame is not None:
+            self.link.send(frame)
+        elif type(message) is base.Failed:
+            self._end_with(message)
 
     def fail(self, answered: int | None, error: ChappeError) -> None:
         """Answer with an error, worded in the session's language."""
