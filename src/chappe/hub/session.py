@@ -11,7 +11,6 @@ import msgspec
 
 from chappe.hub.contracts import Claims, Link
 from chappe.hub.permissions import Actor
-from chappe.hub.rate_limit import TokenBucket
 from chappe.hub.session_state import SessionInput, SessionState, advance
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError, RemoteProtocolError
@@ -132,10 +131,10 @@ class Session:
     __slots__ = (
         "_answers",
         "_backlog",
-        "_bucket",
         "_draining",
         "_epochs",
         "_frames",
+        "_full_at",
         "_held",
         "_paused",
         "_refusals",
@@ -181,8 +180,8 @@ class Session:
         # The one subscription of most, or all of several by name.
         self._subscriptions: Subscription | dict[str, Subscription] | None = None
         self._epochs: ToldEpochs | None = None
-        rate_per_s = hub.limits.messages_per_s
-        self._bucket = TokenBucket(rate_per_s, hub.limits.messages_burst, now) if rate_per_s else None
+        # The bucket of its rate (`hub.pace`) is full.
+        self._full_at = 0.0
         # A deque costs 600 bytes, empty or not.
         self._backlog: deque[Command] | None = None
         self._answers: deque[Answer] | None = None
@@ -458,9 +457,11 @@ class Session:
                 # Publishes overlap, everything else comes after what was asked before it.
                 self._postpone(command)
                 return
-        if self._bucket is not None and not self._bucket.take(self.last_activity):
-            self._slow_down(command, self._bucket.wait_s())
+        full_at = self.hub.pace.take(self._full_at, self.last_activity)
+        if full_at == _NEVER:
+            self._slow_down(command)
             return
+        self._full_at = full_at
         if type(command) is Rejected:
             if self._refused():
                 self.fail(command.id, command.error)
@@ -474,10 +475,11 @@ class Session:
         except Exception as error:
             self._report(command, error)
 
-    def _slow_down(self, command: Command, wait_s: float) -> None:
+    def _slow_down(self, command: Command) -> None:
         """Answer that this is too fast, and read no more until there is a token again: TCP slows the peer down."""
         if not self._refused():
             return
+        wait_s = self.hub.pace.wait_s(self._full_at, self.last_activity)
         detail = {"retry_after_s": max(round(wait_s, 3), 0.001)}
         self.fail(getattr(command, "id", None), ChappeError(Code.TOO_MANY_REQUESTS, detail=detail))
         if not self._paused and not self.is_over:
