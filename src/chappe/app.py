@@ -35,6 +35,7 @@ from chappe.server.listening import listen
 from chappe.server.server import HubServer, ServerOptions
 from chappe.session import Session
 from chappe.transports.admission import Admission
+from chappe.transports.data_plane import choose
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.event_loop import LoopClock, Tasks, loop_factory
 from chappe.transports.front_door import Lobby, audience_maker
@@ -328,6 +329,8 @@ class Hub:
             compression=server.compression == "deflate",
             compression_min_bytes=server.compression_min_bytes,
             admission=self._admission,
+            batch_window_s=server.batch_window_ms / 1_000,
+            data_plane=choose(server.data_plane, tls=bool(server.cert)),
         )
         self._lobbies.append(lobby)
         return lobby
