@@ -26,10 +26,10 @@ from chappe.model.limits import Limits
 from chappe.protocols.chappe import ChappeProtocol, JsonEncoder, MsgpackEncoder
 from tests.hub.harness import namespace
 
-#: Calls from a frame to its answer, measured 22, and one to spare.
-MOST_CALLS: Final = 23
-#: More when somebody listens: the feed, one encoding, one audience; measured 7, and one to spare.
-MOST_CALLS_OF_A_FANOUT: Final = 8
+#: Calls from a frame to its answer, measured 20, and one to spare.
+MOST_CALLS: Final = 21
+#: More when somebody listens: the feed, one encoding, one audience; measured 8, and one to spare.
+MOST_CALLS_OF_A_FANOUT: Final = 9
 #: Bytes of an idle session with one subscription, without its link: measured 1,100; tables that grow by doubling may
 #: have just done so, which is what the rest is for.
 MOST_BYTES: Final = 1_300
@@ -148,7 +148,9 @@ def test_further_subscribers_cost_no_call_of_the_hub() -> None:
     few = calls_of(speaker, publish("room/a"))
     for _ in range(99):
         rig.open("room/a")
-    assert calls_of(speaker, publish("room/a")) == few <= MOST_CALLS + MOST_CALLS_OF_A_FANOUT
+    # The text of a time is made once for each millisecond.
+    assert calls_of(speaker, publish("room/a")) == pytest.approx(few, abs=1.0)
+    assert few <= MOST_CALLS + MOST_CALLS_OF_A_FANOUT
 
 
 def test_sessions_elsewhere_cost_nothing() -> None:
@@ -178,11 +180,19 @@ def test_an_idle_session_is_small(channel: str) -> None:
     assert each <= MOST_BYTES
 
 
-def test_sessions_that_ended_leave_nothing() -> None:
+def test_a_session_that_ended_is_gone_without_the_garbage_collector() -> None:
     rig = Rig()
-    sessions = [rig.open("room/a") for _ in range(50)]
-    while sessions:
-        sessions.pop().lost(1000)
-    gc.collect()
-    assert not [each for each in gc.get_objects() if isinstance(each, Session) and each.hub is rig.hub]
+    gc.disable()
+    try:
+        sessions = [rig.open("room/a") for _ in range(50)]
+        for session in sessions:
+            session.receive(publish("room/a"), True)
+            session.receive(publish("b"), True)
+        del session
+        while sessions:
+            sessions.pop().lost(1000)
+        left = [each for each in gc.get_objects() if isinstance(each, Session) and each.hub is rig.hub]
+    finally:
+        gc.enable()
+    assert left == []
     assert len(rig.hub.expiry) == 0
