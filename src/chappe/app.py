@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from chappe.api import ApiContext, build_api
+from chappe.api import ApiContext, EventsContext, build_api, build_events
 from chappe.asgi import HubApp
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.jwt import JwtAuthenticator
@@ -353,7 +353,8 @@ class Hub:
             node=self._core.node,
             default_language=settings.server.default_language,
         )
-        routes = [*build_api(context), *build_console(STATIC_DIR)]
+        events = EventsContext(gate, self._proxies, self._admission, settings.sse.default_channels)
+        routes = [*build_events(context, events), *build_api(context), *build_console(STATIC_DIR)]
         return HubApp(
             self._core,
             self._endpoints,

@@ -121,6 +121,9 @@ class HubServer(uvicorn.Server):
         return max(0.0, self._drain_until - asyncio.get_running_loop().time())
 
     async def _drain(self) -> None:
+        for session in tuple(self._lobby.streams):
+            # Of those that are ASGI's uvicorn would wait for the end of the body.
+            session.close(Code.SHUTDOWN)
         links = list(self._lobby.links)
         for index, link in enumerate(links):
             advice_ms = secrets.randbelow(_SPREAD_MS)

@@ -13,12 +13,15 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from chappe.hub.hub import HubCore
+from chappe.hub.session import Session
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
 from chappe.transports.admission import Admission
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.proxies import Proxies
+from chappe.transports.sse_link import SseLink
+from chappe.transports.takeover import offer_takeover, portable_link
 from chappe.transports.upgrade import (
     Gate,
     Rejected,
@@ -39,7 +42,8 @@ class Lobby:
     """What all connections of one server share.
 
     Attributes:
-        links: all open WebSocket links.
+        links: all open WebSocket links, and those of streams of events.
+        streams: sessions of streams that could not be taken over.
         upgrades, rejected: handshakes that were accepted and refused.
         head_timeouts: connections that sent no request head in time.
         besieged: connections cut at once because their address has too many.
@@ -68,13 +72,14 @@ class Lobby:
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
-        self.links: set[WebSocketLink] = set()
+        self.links: set[WebSocketLink | SseLink] = set()
+        self.streams: set[Session] = set()
         self.draining = False
         self.upgrades = 0
         self.rejected = 0
         self.head_timeouts = 0
         self.besieged = 0
-        self._groups: dict[WebSocketLink, str] = {}
+        self._groups: dict[WebSocketLink | SseLink, str] = {}
 
     def admit(self) -> None:
         """Refuse a connection that the server as a whole cannot take.
@@ -86,14 +91,13 @@ class Lobby:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
         self.admission.admit()
 
-    def enter(self, link: WebSocketLink, address: str) -> None:
+    def enter(self, link: WebSocketLink | SseLink, address: str) -> None:
         """Count a link and look after it."""
         self._groups[link] = self.admission.websockets.take(address)
         self.links.add(link)
         self.heartbeat.add(link)
-        self.upgrades += 1
 
-    def leave(self, link: WebSocketLink) -> None:
+    def leave(self, link: WebSocketLink | SseLink) -> None:
         """Forget a link."""
         self.links.discard(link)
         group = self._groups.pop(link, None)
@@ -173,12 +177,25 @@ class FrontDoor(HttpToolsProtocol):
         """Let uvicorn serve what is no WebSocket."""
         self._head_arrived()
         if not self.parser.should_upgrade():
-            super().on_headers_complete()
+            self._serve()
             return
         self.scope["method"] = self.parser.get_method().decode("ascii")
         if not self._wants_websocket():
             # Some clients offer h2c with every request; RFC 9110, 7.8 lets us ignore that.
-            super().on_headers_complete()
+            self._serve()
+
+    def hand_over(self, address: str) -> SseLink:
+        """Give the connection to a link that writes chunks; uvicorn knows it no more."""
+        self.connections.discard(self)
+        self._leave_seat()
+        link = portable_link(self)
+        self.lobby.enter(link, address)
+        return link
+
+    @property
+    def is_awaiting_head(self) -> bool:
+        """Whether a request has begun whose head is not complete."""
+        return self._head_timer is not None
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body; that of an upgrade is refused by its head."""
@@ -189,6 +206,10 @@ class FrontDoor(HttpToolsProtocol):
         """End a request."""
         if not self._is_websocket():
             super().on_message_complete()
+
+    def _serve(self) -> None:
+        super().on_headers_complete()
+        offer_takeover(self)
 
     def _should_upgrade(self) -> bool:
         return False
@@ -258,6 +279,7 @@ class FrontDoor(HttpToolsProtocol):
         link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave)
         link.attach(self.transport)
         lobby.enter(link, request.address)
+        lobby.upgrades += 1
         link.receiver = endpoint.open(link)
         if behind:
             link.data_received(behind)

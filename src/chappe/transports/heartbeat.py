@@ -8,6 +8,7 @@ from chappe.hub.session import Session
 from chappe.hub.session_state import SessionState
 from chappe.model.error_codes import Code
 from chappe.model.limits import Limits
+from chappe.transports.sse_link import SseLink
 from chappe.transports.websocket import LinkCounters, WebSocketLink
 
 #: Seconds a slot of the wheel stands for: deadlines are kept to the second.
@@ -25,7 +26,7 @@ class Heartbeat:
         self._limits = limits
         self._counters = counters
         self._identified_first = identified_first
-        self._slots: dict[int, list[WebSocketLink]] = {}
+        self._slots: dict[int, list[WebSocketLink | SseLink]] = {}
         self._slot = 0
         self._timer: asyncio.TimerHandle | None = None
         self._ticks: Callable[[], float] | None = None
@@ -44,9 +45,11 @@ class Heartbeat:
             self._timer = None
         self._slots.clear()
 
-    def add(self, link: WebSocketLink) -> None:
+    def add(self, link: WebSocketLink | SseLink) -> None:
         """Look after a link until it is closing."""
-        first_s = self._limits.ping_interval_s
+        limits = self._limits
+        # Whether it is a stream is not known before its session is there; it is looked at soon enough for both.
+        first_s = min(filter(None, (limits.ping_interval_s, limits.sse_heartbeat_s)), default=0.0)
         if self._identified_first:
             first_s = min(first_s, self._limits.handshake_timeout_s)
         self._look_again(link, first_s)
@@ -61,7 +64,7 @@ class Heartbeat:
             self._slot += 1
         self._timer = loop.call_later(TICK_S, self._tick, loop)
 
-    def _look_at(self, link: WebSocketLink, now: float) -> None:
+    def _look_at(self, link: WebSocketLink | SseLink, now: float) -> None:
         limits = self._limits
         session = link.receiver if isinstance(link.receiver, Session) else None
         background = session is not None and session.background
@@ -72,6 +75,10 @@ class Heartbeat:
         if link.message_began and now - link.message_began >= limits.message_timeout_s:
             self._counters.message_timeouts += 1
             link.fail(1008, f"a message took more than {limits.message_timeout_s:g} seconds")
+            return
+        if session is not None and session.peer.carrier == "sse":
+            # Nothing ever comes from a reader: what is sent to it keeps proxies from closing, and TCP finds the dead.
+            self._ping_when_due(link, now, limits.sse_heartbeat_s)
             return
         silent_s = now - link.last_heard
         if link.pinged_at > link.last_heard and now - link.pinged_at >= limits.pong_timeout_s:
@@ -85,7 +92,7 @@ class Heartbeat:
         else:
             self._ping_when_due(link, now, limits.idle_timeout_s if background else limits.ping_interval_s)
 
-    def _ping_when_due(self, link: WebSocketLink, now: float, interval_s: float) -> None:
+    def _ping_when_due(self, link: WebSocketLink | SseLink, now: float, interval_s: float) -> None:
         due = max(link.pinged_at, link.opened_at) + interval_s
         if now < due:
             self._look_again(link, due - now)
@@ -96,13 +103,13 @@ class Heartbeat:
             # Without pings the idle limit is all that finds a dead peer.
             self._look_again(link, self._limits.pong_timeout_s)
 
-    def _end(self, link: WebSocketLink, session: Session | None) -> None:
+    def _end(self, link: WebSocketLink | SseLink, session: Session | None) -> None:
         if session is not None:
             session.close(Code.NO_PONG)
         else:
             link.close(Code.NO_PONG)
 
-    def _look_again(self, link: WebSocketLink, in_s: float) -> None:
+    def _look_again(self, link: WebSocketLink | SseLink, in_s: float) -> None:
         assert self._ticks is not None
         # Also for the messages that may have begun when it is looked at next.
         if link.message_began:
