@@ -72,12 +72,15 @@ class AsgiLink(abc.ABC):
             self._wake.set()
             self._close_timer = self._loop.call_later(CLOSE_TIMEOUT_S, self._give_up)
 
+    @abc.abstractmethod
     def pause(self) -> None:
         """Stop asking the server for messages."""
 
+    @abc.abstractmethod
     def resume(self) -> None:
         """Ask again."""
 
+    @abc.abstractmethod
     def limit(self, frame_bytes: int) -> None:
         """Set the largest message taken."""
 

@@ -16,6 +16,15 @@ class AsgiStreamLink(AsgiLink):
         super().__init__(limits)
         self.idle_s = limits.sse_heartbeat_s or None
 
+    def pause(self) -> None:
+        """Nothing is read from a reader."""
+
+    def resume(self) -> None:
+        """Nothing is read from a reader."""
+
+    def limit(self, frame_bytes: int) -> None:
+        """Nothing is read from a reader."""
+
     def message_of(self, frame: Frame) -> dict[str, Any]:
         """Return a part of the body."""
         return {"type": "http.response.body", "body": frame.payload, "more_body": True}

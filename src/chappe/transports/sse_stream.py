@@ -1,8 +1,8 @@
 """A stream of Server-Sent Events on its hub side: a session that subscribes for its reader, and what it is told.
 
-A stream opens before anything is answered, so that a refusal is an HTTP status. What the hub sends until the connection is
-there waits here. Then a stream of one channel lets its session speak straight to the connection, as any WebSocket does;
-one of several stays in between, since the cursor behind each event is its own.
+A stream opens before anything is answered, so that a refusal is an HTTP status. What the hub sends until the connection
+is there waits here. Then a stream of one channel lets its session speak straight to the connection, as any WebSocket
+does; one of several stays in between, since the cursor behind each event is its own.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from chappe.model.channels import check_channel, check_pattern, is_pattern, patt
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.model.frame import Bundle, Frame
+from chappe.model.position import Position
 from chappe.model.publication import Publication
 from chappe.protocols import base
 from chappe.protocols.sse import (
@@ -29,11 +30,12 @@ from chappe.protocols.sse import (
     RawEventEncoder,
     SseProtocol,
     end_event,
+    event,
+    field,
     is_place,
 )
 from chappe.transports.send_queue import SendQueue
 from chappe.transports.websocket import Receiver
-from chappe.wire.sse import event, field
 
 #: How long hooks and the broker may take to open a stream, seconds; then 503, and the reader comes back.
 OPENING_S: Final = 10.0
@@ -76,9 +78,7 @@ class Streams:
         for name in channels:
             pattern = is_pattern(name)
             (check_pattern if pattern else check_channel)(name, hub.limits.channel_bytes)
-            hub.permissions.authorize(
-                Actor(claims), Action.SUBSCRIBE_PATTERN if pattern else Action.SUBSCRIBE, name
-            )
+            hub.permissions.authorize(Actor(claims), Action.SUBSCRIBE_PATTERN if pattern else Action.SUBSCRIBE, name)
 
     async def open(self, channels: Mapping[str, base.Since], peer: Peer, raw: bool) -> "Stream":
         """Open a stream of these channels and patterns, each from its own place on; attach it to a connection next.
@@ -239,9 +239,9 @@ class Stream:
         for part in frame.frames if isinstance(frame, Bundle) else (frame,):
             if isinstance(part, EventFrame) and is_place(part.publication):
                 reply = self._replies.get(part.publication.channel)
-                if reply is not None and reply.position is not None:
-                    if part.publication.offset <= reply.position.offset:
-                        self._with_history.add(part.channel)
+                position = reply.position if reply is not None else None
+                if position is not None and part.publication.offset <= position.offset:
+                    self._with_history.add(part.channel)
 
     def _first_event(self) -> Frame:
         """Return the beginning: what each channel answered, how to come back, and the place before all that follows."""
@@ -263,7 +263,7 @@ class Stream:
             if since.position is not None:
                 self._cursor.move_in_log(name, since.position)
             else:
-                self._cursor.move(name, base.Position(since.epoch, since.offset))
+                self._cursor.move(name, Position(since.epoch, since.offset))
         elif reply.log_position is not None:
             self._cursor.move_in_log(name, reply.log_position)
         elif name not in self._with_history and reply.position is not None:

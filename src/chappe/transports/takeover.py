@@ -1,9 +1,9 @@
 """Taking a connection from uvicorn once its response has begun, so that a stream costs what a WebSocket costs.
 
 The app sends `http.response.start` and the first bytes of the body as any ASGI app does, so that all middleware had its
-say, and then calls the extension `chappe.takeover`. The rest does not go through ASGI: no task, no queue, no message for
-each event. Everything here that leans on uvicorn's insides is held by tests/transports/test_takeover.py, and its minor
-version is pinned.
+say, and then calls the extension `chappe.takeover`. The rest does not go through ASGI: no task, no queue, no message
+for each event. Everything here that leans on uvicorn's insides is held by tests/transports/test_takeover.py, and its
+minor version is pinned.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ EXTENSION: Final = "chappe.takeover"
 _BEGINNING_S: Final = 2.0
 #: How long the client has to take the response head, seconds.
 _HEAD_WRITTEN_S: Final = 10.0
-#: A reader that is silently gone is given up after so many milliseconds without an acknowledgement: events have no answer
-#: that could be missed, and TCP alone would try for a quarter of an hour.
+#: A reader that is silently gone is given up after so many milliseconds without an acknowledgement: events have no
+#: answer that could be missed, and TCP alone would try for a quarter of an hour.
 _UNACKNOWLEDGED_MS: Final = 60_000
 
 
@@ -44,7 +44,7 @@ class Takeover:
         self._first_body: bytes | None = None
         self._is_plain = False
         # uvicorn gives the app this attribute when the request's task begins, which is later in the loop.
-        cycle.send = self._watched_send  # type: ignore[method-assign]
+        cycle.send = self._watched_send  # type: ignore[method-assign, assignment]
 
     async def __call__(self, beginning: bytes, address: str) -> CarrierLink | None:
         """Take the connection; its response head must be sent already, with these first bytes of the body.
@@ -118,7 +118,7 @@ def offer_takeover(door: "FrontDoor") -> None:
     """Let the app of the request that begins now take the connection over, if it looks like one for a stream."""
     cycle = door.cycle
     if cycle.scope["method"] == "GET" and cycle.scope["path"].rstrip("/").endswith("/events"):
-        cycle.scope["extensions"] = {EXTENSION: Takeover(door, cycle)}  # type: ignore[typeddict-unknown-key]
+        cycle.scope["extensions"] = {EXTENSION: Takeover(door, cycle)}  # type: ignore[dict-item]
 
 
 def portable_link(door: "FrontDoor") -> SseLink:

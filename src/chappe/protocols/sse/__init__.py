@@ -2,6 +2,7 @@
 
 from chappe.protocols.sse.cursor import Cursor, cursor_of, key_of, parse_cursor, place_in
 from chappe.protocols.sse.encoder import EventEncoder, EventFrame, MessageFrame, RawEventEncoder, end_event, is_place
+from chappe.protocols.sse.event_text import event, field
 from chappe.protocols.sse.protocol import SseProtocol
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "SseProtocol",
     "cursor_of",
     "end_event",
+    "event",
+    "field",
     "is_place",
     "key_of",
     "parse_cursor",

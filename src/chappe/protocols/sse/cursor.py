@@ -1,8 +1,8 @@
 """Cursors: where a stream is in each of its channels, as the `id` of an event.
 
-A cursor is one entry for each channel or pattern, joined by commas: `KEY:EPOCH:OFFSET` for a channel, `KEY:POSITION` for
-a pattern, whose place is a log position. `KEY` is a hash of the name, so that long names make no long ids; a browser sends
-the cursor back in a header. To clients it is opaque.
+A cursor is one entry for each channel or pattern, joined by commas: `KEY:EPOCH:OFFSET` for a channel, `KEY:POSITION`
+for a pattern, whose place is a log position. `KEY` is a hash of the name, so that long names make no long ids; a
+browser sends the cursor back in a header. To clients it is opaque.
 """
 
 import functools

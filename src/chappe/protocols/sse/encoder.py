@@ -8,7 +8,7 @@ from chappe.model.publication import Publication
 from chappe.protocols import base
 from chappe.protocols.chappe import JsonEncoder
 from chappe.protocols.sse.cursor import cursor_of
-from chappe.wire.sse import COMMENT, data_field, event, field
+from chappe.protocols.sse.event_text import SILENCE, data_field, event, field
 
 #: What opens a stream or refuses it: the stream itself takes these, they are never written as they are.
 _OPENING: Final = (base.Connected, base.Subscribed, base.Failed)
@@ -67,7 +67,7 @@ class EventEncoder:
         frame = self._json.message(message)
         if frame is None:
             return None
-        return MessageFrame(event(frame.payload, name_of(message)), message)
+        return MessageFrame(event(frame.payload, name_of(type(message))), message)
 
     def _event(self, payload: bytes, publication: Publication) -> Frame:
         if not self._whole:
@@ -94,7 +94,7 @@ class RawEventEncoder(EventEncoder):
 
     def message(self, message: base.Message) -> Frame | None:
         """Stay silent, but for what opens the stream."""
-        return MessageFrame(COMMENT, message) if isinstance(message, _OPENING) else None
+        return MessageFrame(SILENCE, message) if isinstance(message, _OPENING) else None
 
 
 def is_place(publication: Publication) -> bool:
@@ -109,9 +109,9 @@ def end_event(frame: EventFrame, cursor: bytes) -> Frame:
     return ended
 
 
-def name_of(message: base.Message) -> bytes:
-    """Return the name of a message's event: its `type` in chappe.v1."""
-    return _NAMES.get(type(message), b"reply")
+def name_of(kind: type) -> bytes:
+    """Return the name of the events of a kind of message: its `type` in chappe.v1."""
+    return _NAMES.get(kind, b"reply")
 
 
 _NAMES: Final[dict[type, bytes]] = {
