@@ -40,7 +40,7 @@ def test_a_stream_of_one_channel_has_the_cursor_of_any_stream(channel: str, epoc
     assert cursor_of(channel, Position(epoch, offset)) == cursor.encode()
 
 
-@given(st.text() | st.from_regex(r"([A-Za-z0-9_-]{7,9}:[a-f0-9%]{0,3}(:[0-9]{0,20})?,?){0,4}", fullmatch=True))
+@given(st.text() | st.from_regex(r"([A-Za-z0-9_-]{7,9}[:~][a-f0-9%]{0,3}(:[0-9]{0,20})?,?){0,4}", fullmatch=True))
 def test_garbage_is_malformed_or_a_cursor_and_nothing_else(text: str) -> None:
     places = parse_cursor(text)
     if places is None:

@@ -1,6 +1,6 @@
 """Cursors: where a stream is in each of its channels, as the `id` of an event.
 
-A cursor is one entry for each channel or pattern, joined by commas: `KEY:EPOCH:OFFSET` for a channel, `KEY:POSITION`
+A cursor is one entry for each channel or pattern, joined by commas: `KEY:EPOCH:OFFSET` for a channel, `KEY~POSITION`
 for a pattern, whose place is a log position. `KEY` is a hash of the name, so that long names make no long ids; a
 browser sends the cursor back in a header. To clients it is opaque.
 """
@@ -22,7 +22,10 @@ MAX_CURSOR_BYTES: Final = 8_192
 NOWHERE: Final = "-"
 #: Two names of one stream meet by chance once in 10^10 streams; and then their epochs differ.
 _KEY_BYTES: Final = 6
-_ENTRY: Final = re.compile(r"([A-Za-z0-9_-]{8}):([A-Za-z0-9_.~%-]{1,192})(?::([0-9]{1,19}))?")
+_ENTRY: Final = re.compile(
+    r"(?P<key>[A-Za-z0-9_-]{8})"
+    r"(?::(?P<epoch>[A-Za-z0-9_.~%-]{1,192}):(?P<offset>[0-9]{1,19})|~(?P<position>[A-Za-z0-9_.~%:-]{1,192}))"
+)
 _MAX_OFFSET: Final = 2**63 - 1
 
 
@@ -40,7 +43,7 @@ class Cursor:
 
     def move_in_log(self, pattern: str, position: str) -> None:
         """Be at a log position of a pattern."""
-        self._entries[pattern] = f"{key_of(pattern)}:{quote(position, safe='')}"
+        self._entries[pattern] = f"{key_of(pattern)}~{quote(position, safe=':')}"
 
     def forget(self, channel: str) -> None:
         """Be nowhere in a channel or pattern."""
@@ -67,11 +70,13 @@ def parse_cursor(text: str) -> dict[str, SincePosition] | None:
         matched = _ENTRY.fullmatch(entry)
         if matched is None:
             return None
-        key, name, offset = matched.groups()
+        key, epoch, offset, position = matched.groups()
         if key in places or int(offset or 0) > _MAX_OFFSET:
             return None
-        plain = unquote(name)
-        places[key] = SincePosition(plain, int(offset)) if offset is not None else SincePosition(position=plain)
+        if position is not None:
+            places[key] = SincePosition(position=unquote(position))
+        else:
+            places[key] = SincePosition(unquote(epoch), int(offset))
     return places
 
 
