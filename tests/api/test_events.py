@@ -34,7 +34,9 @@ async def test_a_stream_begins_with_what_its_channels_answered_and_goes_on_with_
     async with served() as server:
         reader, told = await server.stream("/events?channel=news")
         assert len(told["session"]) == 32
-        assert told["channels"] == {"news": {"epoch": told["channels"]["news"]["epoch"], "offset": 0, "recovered": False}}
+        assert told["channels"] == {
+            "news": {"epoch": told["channels"]["news"]["epoch"], "offset": 0, "recovered": False}
+        }
         assert 2_000 <= (reader.retry_ms or 0) < 5_000
         await server.hub.publish("news", {"hello": "world\n"}, key="k1")
         said = await reader.event()
@@ -423,4 +425,3 @@ async def test_a_stream_reaches_nothing_of_the_broker_before_it_is_authorized(mo
         steps.clear()
         assert (await server.read("/events?channel=closed/a&channel=a&since=1")).status == 403
         assert ("reach", "closed/a") not in steps
-

@@ -37,7 +37,11 @@ class AsgiLink(abc.ABC):
         self.receiver: Receiver | None = None
         self.closing = False
 
-    def begin(self, send: Send) -> asyncio.Task[None]:
+    def begin(self, receiver: Receiver, behind: bytes = b"") -> None:
+        """Tell a receiver of the end from here on."""
+        self.receiver = receiver
+
+    def start(self, send: Send) -> asyncio.Task[None]:
         """Begin to write; return the task that does, which ends after the close message or when it cannot be sent."""
         self._writer = self._loop.create_task(self.write(send))
         return self._writer

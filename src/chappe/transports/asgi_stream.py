@@ -46,7 +46,7 @@ async def until_disconnect(receive: Receive) -> None:
 
 async def stream_body(link: AsgiStreamLink, receive: Receive, send: Send) -> None:
     """Send what a link has until either side ends."""
-    writer = link.begin(send)
+    writer = link.start(send)
     leaving = asyncio.ensure_future(until_disconnect(receive))
     try:
         await asyncio.wait({writer, leaving}, return_when=asyncio.FIRST_COMPLETED)

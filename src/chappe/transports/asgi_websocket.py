@@ -109,8 +109,9 @@ class AsgiWebSockets:
 
     async def _converse(self, endpoint: Endpoint, receive: Receive, send: Send) -> None:
         link = AsgiWebSocketLink(self._hub.limits)
-        receiver = link.receiver = endpoint.open(link)
-        writer = link.begin(send)
+        receiver = endpoint.open(link)
+        link.begin(receiver)
+        writer = link.start(send)
         deadline = self._hub.clock.call_later(self._hub.limits.handshake_timeout_s, lambda: self._check(receiver))
         code = 1006
         try:

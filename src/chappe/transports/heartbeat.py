@@ -2,17 +2,45 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from chappe.hub.session import Session
 from chappe.hub.session_state import SessionState
 from chappe.model.error_codes import Code
 from chappe.model.limits import Limits
-from chappe.transports.sse_link import SseLink
-from chappe.transports.websocket import LinkCounters, WebSocketLink
+from chappe.transports.websocket import LinkCounters, Receiver
 
 #: Seconds a slot of the wheel stands for: deadlines are kept to the second.
 TICK_S: Final = 1.0
+
+
+class BeatingLink(Protocol):
+    """What the wheel needs of a link, native or portable; times are the loop's, in seconds.
+
+    Attributes:
+        last_heard: of the last bytes of the peer.
+        opened_at, pinged_at: of its beginning and of our last ping.
+        message_began: of the bytes in which an unfinished message was first seen; 0: none is.
+    """
+
+    receiver: Receiver | None
+    closing: bool
+    last_heard: float
+    opened_at: float
+    pinged_at: float
+    message_began: float
+
+    def ping(self) -> None:
+        """Send a ping."""
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Say goodbye."""
+
+    def fail(self, code: int, reason: str) -> None:
+        """End because of what the peer does."""
+
+    def abort(self) -> None:
+        """Cut the connection; does nothing when it is gone."""
 
 
 class Heartbeat:
@@ -26,7 +54,7 @@ class Heartbeat:
         self._limits = limits
         self._counters = counters
         self._identified_first = identified_first
-        self._slots: dict[int, list[WebSocketLink | SseLink]] = {}
+        self._slots: dict[int, list[BeatingLink]] = {}
         self._slot = 0
         self._timer: asyncio.TimerHandle | None = None
         self._ticks: Callable[[], float] | None = None
@@ -45,7 +73,7 @@ class Heartbeat:
             self._timer = None
         self._slots.clear()
 
-    def add(self, link: WebSocketLink | SseLink) -> None:
+    def add(self, link: BeatingLink) -> None:
         """Look after a link until it is closing."""
         limits = self._limits
         # Whether it is a stream is not known before its session is there; it is looked at soon enough for both.
@@ -64,7 +92,7 @@ class Heartbeat:
             self._slot += 1
         self._timer = loop.call_later(TICK_S, self._tick, loop)
 
-    def _look_at(self, link: WebSocketLink | SseLink, now: float) -> None:
+    def _look_at(self, link: BeatingLink, now: float) -> None:
         limits = self._limits
         session = link.receiver if isinstance(link.receiver, Session) else None
         background = session is not None and session.background
@@ -92,7 +120,7 @@ class Heartbeat:
         else:
             self._ping_when_due(link, now, limits.idle_timeout_s if background else limits.ping_interval_s)
 
-    def _ping_when_due(self, link: WebSocketLink | SseLink, now: float, interval_s: float) -> None:
+    def _ping_when_due(self, link: BeatingLink, now: float, interval_s: float) -> None:
         due = max(link.pinged_at, link.opened_at) + interval_s
         if now < due:
             self._look_again(link, due - now)
@@ -103,13 +131,13 @@ class Heartbeat:
             # Without pings the idle limit is all that finds a dead peer.
             self._look_again(link, self._limits.pong_timeout_s)
 
-    def _end(self, link: WebSocketLink | SseLink, session: Session | None) -> None:
+    def _end(self, link: BeatingLink, session: Session | None) -> None:
         if session is not None:
             session.close(Code.NO_PONG)
         else:
             link.close(Code.NO_PONG)
 
-    def _look_again(self, link: WebSocketLink | SseLink, in_s: float) -> None:
+    def _look_again(self, link: BeatingLink, in_s: float) -> None:
         assert self._ticks is not None
         # Also for the messages that may have begun when it is looked at next.
         if link.message_began:

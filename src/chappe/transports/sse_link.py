@@ -23,6 +23,7 @@ class SseLink(asyncio.Protocol):
         last_heard, pinged_at: loop time of the last heartbeat. Nobody answers it; TCP finds the dead.
         message_began: 0: the peer sends no messages.
         receiver: whose end it is.
+        seat: what the server noted about it.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class SseLink(asyncio.Protocol):
         "opened_at",
         "pinged_at",
         "receiver",
+        "seat",
     )
 
     def __init__(
@@ -66,6 +68,11 @@ class SseLink(asyncio.Protocol):
         self.message_began = 0.0
         self.last_heard = self.opened_at = self.pinged_at = loop.time()
         self.receiver: Receiver | None = None
+        self.seat: str | None = None
+
+    def begin(self, receiver: Receiver, behind: bytes = b"") -> None:
+        """Tell a receiver of the end from here on."""
+        self.receiver = receiver
 
     def attach(self, transport: asyncio.Transport) -> None:
         """Take a transport over whose response head is written and whose buffer is empty."""

@@ -44,10 +44,11 @@ OPENING_S: Final = 10.0
 _RETRY_MS: Final = (2_000, 5_000)
 
 
-class CarrierLink(Link, Protocol):
-    """A link that carries events over a connection; `receiver` learns of its end."""
+class Carrier(Link, Protocol):
+    """A link that carries events over a connection."""
 
-    receiver: Receiver | None
+    def begin(self, receiver: Receiver, behind: bytes = b"") -> None:
+        """Tell a receiver of the end from here on."""
 
 
 class Streams:
@@ -133,9 +134,9 @@ class Stream:
         self._replies: dict[str, base.Subscribed] = {}
         self._queue: SendQueue | None = SendQueue(hub.limits.send_queue_bytes, hub.limits.send_queue_messages)
         self._with_history: set[str | None] = set()
-        self._carrier: CarrierLink | None = None
+        self._carrier: Carrier | None = None
 
-    def attach(self, carrier: CarrierLink) -> None:
+    def attach(self, carrier: Carrier) -> None:
         """Send what waits over a connection, and from here on everything."""
         session, queue = self.session, self._queue
         assert session is not None
@@ -144,7 +145,7 @@ class Stream:
         if self.closing:
             carrier.close(Code.DISCONNECTED)
             return
-        carrier.receiver = session
+        carrier.begin(session)
         carrier.send(self._first_event())
         while queue:
             carrier.send(self._ended(queue.pop()))

@@ -7,6 +7,7 @@ minor version is pinned.
 """
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import MutableMapping
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from chappe.transports.sse_link import SseLink
-from chappe.transports.sse_stream import CarrierLink
+from chappe.transports.sse_stream import Carrier
 
 if TYPE_CHECKING:
     from chappe.hub.session import Session
     from chappe.transports.front_door import FrontDoor
+    from chappe.transports.native import NativeLink
 
 #: Where an app finds its takeover in `scope["extensions"]`.
 EXTENSION: Final = "chappe.takeover"
@@ -46,7 +48,7 @@ class Takeover:
         # uvicorn gives the app this attribute when the request's task begins, which is later in the loop.
         cycle.send = self._watched_send  # type: ignore[method-assign, assignment]
 
-    async def __call__(self, beginning: bytes, address: str) -> CarrierLink | None:
+    async def __call__(self, beginning: bytes, address: str) -> Carrier | None:
         """Take the connection; its response head must be sent already, with these first bytes of the body.
 
         Returns:
@@ -75,10 +77,16 @@ class Takeover:
         transport.set_write_buffer_limits()
         if not self._is_free() or transport.is_closing() or transport.get_write_buffer_size():
             return None
+        try:
+            link = stream_link(self._door)
+        except OSError:
+            return None
         # For uvicorn the client is gone: what middleware still sends, the end of the body above all, is nobody's.
         cycle.disconnected = True
         cycle.message_event.set()
-        return self._door.hand_over(address)
+        self._door.leave_uvicorn()
+        self._door.lobby.enter(link, address)
+        return link
 
     def keep(self, session: "Session") -> None:
         """Let a stream that goes on with ASGI messages end with the server."""
@@ -121,15 +129,27 @@ def offer_takeover(door: "FrontDoor") -> None:
         cycle.scope["extensions"] = {EXTENSION: Takeover(door, cycle)}  # type: ignore[dict-item]
 
 
-def portable_link(door: "FrontDoor") -> SseLink:
-    """Return a link over the connection's own transport."""
-    lobby = door.lobby
-    link = SseLink(door.loop, lobby.hub.limits, lobby.counters, lobby.leave)
-    transport = door.transport
-    give_up_early(transport.get_extra_info("socket"))
-    link.attach(transport)
-    transport.resume_reading()
-    return link
+def stream_link(door: "FrontDoor") -> "SseLink | NativeLink":
+    """Return a link for the connection of a door that writes chunks, native where there is a reactor.
+
+    Raises:
+        OSError: there is no descriptor left; the connection is still the door's.
+    """
+    lobby, transport = door.lobby, door.transport
+    connection = transport.get_extra_info("socket")
+    if lobby.reactor is None:
+        give_up_early(connection)
+        portable = SseLink(door.loop, lobby.hub.limits, lobby.counters, lobby.leave)
+        portable.attach(transport)
+        transport.resume_reading()
+        return portable
+    from chappe.transports.native import SSE
+
+    # The loop closes its own descriptor, without a word to the peer, since ours holds the connection.
+    native = lobby.reactor.attach(os.dup(connection.fileno()), b"", SSE)
+    give_up_early(connection)
+    transport.abort()
+    return native
 
 
 def give_up_early(connection: Any) -> None:
