@@ -68,6 +68,8 @@ class Reader:
         self._parser = httptools.HttpResponseParser(self)
         self._events = EventReader()
         self._said: list[Said] = []
+        self.reader: asyncio.StreamReader = asyncio.StreamReader()
+        self.writer: asyncio.StreamWriter = None  # type: ignore[assignment]
         self.status = 0
         self.last_id = ""
         self.headers: dict[str, str] = {}
@@ -177,6 +179,8 @@ class Served:
     async def close(self) -> None:
         """Close what the test left open."""
         for reader in self._readers:
+            if reader.writer is None:
+                continue
             reader.close()
             with contextlib.suppress(OSError):
                 await reader.writer.wait_closed()
@@ -205,9 +209,10 @@ async def served(
     cert: tuple[str, str] = ("", ""),
     prepare: Callable[[chappe.Hub], object] = lambda hub: None,
     drain_timeout_s: float = 1.0,
+    native: bool = True,
     **flags: Any,
 ) -> AsyncIterator[Served]:
-    """Run a hub for the length of a block; `wrap` puts middleware around its app."""
+    """Run a hub for the length of a block; `wrap` puts middleware around its app; not `native`: with portable links."""
     changes = {name.replace("__", "."): value for name, value in flags.items()}
     hub = chappe.Hub(settings=load(os.devnull, {}, {**FLAGS, **changes}).settings)
     if tokens:
@@ -222,6 +227,9 @@ async def served(
     await hub.start()
     serving = asyncio.create_task(server.serve())
     await started.wait()
+    if not native and lobby.reactor is not None:
+        lobby.reactor.close()
+        lobby.reactor = None
     running = Served(hub, lobby, server, listener.getsockname()[1])
     try:
         yield running
