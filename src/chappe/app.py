@@ -325,6 +325,8 @@ class Hub:
             default_language=server.default_language,
             head_bytes=server.head_bytes,
             head_timeout_s=server.head_timeout_s,
+            compression=server.compression == "deflate",
+            compression_min_bytes=server.compression_min_bytes,
             admission=self._admission,
         )
         self._lobbies.append(lobby)

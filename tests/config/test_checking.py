@@ -40,8 +40,6 @@ def test_a_secret_needs_its_algorithm(tmp_path: Path) -> None:
 
 def test_what_comes_with_a_later_release_is_told_but_not_what_dev_brings() -> None:
     settings: dict[str, Any] = {
-        "server.compression": "off",
-        "server.compression_min_bytes": 9,
         "poll.simple": True,
         "sse.default_channels": "news",
     }

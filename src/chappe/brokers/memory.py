@@ -354,8 +354,9 @@ class MemoryBroker:
         )
         if stream.count:
             stream.keep(publication, now)
-            if self._ledger.kept_bytes > self._max_history_bytes:
-                self._ledger.trim(self._max_history_bytes)
+            ledger = self._ledger
+            if ledger.kept_bytes > self._max_history_bytes:
+                ledger.trim(self._max_history_bytes)
         else:
             stream.trimmed_offset = offset
             stream.trimmed_log = log

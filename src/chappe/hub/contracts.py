@@ -273,7 +273,7 @@ class Log(Protocol):
 # --- Authentication --------------------------------------------------------------------------------------------------
 
 
-class Claims(msgspec.Struct, frozen=True, kw_only=True):
+class Claims(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a verified credential says.
 
     Attributes:

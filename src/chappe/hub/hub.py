@@ -23,6 +23,7 @@ from chappe.hub.contracts import (
 )
 from chappe.hub.counters import Counters
 from chappe.hub.delivery import Delivery
+from chappe.hub.expiry import Expiry
 from chappe.hub.fanout import LinkSet, MakeAudience
 from chappe.hub.hooks import Hook, Hooks
 from chappe.hub.locking import Locking
@@ -109,6 +110,7 @@ class HubCore:
         self.names: NameRegistry[Session] = NameRegistry()
         self.names.reserve(options.reserved_names)
         self.channels = Channels(options.namespaces, options.broker, options.make_audience)
+        self.expiry = Expiry(self)
         self.rooms = Rooms(self)
         self.delivery = Delivery(self)
         self.connecting = Connecting(self)
@@ -154,9 +156,7 @@ class HubCore:
     def forget(self, session: Session, code: int) -> None:
         """Take an ended session out of everything; its subscriptions, name and locks are free at once."""
         self.sessions.pop(session.id, None)
-        if session.expiry is not None:
-            session.expiry.cancel()
-            session.expiry = None
+        self.expiry.forget(session)
         if code in (Code.DISCONNECTED, Code.INVALID_TOKEN, Code.EXPIRED):
             self.resumption.revoke(session)
         else:

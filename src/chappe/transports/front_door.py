@@ -20,6 +20,7 @@ from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
 from chappe.transports import websocket
 from chappe.transports.admission import Admission
+from chappe.transports.encoding import deflated
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.proxies import Proxies
@@ -33,8 +34,10 @@ from chappe.transports.upgrade import (
     check_handshake,
     first_values,
     language_of,
+    negotiate_deflate,
 )
 from chappe.transports.websocket import LinkCounters, WebSocketLink
+from chappe.wire.deflate import Deflate, inflate
 from chappe.wire.websocket import WebSocketCodec
 
 if TYPE_CHECKING:
@@ -68,6 +71,8 @@ class Lobby:
         head_bytes: int = 16_384,
         head_timeout_s: float = 10.0,
         connections_max: int = 0,
+        compression: bool = True,
+        compression_min_bytes: int = 1_024,
         admission: Admission | None = None,
     ) -> None:
         self.hub = hub
@@ -77,6 +82,8 @@ class Lobby:
         self.default_language = default_language
         self.head_bytes = head_bytes
         self.head_timeout_s = head_timeout_s
+        self.compression = compression
+        self.compression_min_bytes = compression_min_bytes
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
@@ -148,6 +155,7 @@ def make_reactor(lobby: Lobby) -> "Reactor | None":
         lobby.leave,
         lambda link, seconds: loop.call_later(seconds, link.abort),
         websocket.CLOSE_TIMEOUT_S,
+        lambda frame: deflated(frame, lobby.compression_min_bytes),
     )
 
 
@@ -302,6 +310,7 @@ class FrontDoor(HttpToolsProtocol):
             request = lobby.proxies.resolve(self._request())
             lobby.gate.check(request)
             accept = check_handshake(request)
+            deflate = negotiate_deflate(request) if lobby.compression else None
             endpoint = lobby.endpoints.find(request)
             lobby.admit()
         except Rejected as rejected:
@@ -312,14 +321,14 @@ class FrontDoor(HttpToolsProtocol):
             lobby.rejected += 1
             self._answer(Rejected(401, error.reason, {"WWW-Authenticate": "Bearer"}))
             return
-        head = _switching_protocols(accept, endpoint.subprotocol)
+        head = _switching_protocols(accept, endpoint.subprotocol, deflate)
         if lobby.admission.is_crowded(request.address):
             lobby.rejected += 1
             self.transport.write(head)
             self._turn_away(language_of(request, lobby.default_language))
             return
         try:
-            link = self._hand_over(head)
+            link = self._hand_over(head, deflate)
         except OSError as error:
             # Out of descriptors: who is here already must not suffer.
             lobby.rejected += 1
@@ -330,7 +339,7 @@ class FrontDoor(HttpToolsProtocol):
         lobby.upgrades += 1
         link.begin(endpoint.open(link), behind)
 
-    def _hand_over(self, head: bytes) -> CarrierLink:
+    def _hand_over(self, head: bytes, deflate: Deflate | None) -> CarrierLink:
         """Give the connection to a link that sends `head` first: a native one if it is plain TCP and nothing waits.
 
         Raises:
@@ -340,11 +349,13 @@ class FrontDoor(HttpToolsProtocol):
         is_plain = transport.get_extra_info("sslcontext") is None
         if lobby.reactor is None or not is_plain or transport.get_write_buffer_size():
             transport.write(head)
-            link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave)
+            min_bytes = None if deflate is None else lobby.compression_min_bytes
+            link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave, min_bytes)
             link.attach(transport)
             return link
         # The loop closes its own descriptor, without a word to the peer, since ours holds the connection.
-        native = lobby.reactor.attach(os.dup(transport.get_extra_info("socket").fileno()), head)
+        descriptor = os.dup(transport.get_extra_info("socket").fileno())
+        native = lobby.reactor.attach(descriptor, head, inflate=None if deflate is None else inflate)
         transport.abort()
         return native
 
@@ -404,8 +415,10 @@ def _is_other_host(named: bytes | None, host: str) -> bool:
     return named is not None and bare_host(named.decode("latin-1")) != bare_host(host)
 
 
-def _switching_protocols(accept: str, subprotocol: str | None) -> bytes:
+def _switching_protocols(accept: str, subprotocol: str | None, deflate: Deflate | None) -> bytes:
     chosen = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
+    if deflate is not None:
+        chosen += f"Sec-WebSocket-Extensions: {deflate.answer}\r\n"
     return (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {accept}\r\n{chosen}\r\n"

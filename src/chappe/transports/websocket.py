@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from chappe.model.error_codes import Code
-from chappe.model.frame import Bundle, Frame
+from chappe.model.frame import Frame
 from chappe.model.limits import Limits
+from chappe.transports.encoding import deflated, plain
 from chappe.transports.send_queue import SendQueue
-from chappe.wire.websocket import WebSocketCodec, encode_frame
+from chappe.wire.deflate import inflate
+from chappe.wire.websocket import WebSocketCodec
 
 #: How long a peer has to answer our close frame, seconds (the `websockets` library: 10; browsers answer at once).
 CLOSE_TIMEOUT_S: Final = 5.0
@@ -81,6 +83,7 @@ class WebSocketLink(asyncio.Protocol):
         "_close_timer",
         "_codec",
         "_counters",
+        "_deflate_min_bytes",
         "_gone",
         "_limits",
         "_loop",
@@ -105,13 +108,25 @@ class WebSocketLink(asyncio.Protocol):
         limits: Limits,
         counters: LinkCounters,
         on_gone: Callable[["WebSocketLink"], None],
+        deflate_min_bytes: int | None = None,
     ) -> None:
-        """Prepare a link; `on_gone` is called once when the connection is over."""
+        """Prepare a link.
+
+        Args:
+            loop: of the transport.
+            limits: of messages and of the queue.
+            counters: shared by all links of a server.
+            on_gone: called once when the connection is over.
+            deflate_min_bytes: messages from this size on are sent compressed; None: compression was not agreed on.
+        """
         self._loop = loop
         self._limits = limits
         self._counters = counters
         self._on_gone = on_gone
-        self._codec = WebSocketCodec(limits.frame_bytes)
+        self._deflate_min_bytes = deflate_min_bytes
+        self._codec = WebSocketCodec(
+            limits.frame_bytes, None if deflate_min_bytes is None else inflate, limits.message_fragments
+        )
         self._queue: SendQueue | None = None
         self._transport: asyncio.Transport | None = None
         self._writable = True
@@ -292,9 +307,8 @@ class WebSocketLink(asyncio.Protocol):
         if transport is None or transport.is_closing():
             # Lost, and `connection_lost` is on its way: asyncio would log every write.
             return
-        data = frame.websocket
-        if data is None:
-            data = frame.websocket = _encode(frame)
+        min_bytes = self._deflate_min_bytes
+        data = plain(frame) if min_bytes is None else deflated(frame, min_bytes)
         self._counters.bytes_out += len(data)
         self._counters.messages_out += 1
         if len(data) >= _LARGE_FRAME_BYTES:
@@ -354,9 +368,3 @@ def closing_code(code: int) -> int:
     if code in _SPECIFIED_CODES or 3_000 <= code <= 4_999:
         return code
     return Code.DISCONNECTED
-
-
-def _encode(frame: Frame) -> bytes:
-    if isinstance(frame, Bundle):
-        return b"".join(part.websocket or encode_frame(part.payload, part.text) for part in frame.frames)
-    return encode_frame(frame.payload, frame.text)

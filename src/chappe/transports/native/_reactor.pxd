@@ -54,6 +54,7 @@ cdef class Reactor:
     cdef object _deflated
     cdef size_t _max_bytes
     cdef size_t _frame_bytes
+    cdef uint32_t _fragments
     cdef uint32_t _max_messages
     cdef double _close_timeout_s
     cdef double _batch_window_s

@@ -142,6 +142,7 @@ cdef class Reactor:
         self._deflated = deflated
         self._max_bytes = limits.send_queue_bytes
         self._frame_bytes = limits.frame_bytes
+        self._fragments = limits.message_fragments
         self._max_messages = limits.send_queue_messages
         self._batch_window_s = batch_window_s
         self._ready = []
@@ -185,7 +186,7 @@ cdef class Reactor:
         link._out.fd = fd
         link._index = NO_SLOT
         if carrier == WEBSOCKET:
-            link._codec = WebSocketCodec(self._frame_bytes, inflate)
+            link._codec = WebSocketCodec(self._frame_bytes, inflate, self._fragments)
             link._is_deflating = inflate is not None
         link.opened_at = link.last_heard = link.pinged_at = sq_now_s()
         if self.epfd < 0 or fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK) < 0:
