@@ -6,6 +6,7 @@ is taken from uvicorn, what came behind the request head goes to the codec, and 
 
 import asyncio
 import os
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 from urllib.parse import unquote
@@ -25,7 +26,7 @@ from chappe.transports.endpoints import Endpoints
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.proxies import Proxies
 from chappe.transports.sse_link import SseLink
-from chappe.transports.takeover import offer_takeover
+from chappe.transports.takeover import Takeover, offer_takeover
 from chappe.transports.upgrade import (
     Gate,
     Rejected,
@@ -170,6 +171,7 @@ class FrontDoor(HttpToolsProtocol):
         self._head_seen = 0
         self._head_tail = b""
         self._seat: str | None = None
+        self._takeovers: Sequence[Takeover] = ()
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -193,6 +195,8 @@ class FrontDoor(HttpToolsProtocol):
         """End."""
         self._head_arrived()
         self._leave_seat()
+        for takeover in self._takeovers:
+            takeover.lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -260,7 +264,9 @@ class FrontDoor(HttpToolsProtocol):
 
     def _serve(self) -> None:
         super().on_headers_complete()
-        offer_takeover(self)
+        takeover = offer_takeover(self)
+        if takeover is not None:
+            self._takeovers = [*(each for each in self._takeovers if not each.is_over), takeover]
 
     def _should_upgrade(self) -> bool:
         return False

@@ -278,7 +278,7 @@ class Stream:
         if self._whole:
             return frame
         if isinstance(frame, Bundle):
-            return Bundle([self._ended(part) for part in frame.frames])
+            return Bundle.of([self._ended(part) for part in frame.frames])
         if isinstance(frame, EventFrame):
             return end_event(frame, self._advance(frame.publication))
         if isinstance(frame, MessageFrame) and isinstance(frame.message, base.Unsubscribed):

@@ -88,6 +88,17 @@ class Takeover:
         self._door.lobby.enter(link, address)
         return link
 
+    def lost(self) -> None:
+        """Learn that the connection is gone. With requests pipelined behind, uvicorn tells only the last of them."""
+        if not self._cycle.response_complete:
+            self._cycle.disconnected = True
+            self._cycle.message_event.set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its response is complete."""
+        return self._cycle.response_complete
+
     def keep(self, session: "Session") -> None:
         """Let a stream that goes on with ASGI messages end with the server."""
         self._door.lobby.streams.add(session)
@@ -122,11 +133,14 @@ class Takeover:
             self._began.set()
 
 
-def offer_takeover(door: "FrontDoor") -> None:
+def offer_takeover(door: "FrontDoor") -> Takeover | None:
     """Let the app of the request that begins now take the connection over, if it looks like one for a stream."""
     cycle = door.cycle
-    if cycle.scope["method"] == "GET" and cycle.scope["path"].rstrip("/").endswith("/events"):
-        cycle.scope["extensions"] = {EXTENSION: Takeover(door, cycle)}  # type: ignore[dict-item]
+    if cycle.scope["method"] != "GET" or not cycle.scope["path"].rstrip("/").endswith("/events"):
+        return None
+    takeover = Takeover(door, cycle)
+    cycle.scope["extensions"] = {EXTENSION: takeover}  # type: ignore[dict-item]
+    return takeover
 
 
 def stream_link(door: "FrontDoor") -> "SseLink | NativeLink":

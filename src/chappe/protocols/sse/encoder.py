@@ -14,29 +14,20 @@ from chappe.protocols.sse.event_text import SILENCE, data_field, event, field
 _OPENING: Final = (base.Connected, base.Subscribed, base.Failed)
 
 
-class EventFrame(Frame):
+class EventFrame(Frame, kw_only=True, gc=False):
     """A publication as event text.
 
     Attributes:
         publication: what it says, for streams that end it with a cursor of their own.
     """
 
-    __slots__ = ("publication",)
-
-    def __init__(self, payload: bytes, publication: Publication) -> None:
-        key = publication.headers.get("key") if publication.headers else None
-        super().__init__(payload, True, publication.channel, key)
-        self.publication = publication
+    publication: Publication
 
 
-class MessageFrame(Frame):
+class MessageFrame(Frame, kw_only=True, gc=False):
     """A message as event text; the stream looks at `message` while it opens."""
 
-    __slots__ = ("message",)
-
-    def __init__(self, payload: bytes, message: base.Message) -> None:
-        super().__init__(payload, True)
-        self.message = message
+    message: base.Message
 
 
 class EventEncoder:
@@ -67,13 +58,16 @@ class EventEncoder:
         frame = self._json.message(message)
         if frame is None:
             return None
-        return MessageFrame(event(frame.payload, name_of(type(message))), message)
+        return MessageFrame(event(frame.payload, name_of(type(message))), True, message=message)
 
     def _event(self, payload: bytes, publication: Publication) -> Frame:
-        if not self._whole:
-            return EventFrame(data_field(payload), publication)
-        cursor = cursor_of(publication.channel, publication.position) if is_place(publication) else b""
-        return EventFrame(event(payload, id=cursor), publication)
+        channel = publication.channel
+        if self._whole:
+            text = event(payload, id=cursor_of(channel, publication.position) if is_place(publication) else b"")
+        else:
+            text = data_field(payload)
+        key = publication.headers.get("key") if publication.headers else None
+        return EventFrame(text, True, channel, key, publication=publication)
 
 
 class RawEventEncoder(EventEncoder):
@@ -94,7 +88,7 @@ class RawEventEncoder(EventEncoder):
 
     def message(self, message: base.Message) -> Frame | None:
         """Stay silent, but for what opens the stream."""
-        return MessageFrame(SILENCE, message) if isinstance(message, _OPENING) else None
+        return MessageFrame(SILENCE, True, message=message) if isinstance(message, _OPENING) else None
 
 
 def is_place(publication: Publication) -> bool:
