@@ -1,4 +1,4 @@
-"""Connections taken from uvicorn: when, when not, and what is left of it. The contract with uvicorn's insides is here."""
+"""Connections taken from uvicorn: when, when not, and what is left. The contract with uvicorn's insides is here."""
 
 from __future__ import annotations
 
