@@ -35,6 +35,7 @@ from chappe.server.listening import listen
 from chappe.server.server import HubServer, ServerOptions
 from chappe.session import Session
 from chappe.transports.admission import Admission
+from chappe.transports.data_plane import choose
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.event_loop import LoopClock, Tasks, loop_factory
 from chappe.transports.front_door import Lobby, audience_maker
@@ -328,6 +329,8 @@ class Hub:
             compression=server.compression == "deflate",
             compression_min_bytes=server.compression_min_bytes,
             admission=self._admission,
+            batch_window_s=server.batch_window_ms / 1_000,
+            data_plane=choose(server.data_plane, tls=bool(server.cert)),
         )
         self._lobbies.append(lobby)
         return lobby
@@ -436,16 +439,7 @@ class Hub:
             "chappe_channels": len(self._core.channels),
         }
         for lobby in self._lobbies:
-            counts: dict[str, float] = {
-                "chappe_links": len(lobby.links),
-                "chappe_upgrades_total": lobby.upgrades,
-                "chappe_upgrades_rejected_total": lobby.rejected,
-                "chappe_head_timeouts_total": lobby.head_timeouts,
-                "chappe_besieged_total": lobby.besieged,
-            }
-            counters = lobby.counters
-            counts |= {f"chappe_link_{name}_total": getattr(counters, name) for name in counters.__slots__}
-            for name, count in counts.items():
+            for name, count in lobby.metrics().items():
                 metrics[name] = metrics.get(name, 0) + count
         return metrics
 

@@ -220,6 +220,7 @@ async def served(
     prepare(hub)
     gate = gate or Gate()
     lobby = hub.open_lobby(gate)
+    lobby.data_plane = "native" if native and not cert[0] else "portable"
     listener = listen("127.0.0.1", 0)
     options = ServerOptions(drain_timeout_s=drain_timeout_s, handle_signals=False, cert=cert[0], key=cert[1])
     started = asyncio.Event()
@@ -227,9 +228,6 @@ async def served(
     await hub.start()
     serving = asyncio.create_task(server.serve())
     await started.wait()
-    if not native and lobby.reactor is not None:
-        lobby.reactor.close()
-        lobby.reactor = None
     running = Served(hub, lobby, server, listener.getsockname()[1])
     try:
         yield running

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ async def test_a_reader_that_goes_leaves_nothing(native: bool, how: str) -> None
 @both_links
 @pytest.mark.slow
 async def test_a_silent_stream_has_heartbeats_which_are_no_events_and_need_no_answer(native: bool) -> None:
-    flags = {"limits__sse_heartbeat_s": 1.0, "limits__pong_timeout_s": 1.0, "limits__idle_timeout_s": 2.0}
+    flags: dict[str, Any] = {f"limits__{name}": 1.0 for name in ("sse_heartbeat_s", "pong_timeout_s", "idle_timeout_s")}
     async with served(native=native, **flags) as server:
         reader, _ = await server.stream("/events?channel=a")
         await reader.comments(5)
@@ -181,4 +182,3 @@ async def test_a_stream_does_not_answer_probes_and_counts_as_alive() -> None:
         link.send(Frame(b"data: 1\n\n", True))
         link.close(3001)
         await server.until(lambda: answers == [True, False])
-

@@ -316,9 +316,10 @@ async def test_a_client_that_goes_while_its_stream_opens_leaves_nothing() -> Non
     gate = asyncio.Event()
 
     def prepare(hub: Any) -> None:
-        @hub.on_connect
         async def wait(session: Any) -> None:
             await gate.wait()
+
+        hub.on_connect(wait)
 
     async with served(prepare=prepare) as server:
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)

@@ -129,7 +129,6 @@ def _broker(settings: Settings) -> Iterator[Problem]:
 
 #: Settings whose feature comes with a later release; the names are fixed already.
 PENDING = (
-    "server.batch_window_ms",
     "auth.jwks_url",
     "mqtt.port",
     "poll.hold_s",

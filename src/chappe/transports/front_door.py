@@ -21,8 +21,10 @@ from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
 from chappe.transports import websocket
 from chappe.transports.admission import Admission
+from chappe.transports.data_plane import DataPlane, choose
 from chappe.transports.encoding import deflated
 from chappe.transports.endpoints import Endpoints
+from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.proxies import Proxies
 from chappe.transports.sse_link import SseLink
@@ -37,7 +39,7 @@ from chappe.transports.upgrade import (
     language_of,
     negotiate_deflate,
 )
-from chappe.transports.websocket import LinkCounters, WebSocketLink
+from chappe.transports.websocket import Commons, LinkCounters, WebSocketLink
 from chappe.wire.deflate import Deflate, inflate
 from chappe.wire.websocket import WebSocketCodec
 
@@ -54,6 +56,8 @@ class Lobby:
     """What all connections of one server share.
 
     Attributes:
+        batch_window_s: how long frames wait for company before they are written; 0: to the end of the tick.
+        data_plane: how its connections are served.
         links: all open WebSocket links, and those of streams of events.
         streams: sessions of streams that could not be taken over.
         upgrades, rejected: handshakes that were accepted and refused.
@@ -75,6 +79,8 @@ class Lobby:
         compression: bool = True,
         compression_min_bytes: int = 1_024,
         admission: Admission | None = None,
+        batch_window_s: float = 0.0,
+        data_plane: DataPlane | None = None,
     ) -> None:
         self.hub = hub
         self.endpoints = endpoints
@@ -88,6 +94,8 @@ class Lobby:
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
+        self.batch_window_s = batch_window_s
+        self.data_plane = data_plane or choose("auto")
         self.links: set[CarrierLink] = set()
         self.streams: set[Session] = set()
         self.reactor: Reactor | None = None
@@ -96,6 +104,7 @@ class Lobby:
         self.rejected = 0
         self.head_timeouts = 0
         self.besieged = 0
+        self._commons: Commons | None = None
 
     def admit(self) -> None:
         """Refuse a connection that the server as a whole cannot take.
@@ -107,10 +116,33 @@ class Lobby:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
         self.admission.admit()
 
+    def metrics(self) -> dict[str, float]:
+        """Return what is counted here, by name of the metric."""
+        counters = self.counters
+        return {
+            "chappe_links": len(self.links),
+            "chappe_upgrades_total": self.upgrades,
+            "chappe_upgrades_rejected_total": self.rejected,
+            "chappe_head_timeouts_total": self.head_timeouts,
+            "chappe_besieged_total": self.besieged,
+            **{f"chappe_link_{name}_total": getattr(counters, name) for name in counters.__slots__},
+        }
+
     def start(self) -> None:
         """Begin on the running loop."""
         self.heartbeat.start()
-        self.reactor = make_reactor(self)
+        loop = asyncio.get_running_loop()
+        self._commons = Commons(
+            loop,
+            self.hub.limits,
+            self.counters,
+            Flush(loop, self.batch_window_s),
+            self.heartbeat.end_by,
+            self.leave,
+            self.compression_min_bytes,
+        )
+        if self.data_plane == "native":
+            self.reactor = _make_reactor(self, loop)
 
     def stop(self) -> None:
         """End; every link must be gone, or goes without a word."""
@@ -118,6 +150,11 @@ class Lobby:
             self.reactor.close()
             self.reactor = None
         self.heartbeat.stop()
+
+    def make_link(self, deflates: bool) -> WebSocketLink:
+        """Return a portable link, not attached yet."""
+        assert self._commons is not None
+        return WebSocketLink(self._commons, deflates)
 
     def enter(self, link: CarrierLink, address: str) -> None:
         """Count a link and look after it."""
@@ -142,21 +179,18 @@ def audience_maker() -> MakeAudience:
     return NativeAudience
 
 
-def make_reactor(lobby: Lobby) -> "Reactor | None":
-    """Return what serves plain TCP in C on the running loop, or None where it is not built."""
-    try:
-        from chappe.transports.native import Reactor
-    except ImportError:
-        return None
-    loop = asyncio.get_running_loop()
+def _make_reactor(lobby: Lobby, loop: asyncio.AbstractEventLoop) -> "Reactor":
+    from chappe.transports.native import Reactor
+
     return Reactor(
         loop,
         lobby.hub.limits,
         lobby.counters,
         lobby.leave,
-        lambda link, seconds: loop.call_later(seconds, link.abort),
+        lobby.heartbeat.end_by,
         websocket.CLOSE_TIMEOUT_S,
         lambda frame: deflated(frame, lobby.compression_min_bytes),
+        lobby.batch_window_s,
     )
 
 
@@ -355,8 +389,7 @@ class FrontDoor(HttpToolsProtocol):
         is_plain = transport.get_extra_info("sslcontext") is None
         if lobby.reactor is None or not is_plain or transport.get_write_buffer_size():
             transport.write(head)
-            min_bytes = None if deflate is None else lobby.compression_min_bytes
-            link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave, min_bytes)
+            link = lobby.make_link(deflate is not None)
             link.attach(transport)
             return link
         # The loop closes its own descriptor, without a word to the peer, since ours holds the connection.
