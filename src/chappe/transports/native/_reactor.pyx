@@ -106,7 +106,8 @@ cdef double PING_WINDOW_S = 5.0
 
 cdef object DISCONNECT = SlowConsumer.DISCONNECT
 cdef object LATEST = SlowConsumer.LATEST
-cdef bytes COMMENT = b"3\r\n:\n\n\r\n"
+#: A comment; no blank line behind it, which some readers take for the end of an empty event.
+cdef bytes COMMENT = b"2\r\n:\n\r\n"
 cdef bytes LAST_CHUNK = b"0\r\n\r\n"
 cdef frozenset SPECIFIED_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 cdef object _reactors = weakref.WeakSet()
