@@ -37,7 +37,7 @@ from chappe.session import Session
 from chappe.transports.admission import Admission
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.event_loop import LoopClock, Tasks, loop_factory
-from chappe.transports.front_door import Lobby
+from chappe.transports.front_door import Lobby, audience_maker
 from chappe.transports.hook_pool import HookPool
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate, host_names
@@ -114,6 +114,7 @@ class Hub:
                 reserved_names=tuple(settings.users),
                 version=importlib.metadata.version("chappe"),
                 node=secrets.token_hex(4),
+                make_audience=audience_maker(),
             )
         )
         self._core.make_handle = Session

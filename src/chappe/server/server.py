@@ -79,7 +79,7 @@ class HubServer(uvicorn.Server):
             ConfigurationError: the address cannot be listened on.
         """
         listener = self._bind()
-        self._lobby.heartbeat.start()
+        self._lobby.start()
         self._watchdog.start()
         await super().startup([listener])
         if self._started is not None:
@@ -93,7 +93,7 @@ class HubServer(uvicorn.Server):
             server.close()
         await self._drain()
         await super().shutdown()
-        self._lobby.heartbeat.stop()
+        self._lobby.stop()
         self._watchdog.stop()
 
     @contextlib.contextmanager

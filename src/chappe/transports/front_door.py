@@ -5,13 +5,15 @@ is taken from uvicorn, what came behind the request head goes to the codec, and 
 """
 
 import asyncio
+import os
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from chappe.hub.fanout import LinkSet, MakeAudience
 from chappe.hub.hub import HubCore
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
@@ -28,8 +30,14 @@ from chappe.transports.upgrade import (
     first_values,
     language_of,
 )
+from chappe.transports import websocket
 from chappe.transports.websocket import LinkCounters, WebSocketLink
 from chappe.wire.websocket import WebSocketCodec
+
+if TYPE_CHECKING:
+    from chappe.transports.native import NativeLink, Reactor
+
+CarrierLink: TypeAlias = "WebSocketLink | NativeLink"
 
 #: Header fields of one request; more is no browser's.
 _MAX_HEADERS: Final = 100
@@ -68,13 +76,13 @@ class Lobby:
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
-        self.links: set[WebSocketLink] = set()
+        self.links: set[CarrierLink] = set()
+        self.reactor: Reactor | None = None
         self.draining = False
         self.upgrades = 0
         self.rejected = 0
         self.head_timeouts = 0
         self.besieged = 0
-        self._groups: dict[WebSocketLink, str] = {}
 
     def admit(self) -> None:
         """Refuse a connection that the server as a whole cannot take.
@@ -86,19 +94,57 @@ class Lobby:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
         self.admission.admit()
 
-    def enter(self, link: WebSocketLink, address: str) -> None:
+    def start(self) -> None:
+        """Begin on the running loop."""
+        self.heartbeat.start()
+        self.reactor = make_reactor(self)
+
+    def stop(self) -> None:
+        """End; every link must be gone, or goes without a word."""
+        if self.reactor is not None:
+            self.reactor.close()
+            self.reactor = None
+        self.heartbeat.stop()
+
+    def enter(self, link: CarrierLink, address: str) -> None:
         """Count a link and look after it."""
-        self._groups[link] = self.admission.websockets.take(address)
+        link.seat = self.admission.websockets.take(address)
         self.links.add(link)
         self.heartbeat.add(link)
         self.upgrades += 1
 
-    def leave(self, link: WebSocketLink) -> None:
+    def leave(self, link: CarrierLink) -> None:
         """Forget a link."""
         self.links.discard(link)
-        group = self._groups.pop(link, None)
-        if group is not None:
-            self.admission.websockets.give_back(group)
+        if link.seat is not None:
+            self.admission.websockets.give_back(link.seat)
+            link.seat = None
+
+
+def audience_maker() -> MakeAudience:
+    """Return what keeps links that get the same frames: in C where that is built."""
+    try:
+        from chappe.transports.native import NativeAudience
+    except ImportError:
+        return LinkSet
+    return NativeAudience
+
+
+def make_reactor(lobby: Lobby) -> "Reactor | None":
+    """Return what serves plain TCP in C on the running loop, or None where it is not built."""
+    try:
+        from chappe.transports.native import Reactor
+    except ImportError:
+        return None
+    loop = asyncio.get_running_loop()
+    return Reactor(
+        loop,
+        lobby.hub.limits,
+        lobby.counters,
+        lobby.leave,
+        lambda link, seconds: loop.call_later(seconds, link.abort),
+        websocket.CLOSE_TIMEOUT_S,
+    )
 
 
 class FrontDoor(HttpToolsProtocol):
@@ -248,19 +294,41 @@ class FrontDoor(HttpToolsProtocol):
             lobby.rejected += 1
             self._answer(Rejected(401, error.reason, {"WWW-Authenticate": "Bearer"}))
             return
-        self.transport.write(_switching_protocols(accept, endpoint.subprotocol))
+        head = _switching_protocols(accept, endpoint.subprotocol)
         if lobby.admission.is_crowded(request.address):
             lobby.rejected += 1
+            self.transport.write(head)
             self._turn_away(language_of(request, lobby.default_language))
+            return
+        try:
+            link = self._hand_over(head)
+        except OSError as error:
+            # Out of descriptors: who is here already must not suffer.
+            lobby.rejected += 1
+            self._answer(Rejected(503, f"no connection to spare: {error.strerror}", {"Retry-After": "5"}))
             return
         self.connections.discard(self)
         self._leave_seat()
-        link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave)
-        link.attach(self.transport)
         lobby.enter(link, request.address)
-        link.receiver = endpoint.open(link)
-        if behind:
-            link.data_received(behind)
+        link.begin(endpoint.open(link), behind)
+
+    def _hand_over(self, head: bytes) -> CarrierLink:
+        """Give the connection to a link that sends `head` first: a native one if it is plain TCP and nothing waits.
+
+        Raises:
+            OSError: there is no descriptor left; the connection is still here.
+        """
+        lobby, transport = self.lobby, self.transport
+        is_plain = transport.get_extra_info("sslcontext") is None
+        if lobby.reactor is None or not is_plain or transport.get_write_buffer_size():
+            transport.write(head)
+            link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave)
+            link.attach(transport)
+            return link
+        # The loop closes its own descriptor, without a word to the peer, since ours holds the connection.
+        native = lobby.reactor.attach(os.dup(transport.get_extra_info("socket").fileno()), head)
+        transport.abort()
+        return native
 
     def _turn_away(self, language: str) -> None:
         """End an upgrade with a close code, as a page never sees the status of a refused one; wait for no answer."""

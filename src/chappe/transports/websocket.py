@@ -72,7 +72,8 @@ class WebSocketLink(asyncio.Protocol):
         last_heard: loop time of the last bytes of the peer.
         message_began: loop time of the bytes in which an unfinished message was first seen; 0: none is.
         pinged_at: loop time of the last ping of ours.
-        receiver: where messages go; set before `attach`.
+        receiver: where messages go; None: not begun, or over.
+        seat: what the server noted about it.
     """
 
     __slots__ = (
@@ -95,6 +96,7 @@ class WebSocketLink(asyncio.Protocol):
         "opened_at",
         "pinged_at",
         "receiver",
+        "seat",
     )
 
     def __init__(
@@ -122,6 +124,13 @@ class WebSocketLink(asyncio.Protocol):
         self.message_began = 0.0
         self.last_heard = self.opened_at = self.pinged_at = loop.time()
         self.receiver: Receiver | None = None
+        self.seat: str | None = None
+
+    def begin(self, receiver: Receiver, behind: bytes = b"") -> None:
+        """Receive from here on; `behind` came with the request head and is received first."""
+        self.receiver = receiver
+        if behind:
+            self.data_received(behind)
 
     def attach(self, transport: asyncio.Transport) -> None:
         """Take a transport over; from here on its bytes are frames."""

@@ -1,0 +1,163 @@
+"""Reactor and links as other native modules use them."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from chappe.wire._websocket cimport WebSocketCodec
+
+
+cdef extern from "send_queue.h" nogil:
+    enum:
+        SQ_EMPTY
+        SQ_BLOCKED
+        SQ_BROKEN
+
+    ctypedef struct sq_entry:
+        void *data
+        void *frame
+
+    ctypedef struct send_queue:
+        uint64_t number
+        uint32_t count
+        uint32_t holes
+        size_t sent
+        size_t bytes
+
+    ctypedef struct sq_outlet:
+        send_queue queue
+        uint64_t bytes_out
+        int fd
+        int state
+
+    double sq_now_s()
+    Py_ssize_t sq_write_many(sq_outlet **outlets, Py_ssize_t count, double deadline_s)
+
+
+cdef struct Slot:
+    void *link  # an owned NativeLink, or NULL
+    uint32_t generation
+    uint32_t next_free
+
+
+cdef struct Event:
+    uint32_t index
+    uint32_t generation
+    uint32_t events
+
+
+cdef class Reactor:
+    cdef readonly int epfd
+    cdef readonly uint32_t open_links
+    cdef object _loop
+    cdef object _counters
+    cdef object _on_gone
+    cdef object _end_by
+    cdef object _deflated
+    cdef size_t _max_bytes
+    cdef size_t _frame_bytes
+    cdef uint32_t _max_messages
+    cdef double _close_timeout_s
+    cdef double _batch_window_s
+    cdef uint8_t *_scratch
+    # All links, by index; free slots form a list.
+    cdef Slot *_slots
+    cdef uint32_t _slot_count
+    cdef uint32_t _free_slot
+    # Links with something to write: the links, owned, and their outlets.
+    cdef void **_dirty
+    cdef sq_outlet **_outlets
+    cdef Py_ssize_t _dirty_count
+    cdef Py_ssize_t _dirty_capacity
+    # What the kernel named and was not served yet, and links that have bytes left in user space.
+    cdef Event *_events
+    cdef int _event_at
+    cdef int _event_count
+    cdef list _ready
+    cdef list _round
+    # Links that end as soon as nothing iterates over them.
+    cdef list _failing
+    cdef bint _is_serving
+    cdef bint _is_scheduled
+    cdef bint _window_is_open
+    cdef int _messages
+    cdef double _serve_until_s
+    cdef uint64_t _bytes_in
+    cdef uint64_t _bytes_out
+    cdef uint64_t _messages_out
+    cdef object __weakref__
+
+    cdef void _mark_dirty(self, NativeLink link)
+    cdef void _mark_ready(self, NativeLink link)
+    cdef void _fail_later(self, NativeLink link)
+    cdef void _schedule(self)
+    cdef bint _is_out_of_time(self)
+    cdef void _serve(self)
+    cdef void _fetch(self)
+    cdef void _flush(self)
+    cdef void _written(self, NativeLink link)
+    cdef void _end_failing(self)
+    cdef void _settle(self)
+    cdef void _release(self, NativeLink link)
+    cdef int _control(self, int operation, NativeLink link)
+    cdef void _take_slot(self, NativeLink link) except *
+
+
+cdef class NativeLink:
+    cdef Reactor _reactor
+    cdef WebSocketCodec _codec  # None: an SSE stream
+    cdef public object receiver
+    cdef public object seat
+    cdef list _probes
+    cdef dict _dropped
+    cdef dict _latest
+    cdef sq_outlet _out
+    cdef uint8_t *_stash
+    cdef uint32_t _stash_at
+    cdef uint32_t _stash_end
+    cdef readonly double last_heard
+    cdef readonly double opened_at
+    cdef readonly double pinged_at
+    cdef readonly double message_began
+    cdef readonly uint64_t bytes_in
+    cdef readonly uint64_t messages_in
+    cdef readonly uint64_t messages_out
+    cdef double _pings_began
+    cdef uint32_t _pings
+    cdef uint32_t _index
+    cdef uint32_t _watched
+    cdef uint32_t _drop_from
+    # The place in the first audience; further ones keep it themselves.
+    cdef void *home
+    cdef Py_ssize_t home_place
+    cdef readonly bint closing
+    cdef bint _is_deflating
+    cdef bint _is_dirty
+    cdef bint _is_blocked
+    cdef bint _is_paused
+    cdef bint _is_ready
+    cdef bint _is_finishing
+    cdef bint _is_lingering
+    cdef bint _is_eof
+    cdef bint _is_slow
+    cdef bint _gone
+
+    cdef bytes bytes_of(self, object frame)
+    cdef bint enqueue(self, bytes data, object droppable) except -1
+    cdef void _push(self, bytes data, object droppable)
+    cdef bint _is_over(self)
+    cdef bint _make_room(self, object droppable)
+    cdef bint _drop_oldest(self)
+    cdef void _drop_at(self, uint32_t index)
+    cdef void _drop_older(self, object frame)
+    cdef void _queue_control(self)
+    cdef void _on_readable(self)
+    cdef void _take_stash(self)
+    cdef size_t _feed(self, uint8_t *data, size_t size) except? 0
+    cdef void _keep(self, const uint8_t *data, size_t size)
+    cdef void _deliver(self, bytes payload, bint text)
+    cdef void _watch_pings(self, uint32_t count)
+    cdef void _finish(self)
+    cdef void _end(self)
+    cdef void _watch(self)
+    cdef void _tell_dropped(self)
+    cdef void _tell_lost(self, int code)
+    cdef void _answer_probes(self, bint alive)

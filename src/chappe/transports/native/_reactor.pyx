@@ -1,0 +1,468 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""One epoll set and its links.
+
+The loop watches one descriptor, the epoll set itself, so one callback serves every ready connection: receive, unmask,
+parse, and one Python call for each whole message. What is sent in a turn is queued and written at its end, a link at a
+time, without the GIL.
+
+Fairness: a callback serves messages for 1 ms or 256 of them, then the loop has its turn, and who was not served yet is
+first in the next one. A fan-out to many links is written in slices, and nothing is read before all of it is written:
+TCP slows publishers down to what readers get.
+"""
+
+import os
+import weakref
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.string cimport memcpy, memmove, memset
+
+from chappe.wire._websocket cimport make_frame, ws_within_message
+
+from chappe.model.error_codes import Code
+from chappe.model.frame import Bundle, SlowConsumer
+
+WEBSOCKET = 0
+SSE = 1
+
+cdef extern from "sys/epoll.h" nogil:
+    ctypedef union epoll_data_t:
+        uint64_t u64
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_create1(int flags)
+    int epoll_ctl(int epfd, int operation, int fd, epoll_event *event)
+    int epoll_wait(int epfd, epoll_event *events, int count, int timeout_ms)
+    enum:
+        EPOLL_CLOEXEC
+        EPOLL_CTL_ADD
+        EPOLL_CTL_MOD
+        EPOLL_CTL_DEL
+        EPOLLIN
+        EPOLLOUT
+        EPOLLERR
+        EPOLLHUP
+
+cdef extern from "sys/socket.h" nogil:
+    ssize_t recv(int fd, void *data, size_t size, int flags)
+    int shutdown(int fd, int how)
+    int setsockopt(int fd, int level, int option, const void *value, uint32_t size)
+    enum:
+        MSG_DONTWAIT
+        SHUT_WR
+        SHUT_RDWR
+
+cdef extern from "netinet/in.h" nogil:
+    enum:
+        IPPROTO_TCP
+
+cdef extern from "netinet/tcp.h" nogil:
+    enum:
+        TCP_NODELAY
+
+cdef extern from "fcntl.h" nogil:
+    int fcntl(int fd, int command, int value)
+    enum:
+        F_GETFL
+        F_SETFL
+        O_NONBLOCK
+
+cdef extern from "unistd.h" nogil:
+    int close_fd "close"(int fd)
+
+cdef extern from *:
+    """
+    #include "send_queue.h"
+    """
+    bint sq_push(send_queue *queue, PyObject *data, PyObject *frame, int *moved)
+    sq_entry *sq_at(send_queue *queue, uint32_t index)
+    void sq_drop(send_queue *queue, uint32_t index)
+    void sq_settle(send_queue *queue)
+    void sq_clear(send_queue *queue)
+    size_t sq_charged(send_queue *queue)
+
+cdef enum:
+    SCRATCH = 65536         # received at once; more would let one link take the whole turn
+    EVENTS = 256            # asked of the kernel at once
+    TURN_MESSAGES = 256     # of all links in one callback
+    LINK_MESSAGES = 64      # of one link before others have their turn
+    SLICE = 2000            # links written to before the loop has its turn
+    SEARCHED = 1000         # frames looked at for one that may be dropped; behind so many answers a reader is beyond help
+    MOST_LATEST = 64        # keys remembered beyond twice what waits
+    NO_SLOT = 0xFFFFFFFF
+
+cdef double TURN_S = 0.001
+cdef double SLICE_S = 0.004
+#: How long what a failed peer still sends is thrown away, so that it reads our goodbye and not a reset, seconds.
+cdef double LINGER_S = 1.0
+#: Pings a peer may send a second, on average over a window, before it is cut (quality, "Messages").
+cdef uint32_t PINGS_PER_S = 10
+cdef double PING_WINDOW_S = 5.0
+
+cdef object DISCONNECT = SlowConsumer.DISCONNECT
+cdef object LATEST = SlowConsumer.LATEST
+cdef bytes COMMENT = b"3\r\n:\n\n\r\n"
+cdef bytes LAST_CHUNK = b"0\r\n\r\n"
+cdef frozenset SPECIFIED_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
+cdef object _reactors = weakref.WeakSet()
+
+
+cdef class Reactor:
+    """Serves the links of one server on one loop.
+
+    Attributes:
+        epfd: the epoll set; -1 when closed.
+        open_links: how many there are.
+    """
+
+    def __init__(
+        self, loop, limits, counters, on_gone, end_by, close_timeout_s, deflated=None, double batch_window_s=0.0
+    ):
+        """Make the epoll set and let the loop watch it.
+
+        Args:
+            counters: what all links of a server count together (`LinkCounters`).
+            on_gone: told once of each link whose connection is over.
+            end_by: told of each link that must be aborted (`link.abort()`) in so many seconds if it is there then.
+            close_timeout_s: how long a peer has to answer our close frame, and to read what was written.
+            deflated: returns a frame's compressed bytes, for links that negotiated it; kept in the frame.
+            batch_window_s: how long what is sent waits for company; 0: until the end of the turn.
+        """
+        self._loop = loop
+        self._counters = counters
+        self._on_gone = on_gone
+        self._end_by = end_by
+        self._close_timeout_s = close_timeout_s
+        self._deflated = deflated
+        self._max_bytes = limits.send_queue_bytes
+        self._frame_bytes = limits.frame_bytes
+        self._max_messages = limits.send_queue_messages
+        self._batch_window_s = batch_window_s
+        self._ready = []
+        self._round = []
+        self._failing = []
+        self._free_slot = NO_SLOT
+        self._scratch = <uint8_t *>PyMem_Malloc(SCRATCH)
+        self._events = <Event *>PyMem_Malloc(EVENTS * sizeof(Event))
+        if self._scratch is NULL or self._events is NULL:
+            raise MemoryError
+        self.epfd = epoll_create1(EPOLL_CLOEXEC)
+        if self.epfd < 0:
+            raise OSError(errno, os.strerror(errno))
+        loop.add_reader(self.epfd, self.process)
+        _reactors.add(self)
+
+    def __cinit__(self):
+        self.epfd = -1
+
+    def __dealloc__(self):
+        if self.epfd >= 0:
+            close_fd(self.epfd)
+        PyMem_Free(self._scratch)
+        PyMem_Free(self._events)
+        PyMem_Free(self._slots)
+        PyMem_Free(self._dirty)
+        PyMem_Free(self._outlets)
+
+    def attach(self, int fd, bytes head not None, int carrier=0, inflate=None):
+        """Take a connected socket over; `head` is sent before anything else.
+
+        Nothing is received before `link.begin`. The descriptor is the link's from here on, also when this fails.
+
+        Raises:
+            OSError: the kernel takes no more.
+        """
+        cdef NativeLink link = NativeLink.__new__(NativeLink)
+        cdef int one = 1
+        cdef int problem
+        link._reactor = self
+        link._out.fd = fd
+        link._index = NO_SLOT
+        if carrier == WEBSOCKET:
+            link._codec = WebSocketCodec(self._frame_bytes, inflate)
+            link._is_deflating = inflate is not None
+        link.opened_at = link.last_heard = link.pinged_at = sq_now_s()
+        if self.epfd < 0 or fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK) < 0:
+            close_fd(fd)
+            raise OSError("the reactor is closed, or this is no descriptor")
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+        self._take_slot(link)
+        link._watched = EPOLLIN
+        problem = self._control(EPOLL_CTL_ADD, link)
+        if problem:
+            link._gone = True
+            self._release(link)
+            close_fd(fd)
+            raise OSError(problem, os.strerror(problem))
+        if head:
+            link._push(head, None)
+        return link
+
+    def process(self):
+        """Serve what is ready and write what is to be written; called by the loop."""
+        if self._is_serving or self.epfd < 0:
+            return
+        self._is_serving = True
+        try:
+            # Nothing is read before all is written.
+            if not self._dirty_count or self._batch_window_s > 0:
+                self._serve()
+            if self._batch_window_s <= 0 or self._window_is_open:
+                self._flush()
+            self._end_failing()
+        finally:
+            self._is_serving = False
+        self._settle()
+        if self._has_more():
+            self._schedule()
+
+    def close(self):
+        """End every connection without a word, and the epoll set."""
+        cdef uint32_t index
+        if self.epfd < 0:
+            return
+        self._loop.remove_reader(self.epfd)
+        for index in range(self._slot_count):
+            if self._slots[index].link is not NULL:
+                (<NativeLink>self._slots[index].link)._end()
+        self._forget_dirty()
+        self._settle()
+        close_fd(self.epfd)
+        self.epfd = -1
+
+    def _after_fork(self):
+        """Give up in a forked child what the parent goes on with: close descriptors, tell no peer and no loop."""
+        cdef uint32_t index
+        if self.epfd < 0:
+            return
+        close_fd(self.epfd)
+        self.epfd = -1
+        for index in range(self._slot_count):
+            if self._slots[index].link is not NULL:
+                close_fd((<NativeLink>self._slots[index].link)._out.fd)
+
+    # --- Slots: an event names a link by index and generation, never by address ---------------------------------------
+
+    cdef void _take_slot(self, NativeLink link) except *:
+        cdef uint32_t index, wanted
+        cdef Slot *grown
+        if self._free_slot == NO_SLOT:
+            wanted = self._slot_count * 2 if self._slot_count else 64
+            grown = <Slot *>PyMem_Realloc(self._slots, wanted * sizeof(Slot))
+            if grown is NULL:
+                raise MemoryError
+            self._slots = grown
+            for index in range(self._slot_count, wanted):
+                grown[index].link = NULL
+                grown[index].generation = 0
+                grown[index].next_free = index + 1 if index + 1 < wanted else NO_SLOT
+            self._free_slot = self._slot_count
+            self._slot_count = wanted
+        index = self._free_slot
+        self._free_slot = self._slots[index].next_free
+        Py_INCREF(link)
+        self._slots[index].link = <void *>link
+        link._index = index
+        self.open_links += 1
+
+    cdef void _release(self, NativeLink link):
+        cdef Slot *slot = &self._slots[link._index]
+        slot.link = NULL
+        slot.generation += 1
+        slot.next_free = self._free_slot
+        self._free_slot = link._index
+        self.open_links -= 1
+        Py_XDECREF(<PyObject *>link)
+
+    cdef int _control(self, int operation, NativeLink link):
+        """Return 0 or errno."""
+        cdef epoll_event event
+        event.events = link._watched
+        event.data.u64 = <uint64_t>self._slots[link._index].generation << 32 | link._index
+        return errno if epoll_ctl(self.epfd, operation, link._out.fd, &event) < 0 else 0
+
+    # --- Serving ------------------------------------------------------------------------------------------------------
+
+    cdef bint _is_out_of_time(self):
+        return self._messages >= TURN_MESSAGES or sq_now_s() >= self._serve_until_s
+
+    cdef void _serve(self):
+        """Serve for one turn, going on where the last one stopped."""
+        cdef NativeLink link
+        cdef Event event
+        self._messages = 0
+        self._serve_until_s = sq_now_s() + TURN_S
+        if not self._round and self._event_at == self._event_count:
+            self._fetch()
+        while self._round:
+            link = self._round.pop()
+            link._is_ready = False
+            link._take_stash()
+            if self._is_out_of_time():
+                return
+        while self._event_at < self._event_count:
+            event = self._events[self._event_at]
+            self._event_at += 1
+            if self._slots[event.index].link is NULL or self._slots[event.index].generation != event.generation:
+                continue
+            link = <NativeLink>self._slots[event.index].link
+            if event.events & EPOLLOUT and link._is_blocked:
+                link._is_blocked = False
+                self._mark_dirty(link)
+            if event.events & (EPOLLERR | EPOLLHUP) and not link._watched & EPOLLIN:
+                # Paused: nothing would ever be received that tells the end.
+                self._fail_later(link)
+            elif event.events & (EPOLLIN | EPOLLERR | EPOLLHUP):
+                link._on_readable()
+                if self._is_out_of_time():
+                    return
+
+    cdef void _fetch(self):
+        """Begin a round: who has bytes left in user space, and whom the kernel names."""
+        cdef epoll_event[EVENTS] events
+        cdef int i
+        self._round, self._ready = self._ready, []
+        self._round.reverse()
+        self._event_at = 0
+        self._event_count = max(0, epoll_wait(self.epfd, events, EVENTS, 0))
+        for i in range(self._event_count):
+            self._events[i].index = <uint32_t>events[i].data.u64
+            self._events[i].generation = <uint32_t>(events[i].data.u64 >> 32)
+            self._events[i].events = events[i].events
+
+    cdef void _mark_ready(self, NativeLink link):
+        if not link._is_ready:
+            link._is_ready = True
+            self._ready.append(link)
+            self._schedule()
+
+    def _has_more(self):
+        if self._round or self._ready or self._failing or self._event_at < self._event_count:
+            return True
+        return self._dirty_count > 0 and (self._batch_window_s <= 0 or self._window_is_open)
+
+    cdef void _schedule(self):
+        """Go on as soon as the loop had its turn."""
+        if not self._is_scheduled and not self._is_serving and self.epfd >= 0:
+            self._is_scheduled = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self):
+        self._is_scheduled = False
+        self.process()
+
+    # --- Writing ------------------------------------------------------------------------------------------------------
+
+    cdef void _mark_dirty(self, NativeLink link):
+        cdef Py_ssize_t wanted
+        if link._is_dirty:
+            return
+        if self._dirty_count == self._dirty_capacity:
+            wanted = self._dirty_capacity * 2 if self._dirty_capacity else 256
+            self._dirty = <void **>PyMem_Realloc(self._dirty, wanted * sizeof(void *))
+            self._outlets = <sq_outlet **>PyMem_Realloc(self._outlets, wanted * sizeof(sq_outlet *))
+            if self._dirty is NULL or self._outlets is NULL:
+                raise MemoryError
+            self._dirty_capacity = wanted
+        link._is_dirty = True
+        Py_INCREF(link)
+        self._dirty[self._dirty_count] = <void *>link
+        self._outlets[self._dirty_count] = &link._out
+        self._dirty_count += 1
+        if self._batch_window_s <= 0:
+            self._schedule()
+        elif self._dirty_count == 1 and not self._window_is_open:
+            self._loop.call_later(self._batch_window_s, self._end_window)
+
+    def _end_window(self):
+        self._window_is_open = True
+        self.process()
+
+    cdef void _flush(self):
+        """Write to the links that wait for it, one slice of them."""
+        cdef Py_ssize_t i, count = min(self._dirty_count, <Py_ssize_t>SLICE), done
+        cdef double deadline_s
+        cdef NativeLink link
+        if not count:
+            self._window_is_open = False
+            return
+        with nogil:
+            deadline_s = sq_now_s() + SLICE_S
+            done = sq_write_many(self._outlets, count, deadline_s)
+        for i in range(done):
+            link = <NativeLink>self._dirty[i]
+            link._is_dirty = False
+            self._written(link)
+            Py_XDECREF(<PyObject *>link)
+        # Telling a receiver may have added links behind.
+        self._dirty_count -= done
+        memmove(self._dirty, self._dirty + done, self._dirty_count * sizeof(void *))
+        memmove(self._outlets, self._outlets + done, self._dirty_count * sizeof(sq_outlet *))
+        if not self._dirty_count:
+            self._window_is_open = False
+
+    cdef void _written(self, NativeLink link):
+        """Look after a link that was written to."""
+        if link._gone:
+            return
+        sq_settle(&link._out.queue)
+        if link._out.state == SQ_BROKEN:
+            self._fail_later(link)
+        elif link._out.state == SQ_BLOCKED:
+            link._is_blocked = True
+            link._watch()
+        else:
+            link._watch()
+            if link._dropped is not None:
+                link._tell_dropped()
+            if link._is_finishing:
+                link._finish()
+
+    def _forget_dirty(self):
+        cdef Py_ssize_t i
+        for i in range(self._dirty_count):
+            (<NativeLink>self._dirty[i])._is_dirty = False
+            Py_XDECREF(<PyObject *>self._dirty[i])
+        self._dirty_count = 0
+
+    cdef void _fail_later(self, NativeLink link):
+        """End a link, but not here: who is iterating may have it in his hands."""
+        self._failing.append(link)
+        self._schedule()
+
+    cdef void _end_failing(self):
+        cdef NativeLink link
+        while self._failing:
+            failing, self._failing = self._failing, []
+            for link in failing:
+                if link._is_slow and not link._gone:
+                    link._say_too_slow()
+                else:
+                    link._end()
+
+    cdef void _settle(self):
+        """Add to what the server counts."""
+        counters = self._counters
+        if self._bytes_in:
+            counters.bytes_in += self._bytes_in
+            self._bytes_in = 0
+        if self._messages_out:
+            counters.messages_out += self._messages_out
+            counters.bytes_out += self._bytes_out
+            self._messages_out = self._bytes_out = 0
+
+
+include "_link.pxi"
+
+
+def _after_fork_in_child():
+    for reactor in tuple(_reactors):
+        reactor._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
