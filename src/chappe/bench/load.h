@@ -124,6 +124,15 @@ static void prepare_links(struct load *load)
     }
 }
 
+static void read_memory(struct load *load, struct load_memory *memory)
+{
+    memory->pss_kb = 0;
+    for (int i = 0; i < load->options->pid_count; i++)
+        memory->pss_kb += process_pss_kb(load->options->pids[i]);
+    memory->buffers_kb = socket_buffers_kb();
+    memory->objects_kb = kernel_objects_kb();
+}
+
 /* Open all connections, at most `parallel` of them at once under way. */
 static void open_all(struct load *load)
 {
@@ -193,15 +202,6 @@ static void measure_window(struct load *load)
     r->deliveries = load->deliveries - deliveries;
     r->sent = load->sent - sent;
     r->bytes_in = load->bytes_in - bytes;
-}
-
-static void read_memory(struct load *load, struct load_memory *memory)
-{
-    memory->pss_kb = 0;
-    for (int i = 0; i < load->options->pid_count; i++)
-        memory->pss_kb += process_pss_kb(load->options->pids[i]);
-    memory->buffers_kb = socket_buffers_kb();
-    memory->objects_kb = kernel_objects_kb();
 }
 
 static void report(struct load *load)
