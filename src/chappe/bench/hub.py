@@ -104,9 +104,7 @@ def _key_and_token(folder: Path, algorithm: Algorithm) -> tuple[str, str]:
         lines = f'hmac_secret_file = "{folder / "secret"}"\nalgorithms = ["HS256"]'
         return lines, jwt.encode(claims, secret, algorithm="HS256")
     key = ed25519.Ed25519PrivateKey.generate()
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     (folder / "public.pem").write_bytes(public)
     return f'public_keys = ["{folder / "public.pem"}"]', jwt.encode(claims, key, algorithm="EdDSA")
 

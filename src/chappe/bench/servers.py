@@ -87,9 +87,7 @@ def _python_peer(name: str, package: str, script: str, speech: dict[Kind, dict[s
         version = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         raise MissingPeer(name, f"pip install {package}") from None
-    return Server(
-        name=name, command=(sys.executable, str(PEERS / script), "{port}"), speech=speech, version=version
-    )
+    return Server(name=name, command=(sys.executable, str(PEERS / script), "{port}"), speech=speech, version=version)
 
 
 def _uvicorn() -> Server:
