@@ -21,7 +21,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
     ]
@@ -31,7 +32,7 @@ def bars(names: Sequence[str], values: Sequence[float], width: int = _WIDTH) -> 
     """Return one line a value: its name and a bar; the largest value has the whole width."""
     largest = max(values, default=0.0)
     column = max((len(name) for name in names), default=0)
-    return [f"{name.ljust(column)}  {_bar(value, largest, width)}" for name, value in zip(names, values)]
+    return [f"{name.ljust(column)}  {_bar(value, largest, width)}" for name, value in zip(names, values, strict=True)]
 
 
 def _bar(value: float, largest: float, width: int) -> str:

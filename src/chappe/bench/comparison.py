@@ -58,7 +58,7 @@ class Measured:
 
 
 def load_for(server: Server, kind: Kind, port: int, pids: tuple[int, ...] = (), **wanted: Any) -> Load:
-    """Return the load of a kind as a server understands it; `wanted` are further fields of `Load`, which win."""
+    """Return the load of a kind as a server understands it; `wanted` are further fields of `Load`, and win."""
     fields: dict[str, Any] = {"mode": kind, "tls": server.tls, **server.speech[kind], **wanted}
     return Load(port=port, pids=pids, **fields)
 
@@ -74,19 +74,26 @@ def measure(server: Server, kind: Kind, **wanted: Any) -> tuple[Running, Result]
         return up, run(load_for(server, kind, up.port, up.pids, **wanted))
 
 
-def compare(
-    servers: Sequence[Server],
-    kind: Kind,
-    rounds: int = ROUNDS,
-    *,
-    told: Callable[[str, int, Result], object] = lambda name, number, result: None,
-    **wanted: Any,
-) -> list[Measured]:
-    """Measure servers in turn, all of them once in each round; `told` hears of each run when it is done."""
-    results: dict[str, list[Result]] = {server.name: [] for server in servers}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """Name one thing to be measured: a server under a load; `wanted` are fields of `Load`."""
+
+    name: str
+    server: Server
+    kind: Kind
+    wanted: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+Told = Callable[[str, int, Result], object]
+
+
+def compare(cases: Sequence[Case], rounds: int = ROUNDS, told: Told | None = None) -> list[Measured]:
+    """Measure cases in turn, all of them once in each round; `told` hears of each run when it is done."""
+    results: dict[str, list[Result]] = {case.name: [] for case in cases}
     for number in range(rounds):
-        for server in servers:
-            _, result = measure(server, kind, **wanted)
-            results[server.name].append(result)
-            told(server.name, number + 1, result)
-    return [Measured(name=s.name, version=s.version, results=tuple(results[s.name])) for s in servers]
+        for case in cases:
+            _, result = measure(case.server, case.kind, **case.wanted)
+            results[case.name].append(result)
+            if told is not None:
+                told(case.name, number + 1, result)
+    return [Measured(name=c.name, version=c.server.version, results=tuple(results[c.name])) for c in cases]

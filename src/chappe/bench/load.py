@@ -52,7 +52,8 @@ class Load:
         mode: echo, publish and rooms: each connection sends and waits; fanout and burst: one sends, all receive; idle:
             nobody sends; connect: opening is what is measured.
         first: messages each connection sends when it is open.
-        answer: what an answer to one of them contains; a connection is ready when all are answered; empty waits for none.
+        answer: what an answer to one of them contains; when all are answered the connection is ready;
+            empty waits for none.
         rate: messages a second in an open loop (fanout); latency counts from when each was due. 0 is a closed loop.
         sse: the subscribers are `GET stream_path` with Server-Sent Events, the publisher a WebSocket on `path`.
         deflate: permessage-deflate is offered (fanout and burst).

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from chappe.bench.comparison import ROUNDS, Measured, Spread, compare
+from chappe.bench.comparison import ROUNDS, Case, Measured, Spread, compare
 from chappe.bench.load import Load, LoadError, Problem, Result
 from chappe.bench.running import StartError, generator_core
 from chappe.bench.servers import PEER_FINDERS, Kind, MissingPeer, Server, find
@@ -47,7 +47,9 @@ _PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 @click.option("--rooms", type=click.IntRange(1), metavar="N", default=100, show_default=True, help=T["bench_rooms"])
 @click.option("--size", type=click.IntRange(1), metavar="BYTES", help=T["bench_size"])
 @click.option("--rate", type=click.FloatRange(0), metavar="N", default=0.0, help=T["bench_rate"])
-@click.option("--seconds", type=click.FloatRange(0.1), default=3.0, show_default=True, help=T["bench_seconds"])
+@click.option(
+    "--seconds", type=click.FloatRange(0.1), metavar="N", default=3.0, show_default=True, help=T["bench_seconds"]
+)
 @click.option(
     "--rounds", type=click.IntRange(1), metavar="N", default=ROUNDS, show_default=True, help=T["bench_rounds"]
 )
@@ -90,7 +92,8 @@ def _measure(kind: Kind, wanted: dict[str, Any]) -> list[Measured]:
 
     with tempfile.TemporaryDirectory() as folder:
         servers = [hub(Path(folder)), *_peers(kind, wanted["peers"])]
-        return compare(servers, kind, wanted["rounds"], told=_teller(kind, wanted["rounds"]), **fields)
+        cases = [Case(name=server.name, server=server, kind=kind, wanted=fields) for server in servers]
+        return compare(cases, wanted["rounds"], _teller(kind, wanted["rounds"]))
 
 
 def _peers(kind: Kind, names: str) -> Iterator[Server]:
@@ -149,7 +152,7 @@ def _teller(kind: Kind, rounds: int) -> Callable[[str, int, Result], None]:
     def tell(name: str, number: int, result: Result) -> None:
         if sys.stderr.isatty():
             figure = _number(_figure(kind, False)(result), _digits(kind))
-            click.echo(f"[{number}/{rounds}] {name}: {figure} {T[_unit(kind)]}", err=True)
+            click.echo(f"[{number}/{rounds}] {name}: {figure} {_unit(kind)}", err=True)
 
     return tell
 
@@ -171,10 +174,11 @@ def _word_load_error(error: LoadError) -> str:
 # --- Showing ----------------------------------------------------------------------------------------------------------
 
 
-def _unit(kind: Kind) -> Any:
-    return {"publish": "bench_unit_publish", "idle": "bench_unit_idle", "echo": "bench_unit_echo"}.get(
-        kind, "bench_unit_fanout"
-    )
+def _unit(kind: Kind, per_cpu: bool = False) -> str:
+    """Return what the figures of a kind count."""
+    units = {"publish": T["bench_unit_publish"], "idle": T["bench_unit_idle"], "echo": T["bench_unit_echo"]}
+    unit = units.get(kind, T["bench_unit_fanout"])
+    return T["bench_per_cpu"].format(unit=unit) if per_cpu else unit
 
 
 def _digits(kind: Kind) -> int:
@@ -202,18 +206,19 @@ def _print(kind: Kind, measured: list[Measured]) -> None:
 
     heads = T["bench_idle_heads"] if kind == "idle" else T["bench_heads"]
     cells = _idle_cells if kind == "idle" else _cells
-    click.echo("\n".join(aligned([heads.format(unit=T[_unit(kind)]).split("|"), *(cells(kind, m) for m in measured)])))
+    click.echo("\n".join(aligned([heads.format(unit=_unit(kind)).split("|"), *(cells(kind, m) for m in measured)])))
     limited = _is_limited(measured)
-    unit = T["bench_per_cpu"].format(unit=T[_unit(kind)]) if limited else T[_unit(kind)]
+    unit = _unit(kind, limited)
     click.echo(f"\n{unit}")
     medians = [each.spread(_figure(kind, limited)).median for each in measured]
     click.echo("\n".join(bars([each.name for each in measured], medians)))
     click.echo("")
     if limited:
         click.echo(T["bench_limited"])
+    faults = {"lost": T["bench_lost"], "repeated": T["bench_repeated"], "closed": T["bench_closed"]}
     for each in measured:
         for fault, count in each.faults().items():
-            click.echo(T["bench_fault"].format(name=each.name, count=count, fault=T[f"bench_{fault}"]))  # type: ignore[literal-required]
+            click.echo(T["bench_fault"].format(name=each.name, count=count, fault=faults[fault]))
     click.echo(T["bench_machine"].format(machine=describe()))
 
 
@@ -263,7 +268,7 @@ def _draw(path: Path, kind: Kind, measured: list[Measured]) -> None:
     from chappe.bench.machine import describe
 
     limited = _is_limited(measured)
-    unit = T["bench_per_cpu"].format(unit=T[_unit(kind)]) if limited else T[_unit(kind)]
+    unit = _unit(kind, limited)
     spreads = [each.spread(_figure(kind, limited)) for each in measured]
     names = [f"{each.name} {each.version}".strip() for each in measured]
     try:

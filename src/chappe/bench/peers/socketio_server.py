@@ -9,23 +9,23 @@ import uvicorn
 server = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins=[])
 
 
-@server.on("echo")
 async def echo(session: str, data: Any) -> None:
     """Send back to the sender."""
     await server.emit("echo", data, to=session)
 
 
-@server.on("broadcast")
 async def broadcast(session: str, data: Any) -> None:
     """Send to all."""
     await server.emit("message", data)
 
 
-@server.on("publish")
 async def publish(session: str, data: Any) -> str:
     """Acknowledge."""
     return "ok"
 
+
+for event in (echo, broadcast, publish):
+    server.on(event.__name__, event)
 
 if __name__ == "__main__":
     uvicorn.run(socketio.ASGIApp(server), host="127.0.0.1", port=int(sys.argv[1]), log_level="error")
