@@ -87,7 +87,7 @@ async def test_a_stream_of_events_is_sent_in_chunks() -> None:
         link.ping()
         link.close(3_001)
         place.serve()
-        assert read_all(theirs) == b"9\r\ndata: 1\n\n\r\na\r\ndata: 22\n\n\r\n3\r\n:\n\n\r\n0\r\n\r\n"
+        assert read_all(theirs) == b"9\r\ndata: 1\n\n\r\na\r\ndata: 22\n\n\r\n2\r\n:\n\r\n0\r\n\r\n"
         assert is_ended(theirs)
         assert receiver.lost_with == [1006]
 

@@ -221,7 +221,7 @@ cdef class NativeLink:
             self._is_eof = True
             self._finish()
             return
-        self.last_heard = sq_now_s()
+        self.last_heard = reactor._now_s
         self.bytes_in += size
         reactor._bytes_in += size
         if self._probes is not None:

@@ -81,6 +81,7 @@ cdef class Reactor:
     cdef bint _window_is_open
     cdef int _messages
     cdef double _serve_until_s
+    cdef double _now_s
     cdef uint64_t _bytes_in
     cdef uint64_t _bytes_out
     cdef uint64_t _messages_out
@@ -91,6 +92,7 @@ cdef class Reactor:
     cdef void _fail_later(self, NativeLink link)
     cdef void _schedule(self)
     cdef bint _is_out_of_time(self)
+    cdef bint _turn_is_over(self)
     cdef void _serve(self)
     cdef void _fetch(self)
     cdef void _flush(self)

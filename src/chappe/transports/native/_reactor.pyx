@@ -292,21 +292,27 @@ cdef class Reactor:
     # --- Serving ------------------------------------------------------------------------------------------------------
 
     cdef bint _is_out_of_time(self):
-        return self._messages >= TURN_MESSAGES or sq_now_s() >= self._serve_until_s
+        self._now_s = sq_now_s()
+        return self._turn_is_over()
+
+    cdef bint _turn_is_over(self):
+        """The same by the clock as it was read last."""
+        return self._messages >= TURN_MESSAGES or self._now_s >= self._serve_until_s
 
     cdef void _serve(self):
         """Serve for one turn, going on where the last one stopped."""
         cdef NativeLink link
         cdef Event event
         self._messages = 0
-        self._serve_until_s = sq_now_s() + TURN_S
+        self._now_s = sq_now_s()
+        self._serve_until_s = self._now_s + TURN_S
         if not self._round and self._event_at == self._event_count:
             self._fetch()
         while self._round:
             link = self._round.pop()
             link._is_ready = False
             link._take_stash()
-            if self._is_out_of_time():
+            if self._turn_is_over():
                 return
         while self._event_at < self._event_count:
             event = self._events[self._event_at]
@@ -322,7 +328,7 @@ cdef class Reactor:
                 self._fail_later(link)
             elif event.events & (EPOLLIN | EPOLLERR | EPOLLHUP):
                 link._on_readable()
-                if self._is_out_of_time():
+                if self._turn_is_over():
                     return
 
     cdef void _fetch(self):
