@@ -27,6 +27,7 @@ OF_CARRIERS = {
     "pong_timeout_s",
     "send_queue_bytes",
     "send_queue_messages",
+    "sse_heartbeat_s",
 }
 
 

@@ -36,6 +36,7 @@ from chappe.hub.reading import Reading, history_error, history_page, history_req
 from chappe.hub.rooms import Rooms
 from chappe.hub.session import Handler, Peer, Session
 from chappe.hub.subscribing import Subscribing
+from chappe.hub.subscription import Stage
 from chappe.model.channels import check_channel
 from chappe.model.error_codes import ERRORS, Code
 from chappe.model.errors import ChappeError, ConfigurationError
@@ -138,6 +139,21 @@ class HubCore:
         if channel is not None:
             self.connecting.connect_implicitly(session, base.Subscribe(0, channel))
         return session
+
+    def relink(self, session: Session, link: Link) -> None:
+        """Let a session speak over another link from now on; what the old one was given is the old one's to send."""
+        old, session.link = session.link, link
+        encoder = session.protocol.encoder
+        for subscription in session.subscriptions.values():
+            channel = self.channels.find(subscription)
+            if channel is None:
+                continue
+            if subscription.stage is Stage.LIVE and not (session.background and channel.namespace.ephemeral):
+                channel.audience.discard(encoder, old)
+                channel.audience.add(encoder, link)
+            if subscription.watches:
+                channel.watchers.discard(encoder, old)
+                channel.watchers.add(encoder, link)
 
     def forget(self, session: Session, code: int) -> None:
         """Take an ended session out of everything; its subscriptions, name and locks are free at once."""

@@ -125,7 +125,7 @@ cdef class NativeLink:
     cdef uint32_t _pings
     cdef uint32_t _index
     cdef uint32_t _watched
-    cdef uint32_t _drop_from
+    cdef uint64_t _drop_from  # the number in the queue of the first frame that may be dropped
     # The place in the first audience; further ones keep it themselves.
     cdef void *home
     cdef Py_ssize_t home_place
