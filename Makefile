@@ -4,11 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 BUDGET := $(PYTHON) tools/budget.py
 WEB_STAMP := src/chappe/console/static/.built
+NATIVE_SOURCES := $(shell find src/chappe -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/build/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup installed demo test test-python test-browser test-typescript chromium check generate docs
-.PHONY: bench kills models flakes
+.PHONY: bench kills models sanitize flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +17,7 @@ help: ## show this list
 setup: ## make .venv, install everything, build the SDK and the console
 	@$(BUDGET) 6 set-up -- $(MAKE) --no-print-directory installed
 
-installed: .venv/.installed $(WEB_STAMP)
+installed: .venv/.installed .venv/.compiled $(WEB_STAMP)
 	@:
 
 .venv/.installed: pyproject.toml setup.py
@@ -25,6 +26,11 @@ installed: .venv/.installed $(WEB_STAMP)
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 	  { echo "python cannot make a virtual environment: on Debian, apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv/.compiled: .venv/.installed $(NATIVE_SOURCES)
+	@echo "set-up: compiling the native modules (half a minute, when one has changed)"
+	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
 $(WEB_STAMP): $(WEB_SOURCES) tools/build_web.py
@@ -88,6 +94,9 @@ kills: setup ## kill the hub 200 times under load and judge the logs (about 4 mi
 
 models: setup ## run the state machine of the whole hub 20,000 times (about half an hour)
 	@CHAPPE_EXAMPLES=20000 $(BIN)/pytest tests/hub/test_hub_machine.py --timeout 7200
+
+sanitize: setup ## run the tests of the native modules under AddressSanitizer and UBSan (about 5 minutes)
+	@$(BIN)/python tools/sanitize.py tests/wire tests/transports tests/hostile/test_frames.py
 
 flakes: setup ## run the Python tests 20 times
 	@for i in $$(seq 20); do $(BIN)/pytest tests --ignore=tests/browser -q || exit 1; done

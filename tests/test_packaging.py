@@ -152,9 +152,23 @@ def links_of(page: httpx.Response) -> set[str]:
 
 def files_of_the_package() -> list[Path]:
     """List the source files a wheel must carry: all but what is compiled or left by a build."""
-    left_out = {".pyc", ".pyx", ".c", ".so"}
+    left_out = {".pyc", ".c", ".so"}
     paths = (ROOT / "src" / "chappe").rglob("*")
     return [path for path in paths if path.is_file() and path.suffix not in left_out and path.name != ".built"]
+
+
+def native_sources() -> list[Path]:
+    """List what the extensions are made of, with their types."""
+    package = ROOT / "src" / "chappe"
+    return [path for suffix in ("pyx", "pxd", "pxi", "pyi", "h") for path in package.rglob(f"*.{suffix}")]
+
+
+def read_from(sdist: Path, name: str) -> str:
+    """Return the beginning of a file of the sdist."""
+    with tarfile.open(sdist) as archive:
+        member = archive.extractfile(f"{sdist.name.removesuffix('.tar.gz')}/{name}")
+        assert member is not None
+        return member.read(200).decode(errors="replace")
 
 
 def test_the_sdist_holds_the_built_console_and_no_build_leftovers(sdist: Path) -> None:
@@ -162,7 +176,10 @@ def test_the_sdist_holds_the_built_console_and_no_build_leftovers(sdist: Path) -
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"src/{name}" for name in EXPECTED_FILES} <= names
     assert {"spec/errors.toml", "tools/build_web.py", "LICENSE", "README.md", "CHANGELOG.md"} <= names
+    assert {path.relative_to(ROOT).as_posix() for path in native_sources()} <= names
     assert not [name for name in names if "node_modules" in name or name.endswith((".pyc", ".so", ".built"))]
+    # What Cython wrote is made anew where it is compiled.
+    assert not [name for name in names if name.endswith(".c") and "Cython" in read_from(sdist, name)]
 
 
 def test_a_wheel_made_from_the_sdist_needs_no_node(wheel: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from chappe.api import ApiContext, build_api
+from chappe.api import ApiContext, EventsContext, build_api, build_events
 from chappe.asgi import HubApp
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.jwt import JwtAuthenticator
@@ -35,6 +35,7 @@ from chappe.server.listening import listen
 from chappe.server.server import HubServer, ServerOptions
 from chappe.session import Session
 from chappe.transports.admission import Admission
+from chappe.transports.data_plane import choose
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.event_loop import LoopClock, Tasks, loop_factory
 from chappe.transports.front_door import Lobby, audience_maker
@@ -325,7 +326,11 @@ class Hub:
             default_language=server.default_language,
             head_bytes=server.head_bytes,
             head_timeout_s=server.head_timeout_s,
+            compression=server.compression == "deflate",
+            compression_min_bytes=server.compression_min_bytes,
             admission=self._admission,
+            batch_window_s=server.batch_window_ms / 1_000,
+            data_plane=choose(server.data_plane, tls=bool(server.cert)),
         )
         self._lobbies.append(lobby)
         return lobby
@@ -354,7 +359,8 @@ class Hub:
             node=self._core.node,
             default_language=settings.server.default_language,
         )
-        routes = [*build_api(context), *build_console(STATIC_DIR)]
+        events = EventsContext(gate, self._proxies, self._admission, settings.sse.default_channels)
+        routes = [*build_events(context, events), *build_api(context), *build_console(STATIC_DIR)]
         return HubApp(
             self._core,
             self._endpoints,
@@ -433,16 +439,7 @@ class Hub:
             "chappe_channels": len(self._core.channels),
         }
         for lobby in self._lobbies:
-            counts: dict[str, float] = {
-                "chappe_links": len(lobby.links),
-                "chappe_upgrades_total": lobby.upgrades,
-                "chappe_upgrades_rejected_total": lobby.rejected,
-                "chappe_head_timeouts_total": lobby.head_timeouts,
-                "chappe_besieged_total": lobby.besieged,
-            }
-            counters = lobby.counters
-            counts |= {f"chappe_link_{name}_total": getattr(counters, name) for name in counters.__slots__}
-            for name, count in counts.items():
+            for name, count in lobby.metrics().items():
                 metrics[name] = metrics.get(name, 0) + count
         return metrics
 

@@ -331,3 +331,92 @@ def test_a_missing_key_file_is_refused_by_name(setting: str) -> None:
     value: Any = "/nowhere" if setting == "hmac_secret_file" else ["/nowhere"]
     with pytest.raises(ConfigurationError, match="'/nowhere' cannot be read"):
         JwtAuthenticator.from_files(**{setting: value}, algorithms=["HS256"], audience="chappe")
+
+
+# --- As PyJWT verifies -----------------------------------------------------------------------------------------------
+
+SIGNED = [
+    hs256(good()),
+    hs256(good(sub="a" * 7), headers={"kid": "k1"}),
+    jwt.encode(good(), ED, algorithm="EdDSA"),
+    by_hand({"alg": "HS256", "crit": ["exp"]}, b"{}"),
+    by_hand({"alg": "HS256", "kid": 7}, b"{}"),
+    by_hand({"alg": "HS256", "b64": False}, b""),
+    by_hand({"alg": "HS512"}, b"{}"),
+    jwt.encode(good(), "", algorithm="none"),
+]
+BOTH = JwtOptions(algorithms=("HS256", "EdDSA"), hmac_secret=SECRET, public_keys=(public(ED),))
+PIECES = ("", "=", "==", ".", "A", "B", "-", "_", "+", "/", " ", "\n", "é", "!!!!")
+MUTATIONS = st.lists(st.tuples(st.floats(0, 1), st.sampled_from(PIECES)), max_size=3)
+
+
+def by_pyjwt(token: str) -> bool:
+    """Tell whether PyJWT finds a token signed by one of the two keys, and no extension in its header."""
+    for algorithm, key in (("HS256", SECRET), ("EdDSA", ED.public_key())):
+        try:
+            complete = jwt.PyJWS(algorithms=[algorithm]).decode_complete(token, key, algorithms=[algorithm])
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            continue
+        return not {"crit", "b64"} & set(complete["header"])
+    return False
+
+
+def mutated(token: str, mutations: list[tuple[float, str]], keeps: bool) -> str:
+    for where, text in mutations:
+        index = round(where * len(token))
+        token = token[:index] + text + token[index if keeps else index + 1 :]
+    return token
+
+
+@given(st.sampled_from(SIGNED), MUTATIONS, st.booleans(), st.booleans())
+def test_a_signature_is_right_when_pyjwt_says_so(
+    token: str, mutations: list[tuple[float, str]], keeps: bool, warm: bool
+) -> None:
+    authenticator = JwtAuthenticator(BOTH)
+    if warm:
+        # Headers of tokens that were right are remembered.
+        for known in SIGNED[:3]:
+            authenticator.authenticate(known, NOW)
+    token = mutated(token, mutations, keeps)
+    try:
+        authenticator.authenticate(token, NOW)
+        verified = True
+    except ChappeError as error:
+        # What is signed may still be no claims.
+        verified = error.detail.get("problem") not in SIGNATURE_PROBLEMS
+    assert verified is by_pyjwt(token)
+
+
+SIGNATURE_PROBLEMS = (
+    "malformed token",
+    "wrong signature",
+    "alg: not accepted here",
+    "crit: unknown extension",
+    "the token is too long",
+)
+
+
+@pytest.mark.parametrize("ending", ["=", "==", "===", "A", "!", " ", "\n"])
+def test_a_signature_has_one_form(ending: str) -> None:
+    token = hs256(good())
+    HMAC.authenticate(token, NOW)
+    if by_pyjwt(token + ending):
+        assert ending == "="
+        HMAC.authenticate(token + ending, NOW)
+    else:
+        assert refusal(token + ending).code == 101
+
+
+def test_many_headers_do_not_stay_for_ever() -> None:
+    authenticator = JwtAuthenticator(BOTH)
+    for number in range(200):
+        authenticator.authenticate(hs256(good(), headers={"kid": str(number)}), NOW)
+        assert len(authenticator._headers) <= 64
+    authenticator.authenticate(hs256(good(), headers={"kid": "x" * 1_000}), NOW)
+    assert all(len(header) < 1_000 for header in authenticator._headers)
+
+
+def test_a_secret_that_pyjwt_would_refuse_stops_the_start() -> None:
+    secret = b'{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}'
+    with pytest.raises(ConfigurationError, match=r"auth.hmac_secret_file is no key for HS256"):
+        JwtAuthenticator(JwtOptions(algorithms=("HS256",), hmac_secret=secret))

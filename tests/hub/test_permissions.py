@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from chappe.hub.contracts import Claims
 from chappe.hub.namespaces import Access, Namespace, Namespaces
-from chappe.hub.permissions import _REMEMBERED, APPLICATION, Action, Actor, Permissions, pattern_covers
+from chappe.hub.permissions import APPLICATION, Action, Actor, Permissions, pattern_covers
 from chappe.model.channels import pattern_matches
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
@@ -197,14 +198,45 @@ def test_a_grant_that_matches_all_that_a_pattern_matches_covers_it(grant: str, p
 # --- Remembering -----------------------------------------------------------------------------------------------------
 
 
-def test_a_decision_is_remembered_for_its_actor_and_forgotten_with_too_many() -> None:
+def test_decisions_are_remembered_and_all_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chappe.hub.permissions._REMEMBERED", 100)
     permissions = Permissions(NAMESPACES, anonymous=True)
-    actor = Actor(Claims())
-    for number in range(_REMEMBERED + 10):
-        permissions.authorize(actor, Action.SUBSCRIBE, f"anonymous/{number}")
-        assert len(actor.decisions) <= _REMEMBERED
+    actor, other = Actor(Claims()), Actor(Claims(user="ada", publish=("#",)))
+    for number in range(120):
+        permissions.outlet(actor, f"anonymous/{number}")
+        permissions.authorize(other, Action.SUBSCRIBE, f"anonymous/{number}")
+        tables = [each for each in (actor.decisions, other.decisions) if each is not None]
+        assert sum(len(table.by_action) + len(table.outlets) for table in tables) <= 100
     with pytest.raises(ChappeError):
         permissions.authorize(actor, Action.SUBSCRIBE, "user/a")
     with pytest.raises(ChappeError):
         permissions.authorize(actor, Action.SUBSCRIBE, "user/a")
     assert permissions.refused == 2
+
+
+def test_actors_with_the_same_rights_share_what_was_decided() -> None:
+    permissions = Permissions(NAMESPACES, anonymous=True)
+    ada, bob = (Actor(Claims(user=user, publish=("token/#",))) for user in ("ada", "bob"))
+    reader = Actor(Claims(user="ada", publish=()))
+    for actor in (ada, bob):
+        assert permissions.outlet(actor, "token/a").name == "token"
+    with pytest.raises(ChappeError):
+        permissions.outlet(reader, "token/a")
+    assert ada.decisions is bob.decisions is not reader.decisions
+
+
+def test_nobody_inherits_the_right_to_another_users_own_channel() -> None:
+    permissions = Permissions(NAMESPACES, anonymous=True)
+    ada, bob = Actor(Claims(user="ada")), Actor(Claims(user="bob"))
+    permissions.authorize(ada, Action.SUBSCRIBE, "$user/ada")
+    with pytest.raises(ChappeError):
+        permissions.authorize(bob, Action.SUBSCRIBE, "$user/ada")
+    permissions.authorize(ada, Action.SUBSCRIBE, "$user/ada")
+
+
+def test_the_decisions_of_actors_who_are_gone_are_forgotten() -> None:
+    permissions = Permissions(NAMESPACES, anonymous=True)
+    for number in range(10):
+        permissions.outlet(Actor(Claims(user="ada", publish=(f"token/{number}",))), f"token/{number}")
+    gc.collect()
+    assert len(permissions._decisions) == 0

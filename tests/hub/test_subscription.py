@@ -23,7 +23,7 @@ def test_the_answer_brought_what_lies_between_its_first_publication_and_its_plac
 def test_a_subscription_begins_by_reading(world: World) -> None:
     subscription = Subscription(world.client().session, "a", watches=True)
     assert subscription.stage is Stage.READING
-    assert subscription.waiting == []
+    assert subscription.waiting is None
 
 
 def test_a_subscription_goes_live_when_the_feed_has_caught_up(world: World) -> None:

@@ -35,6 +35,6 @@ def test_a_frame_shows_its_size_and_never_its_payload() -> None:
 
 def test_a_bundle_keeps_the_order_of_its_frames() -> None:
     frames = [Frame(bytes([number]), text=False) for number in range(5)]
-    bundle = Bundle(frames)
+    bundle = Bundle.of(frames)
     frames.reverse()
     assert [frame.payload for frame in bundle.frames] == [b"\x00", b"\x01", b"\x02", b"\x03", b"\x04"]

@@ -13,6 +13,7 @@ from chappe.model.limits import Limits
     [
         ("message_bytes", 64 * 1024),
         ("frame_bytes", 1024 * 1024),
+        ("message_fragments", 64),
         ("send_queue_bytes", 1024 * 1024),
         ("connections_per_address", 100),
         ("channels_per_client", 128),

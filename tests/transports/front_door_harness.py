@@ -8,7 +8,8 @@ from typing import Any
 
 import websockets
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
 from chappe.brokers.memory import MemoryBroker
@@ -23,6 +24,7 @@ from chappe.transports.endpoints import Endpoints
 from chappe.transports.event_loop import LoopClock, Tasks
 from chappe.transports.front_door import Lobby
 from chappe.transports.upgrade import Gate
+from tests.server.certificate import Certificate
 
 OPEN: dict[str, Any] = {
     "level": Level.RECOVERABLE,
@@ -38,15 +40,25 @@ OPEN: dict[str, Any] = {
 class FrontDoorServer:
     """A running server."""
 
-    def __init__(self, hub: HubCore, lobby: Lobby, server: HubServer, port: int) -> None:
+    def __init__(
+        self, hub: HubCore, lobby: Lobby, server: HubServer, port: int, certificate: Certificate | None = None
+    ) -> None:
         self.hub = hub
         self.lobby = lobby
         self.server = server
         self.port = port
+        self.tls = certificate.client() if certificate is not None else None
+
+    @property
+    def url(self) -> str:
+        """Where HTTP is served."""
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}"
 
     def connect(self, path: str = "/ws", **options: Any) -> websockets.connect:
         """Connect with the `websockets` library."""
-        return websockets.connect(f"ws://127.0.0.1:{self.port}{path}", proxy=None, **options)
+        if self.tls is not None:
+            options["ssl"] = self.tls
+        return websockets.connect(f"ws{self.url.removeprefix('http')}{path}", proxy=None, **options)
 
     async def raw(self, request: bytes) -> bytes:
         """Send bytes and return everything up to the end of the connection, or what came in two seconds."""
@@ -69,6 +81,7 @@ async def front_door(
     anonymous: bool = True,
     authenticator: Authenticator | None = None,
     slow_consumer: SlowConsumer = SlowConsumer.DISCONNECT,
+    certificate: Certificate | None = None,
     **lobby_options: Any,
 ) -> AsyncIterator[FrontDoorServer]:
     """Run a server for the length of a block."""
@@ -95,19 +108,30 @@ async def front_door(
     )
     await broker.start(hub.delivery)
     lobby = Lobby(hub, Endpoints(hub, "classic", "en"), gate or Gate(), **lobby_options)
-    app = Starlette(routes=[Route("/hello", lambda request: PlainTextResponse("hello"))])
+    app = Starlette(routes=[Route("/hello", lambda request: PlainTextResponse("hello")), Route("/count", _count)])
     started = asyncio.Event()
     listener = listen("127.0.0.1", 0)
-    options = ServerOptions(drain_timeout_s=1.0, handle_signals=False)
+    tls = {"cert": certificate.cert, "key": certificate.key} if certificate is not None else {}
+    options = ServerOptions(drain_timeout_s=1.0, handle_signals=False, **tls)  # type: ignore[arg-type]
     server = HubServer(app, lobby, options, lambda: listener, started.set)
     serving = asyncio.create_task(server.serve())
     await started.wait()
     try:
-        yield FrontDoorServer(hub, lobby, server, listener.getsockname()[1])
+        yield FrontDoorServer(hub, lobby, server, listener.getsockname()[1], certificate)
     finally:
         server.should_exit = True
         await serving
         await broker.stop()
+
+
+async def _count(request: Request) -> StreamingResponse:
+    """Stream as SSE does, larger than any buffer on the way."""
+
+    async def events() -> AsyncIterator[bytes]:
+        for number in range(2_000):
+            yield b"data: %01000d\n\n" % number
+
+    return StreamingResponse(events(), media_type="text/event-stream")
 
 
 async def close_code_of(client: websockets.ClientConnection) -> int:

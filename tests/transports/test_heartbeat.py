@@ -12,8 +12,9 @@ from chappe.hub.session import Peer
 from chappe.model.error_codes import Code
 from chappe.model.limits import Limits
 from chappe.testing.fake_clock import FakeClock, FakeTimer
-from chappe.transports.heartbeat import Heartbeat
-from chappe.transports.websocket import LinkCounters, WebSocketLink
+from chappe.transports.flush import Flush
+from chappe.transports.heartbeat import SLICE, Heartbeat
+from chappe.transports.websocket import Commons, LinkCounters, WebSocketLink
 from tests.hub.harness import World
 
 PING, CLOSE = 0x89, 0x88
@@ -67,16 +68,18 @@ class Rig:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, identified_first: bool = False, **limits: Any) -> None:
         self.world = World()
         self.clock = self.world.clock
-        self.loop: Any = ClockLoop(self.clock)
+        loop: Any = ClockLoop(self.clock)
+        self.loop = loop
         self.limits = Limits(**limits)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(self.limits, self.counters, identified_first)
-        monkeypatch.setattr(asyncio, "get_running_loop", lambda: self.loop)
+        self.commons = Commons(loop, self.limits, self.counters, Flush(loop), self.heartbeat.end_by, lambda _: None)
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
         self.heartbeat.start()
 
     def link(self, session: bool = True) -> tuple[WebSocketLink, Wire]:
         """Return a link; it has a session or, as `/echo`, none."""
-        link, wire = WebSocketLink(self.loop, self.limits, self.counters, lambda _: None), Wire()
+        link, wire = WebSocketLink(self.commons), Wire()
         link.attach(wire)
         if session:
             link.receiver = self.world.hub.open(link, self.world.protocol("json"), Peer())
@@ -193,6 +196,32 @@ def test_a_clock_that_jumps_ahead_skips_no_link(rig: Rig) -> None:
     rig.clock._now += 60
     rig.clock.advance(1)
     assert [rig.said(wire, PING) for _, wire in links] == [1, 1, 1]
+
+
+def test_a_link_that_does_not_end_is_cut_without_a_timer_of_its_own(rig: Rig) -> None:
+    link, wire = rig.link()
+    ended, ended_wire = rig.link()
+    timers = rig.clock.pending
+    for each in (link, ended):
+        each.close(Code.DISCONNECTED)
+    assert rig.clock.pending == timers
+    ended.connection_lost(None)
+    rig.clock.advance(4)
+    assert b"aborted" not in wire.written
+    rig.clock.advance(3)
+    assert b"aborted" in wire.written
+    assert b"aborted" not in ended_wire.written
+
+
+def test_many_links_due_in_one_second_let_the_loop_turn(rig: Rig) -> None:
+    links = [rig.link(session=False) for _ in range(2 * SLICE + 1)]
+    rig.clock.advance(25)
+    turns: list[int] = []
+    rig.clock._now += 1
+    for turn in (rig.heartbeat._tick, rig.heartbeat._work, rig.heartbeat._work):
+        turn(rig.loop)
+        turns.append(sum(rig.said(wire, PING) for _, wire in links))
+    assert turns == [SLICE, 2 * SLICE, 2 * SLICE + 1]
 
 
 def test_after_its_stop_a_heartbeat_asks_for_nothing(rig: Rig) -> None:

@@ -50,7 +50,7 @@ def test_a_cap_of_messages_counts_messages() -> None:
 
 
 def test_a_bundle_counts_all_its_parts() -> None:
-    assert size_of(Bundle([frame(b"aa"), frame(b"bbb")])) == 5
+    assert size_of(Bundle.of([frame(b"aa"), frame(b"bbb")])) == 5
 
 
 def test_the_oldest_publications_go_first_and_answers_stay() -> None:

@@ -131,13 +131,12 @@ class Stream:
 
     def keep(self, publication: Publication, now: float) -> None:
         """Keep the newest publication, in a channel that keeps any, and let the oldest go when there are too many."""
-        history = self.history
+        history, times, ledger = self.history, self.times, self.ledger
         if history is None:
             history = self.history = deque()
-            self.times = deque()
+            times = self.times = deque()
         history.append(publication)
-        self.times.append(now)
-        ledger = self.ledger
+        times.append(now)
         # Without a call where it can be: this is the way of every publication.
         plain = publication.headers is None
         ledger.kept_bytes += len(publication.payload) + PUBLICATION_BYTES if plain else size_of(publication)
@@ -152,8 +151,8 @@ class Stream:
         self.times.popleft()
         self.ledger.kept_bytes -= len(gone.payload) + PUBLICATION_BYTES if gone.headers is None else size_of(gone)
         # With a namespace that kept nothing for a while, something newer may be missing already.
-        self.trimmed_offset = max(self.trimmed_offset, gone.offset)
-        self.trimmed_log = max(self.trimmed_log, gone.log)
+        if gone.offset > self.trimmed_offset:
+            self.trimmed_offset, self.trimmed_log = gone.offset, gone.log
 
     def expire(self, now: float) -> None:
         """Let go what is too old at a time; an age of 0 keeps everything until there are too many."""

@@ -124,6 +124,8 @@ async def dial(settings: Settings) -> Connection:
     from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
     from websockets.typing import Origin, Subprotocol
 
+    from chappe.client.peer import DeflateOffer, PeerConnection
+
     class ConnectWithoutRedirects(connect):
         """Refuses to be sent elsewhere: the token in the first message would go there too."""
 
@@ -138,7 +140,9 @@ async def dial(settings: Settings) -> Connection:
             settings.url,
             origin=None if settings.origin is None else Origin(settings.origin),
             subprotocols=[Subprotocol(name) for name in settings.subprotocols] or None,
-            compression=None if settings.compression == "none" else "deflate",
+            compression=None,
+            extensions=None if settings.compression == "none" else [DeflateOffer()],
+            create_connection=PeerConnection,
             additional_headers=dict(settings.headers),
             user_agent_header="chappe-python",
             proxy=settings.proxy,

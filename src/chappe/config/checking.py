@@ -129,14 +129,10 @@ def _broker(settings: Settings) -> Iterator[Problem]:
 
 #: Settings whose feature comes with a later release; the names are fixed already.
 PENDING = (
-    "server.batch_window_ms",
-    "server.compression",
-    "server.compression_min_bytes",
     "auth.jwks_url",
     "mqtt.port",
     "poll.hold_s",
     "poll.simple",
-    "sse.default_channels",
     "users",
 )
 

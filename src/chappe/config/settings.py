@@ -59,6 +59,8 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     """A set of defaults: `strict` (small limits) or `high-load` (outgoing messages gathered for 50 ms)."""
     batch_window_ms: Count = 0
     """Milliseconds outgoing messages wait for company; 0 flushes at the end of each turn of the loop."""
+    data_plane: Literal["auto", "native", "portable"] = "auto"
+    """How WebSocket bytes move: `native` (Linux, plain TCP, compiled), `portable` (asyncio), `auto`: what can."""
     compression: Literal["deflate", "off"] = "deflate"
     """Whether permessage-deflate is offered."""
     compression_min_bytes: Count = 1024

@@ -61,7 +61,11 @@ class Channel:
 
 
 class Channels:
-    """All channels with subscribers here; each is attached to the broker while it has any."""
+    """All channels with subscribers here; each is attached to the broker while it has any.
+
+    Attributes:
+        get: return the channel of a name if it has subscribers, or None; asked for each publication.
+    """
 
     def __init__(self, namespaces: Namespaces, broker: Broker, make_audience: MakeAudience) -> None:
         self._namespaces = namespaces
@@ -69,11 +73,13 @@ class Channels:
         self._make_audience = make_audience
         self._channels: dict[str, Channel] = {}
         self._patterns: dict[str, Channel] = {}
+        self.get = self._channels.get
         self._index: PatternIndex[Channel] = PatternIndex()
 
-    def get(self, name: str) -> Channel | None:
-        """Return a channel with subscribers, or None."""
-        return self._channels.get(name)
+    @property
+    def has_patterns(self) -> bool:
+        """Whether anybody here is subscribed by pattern."""
+        return bool(self._patterns)
 
     def matching(self, channel: str) -> list[Channel]:
         """Return the patterns with subscribers that a channel matches."""
@@ -89,6 +95,8 @@ class Channels:
             if is_pattern:
                 self._index.add(name, channel)
             self._broker.attach(name)
+        # Each client's frame brought its own copy of the name: one is enough.
+        subscription.name = channel.name
         channel.subscriptions[subscription.session] = subscription
         channel.catching_up[subscription] = None
         return channel

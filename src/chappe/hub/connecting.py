@@ -8,7 +8,7 @@ import msgspec
 from chappe.hub.contracts import Claims, Timer
 from chappe.hub.names import check_name
 from chappe.hub.permissions import Action
-from chappe.hub.session import CREDENTIALS_REFUSED, Session
+from chappe.hub.session import ANONYMOUS, CREDENTIALS_REFUSED, Session
 from chappe.model.channels import check_channel
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
@@ -81,7 +81,7 @@ class Connecting:
         if claims.user != session.user:
             raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "the token is another user's"})
         session.become(claims, session.name)
-        self._watch_expiry(session)
+        self._hub.expiry.watch(session)
         for subscription in tuple(session.subscriptions.values()):
             try:
                 self._hub.permissions.authorize(session.actor, Action.SUBSCRIBE, subscription.name)
@@ -112,9 +112,7 @@ class Connecting:
             return
         session.hold()
         # What the hooks see: who it says it is. Nothing is claimed and nobody is told before they agree.
-        session.sender = msgspec.structs.replace(session.sender, user=claims.user, name=claims.user or name)
-        session.name = claims.user or name
-        session.actor.claims = claims
+        session.present(claims, name)
 
         def hooked(error: BaseException | None) -> None:
             if error is not None:
@@ -145,7 +143,7 @@ class Connecting:
                 if session.is_over:
                     return
                 session.opened(claims, name)
-                self._watch_expiry(session)
+                self._hub.expiry.watch(session)
             self._named(session, answered, name or session.name, error, lambda _: opened(resumed))
 
         if claims.user is not None:
@@ -226,7 +224,7 @@ class Connecting:
         if not self._hub.permissions.anonymous:
             self._hub.counters.unauthorized += 1
             raise ChappeError(Code.UNAUTHORIZED)
-        return Claims()
+        return ANONYMOUS
 
     def _authenticate(self, token: str) -> Claims:
         authenticator = self._hub.authenticator
@@ -237,15 +235,6 @@ class Connecting:
         except ChappeError:
             self._hub.counters.unauthorized += 1
             raise
-
-    def _watch_expiry(self, session: Session) -> None:
-        if session.expiry is not None:
-            session.expiry.cancel()
-            session.expiry = None
-        expires_at = session.actor.claims.expires_at
-        if expires_at is not None:
-            left_s = max(0.0, expires_at - self._hub.clock.wall_ms() / 1_000)
-            session.expiry = self._hub.clock.call_later(left_s, lambda: session.close(Code.EXPIRED))
 
     def _connected(self, session: Session, answered: int, resumed: bool) -> base.Connected:
         hub = self._hub

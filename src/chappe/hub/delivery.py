@@ -44,7 +44,7 @@ class Delivery:
         """Move a subscription that has all there is to the audience."""
         session = subscription.session
         subscription.stage = Stage.LIVE
-        subscription.waiting = []
+        subscription.waiting = None
         channel.catching_up.pop(subscription, None)
         if not (session.background and channel.namespace.ephemeral):
             channel.audience.add(session.protocol.encoder, session.link)
@@ -52,7 +52,7 @@ class Delivery:
     def _deliver(self, publication: Publication) -> None:
         hub = self._hub
         channel = hub.channels.get(publication.channel)
-        patterns = hub.channels.matching(publication.channel)
+        patterns = hub.channels.matching(publication.channel) if hub.channels.has_patterns else None
         skip = self._link_of_sender(publication) if publication.transient else None
         if channel is not None:
             if not publication.transient:
@@ -138,6 +138,8 @@ class Delivery:
         return wanted
 
     def _keep_aside(self, subscription: Subscription, publication: Publication) -> None:
+        if subscription.waiting is None:
+            subscription.waiting = []
         subscription.waiting.append(publication)
         if len(subscription.waiting) > _MOST_WAITING:
             self._hub.subscribing.end(subscription, Code.UNSUBSCRIBED_INSUFFICIENT_STATE)

@@ -53,11 +53,13 @@ MakeAudience: TypeAlias = Callable[[], Audience]
 class Fanout:
     """Everybody who gets the same publications or messages, grouped by encoding."""
 
-    __slots__ = ("_groups", "_make", "policy")
+    __slots__ = ("_groups", "_make", "_snapshot", "policy")
 
     def __init__(self, make: MakeAudience, policy: SlowConsumer = SlowConsumer.DISCONNECT) -> None:
         self._make = make
         self._groups: dict[Encoder, Audience] = {}
+        # Iterated by `publish` and `message`; made anew after a change, so that links may come and go while they run.
+        self._snapshot: tuple[tuple[Encoder, Audience], ...] = ()
         self.policy = policy
 
     def add(self, encoder: Encoder, link: Link) -> None:
@@ -65,6 +67,7 @@ class Fanout:
         group = self._groups.get(encoder)
         if group is None:
             group = self._groups[encoder] = self._make()
+            self._snapshot = tuple(self._groups.items())
         group.add(link)
 
     def discard(self, encoder: Encoder, link: Link) -> None:
@@ -74,11 +77,12 @@ class Fanout:
             group.discard(link)
             if not len(group):
                 del self._groups[encoder]
+                self._snapshot = tuple(self._groups.items())
 
     def publish(self, publication: Publication, skip: Link | None = None) -> int:
         """Send a publication to all but `skip`; return how many got it."""
         sent = 0
-        for encoder, group in tuple(self._groups.items()):
+        for encoder, group in self._snapshot:
             frame = encoder.publication(publication)
             if frame is not None:
                 frame.policy = self.policy
@@ -87,7 +91,7 @@ class Fanout:
 
     def message(self, message: Message, skip: Link | None = None) -> None:
         """Send a message to all but `skip`."""
-        for encoder, group in tuple(self._groups.items()):
+        for encoder, group in self._snapshot:
             frame = encoder.message(message)
             if frame is not None:
                 group.publish(frame, skip)

@@ -71,12 +71,12 @@ class Hooks:
         self.error: list[Hook] = []
         self.operation: list[Hook] = []
         self.rpc: dict[str, RpcMethod] = {}
-        self._publish: list[tuple[str, Hook]] = []
+        self.publish: list[tuple[str, Hook]] = []
         self._subscribe: list[tuple[str, Hook]] = []
 
     def add_publish(self, pattern: str, hook: Hook) -> None:
         """Ask a hook about publications in channels that match a pattern."""
-        self._publish.append((pattern, hook))
+        self.publish.append((pattern, hook))
 
     def add_subscribe(self, pattern: str, hook: Hook) -> None:
         """Ask a hook about subscriptions to channels that match a pattern."""
@@ -84,9 +84,9 @@ class Hooks:
 
     def for_publish(self, channel: str) -> Sequence[Hook]:
         """Return the hooks to ask about a publication in a channel."""
-        if not self._publish:
+        if not self.publish:
             return ()
-        return [hook for pattern, hook in self._publish if pattern_matches(pattern, channel)]
+        return [hook for pattern, hook in self.publish if pattern_matches(pattern, channel)]
 
     def for_subscribe(self, channel: str) -> Sequence[Hook]:
         """Return the hooks to ask about a subscription to a channel or pattern.

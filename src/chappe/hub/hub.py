@@ -23,6 +23,7 @@ from chappe.hub.contracts import (
 )
 from chappe.hub.counters import Counters
 from chappe.hub.delivery import Delivery
+from chappe.hub.expiry import Expiry
 from chappe.hub.fanout import LinkSet, MakeAudience
 from chappe.hub.hooks import Hook, Hooks
 from chappe.hub.locking import Locking
@@ -30,10 +31,12 @@ from chappe.hub.names import NameRegistry
 from chappe.hub.namespaces import Level, Namespaces
 from chappe.hub.permissions import Action, Actor, Permissions
 from chappe.hub.publishing import Publishing, check_payload
+from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
 from chappe.hub.rooms import Rooms
 from chappe.hub.session import Handler, Peer, Session
 from chappe.hub.subscribing import Subscribing
+from chappe.hub.subscription import Stage
 from chappe.model.channels import check_channel
 from chappe.model.error_codes import ERRORS, Code
 from chappe.model.errors import ChappeError, ConfigurationError
@@ -102,12 +105,14 @@ class HubCore:
         self.node = options.node
         _check_levels(options.namespaces, options.broker)
         self.counters = Counters()
+        self.pace = Pace(options.limits.messages_per_s, options.limits.messages_burst)
         self.permissions = Permissions(options.namespaces, options.anonymous)
         self.hooks = Hooks(options.spawn)
         self.sessions: dict[str, Session] = {}
         self.names: NameRegistry[Session] = NameRegistry()
         self.names.reserve(options.reserved_names)
         self.channels = Channels(options.namespaces, options.broker, options.make_audience)
+        self.expiry = Expiry(self)
         self.rooms = Rooms(self)
         self.delivery = Delivery(self)
         self.connecting = Connecting(self)
@@ -135,12 +140,25 @@ class HubCore:
             self.connecting.connect_implicitly(session, base.Subscribe(0, channel))
         return session
 
+    def relink(self, session: Session, link: Link) -> None:
+        """Let a session speak over another link from now on; what the old one was given is the old one's to send."""
+        old, session.link = session.link, link
+        encoder = session.protocol.encoder
+        for subscription in session.subscriptions.values():
+            channel = self.channels.find(subscription)
+            if channel is None:
+                continue
+            if subscription.stage is Stage.LIVE and not (session.background and channel.namespace.ephemeral):
+                channel.audience.discard(encoder, old)
+                channel.audience.add(encoder, link)
+            if subscription.watches:
+                channel.watchers.discard(encoder, old)
+                channel.watchers.add(encoder, link)
+
     def forget(self, session: Session, code: int) -> None:
         """Take an ended session out of everything; its subscriptions, name and locks are free at once."""
         self.sessions.pop(session.id, None)
-        if session.expiry is not None:
-            session.expiry.cancel()
-            session.expiry = None
+        self.expiry.forget(session)
         if code in (Code.DISCONNECTED, Code.INVALID_TOKEN, Code.EXPIRED):
             self.resumption.revoke(session)
         else:

@@ -52,7 +52,9 @@ def skeleton(name: str) -> str:
     Only for comparing, never for showing. `skeleton(skeleton(name)) == skeleton(name)`.
     """
     if name.isascii():
-        return " ".join(name.lower().split())
+        plain = " ".join(name.lower().split())
+        # Who keeps both keeps one text.
+        return name if plain == name else plain
     before = None
     text = name
     # Folding may compose what a removal brought together and removing may uncover what folds: until nothing changes.
@@ -72,6 +74,10 @@ class _Claim(Generic[H]):
         self.holder = holder
 
 
+class _Crowd(dict[str, set[H]]):
+    """Several sessions of users whose names are the same to people, by user."""
+
+
 class NameRegistry(Generic[H]):
     """Who has which name. A holder (a session) has one name at most.
 
@@ -85,9 +91,9 @@ class NameRegistry(Generic[H]):
         self._claims: dict[str, _Claim[H]] = {}
         self._claims_by_holder: dict[H, _Claim[H]] = {}
         self._reserved: frozenset[str] = frozenset()
-        # Two users whose names differ only by case are two users to whoever issued their tokens, so holders are kept
-        # by skeleton (what claims are compared with) and then by user.
-        self._sessions: dict[str, dict[str, set[H]]] = {}
+        # By skeleton, what claims are compared with. Nearly all users have one session, which stands here itself. Two
+        # users whose names differ only by case are two users to whoever issued their tokens.
+        self._sessions: dict[str, H | _Crowd[H]] = {}
         self._user_by_holder: dict[H, str] = {}
 
     def reserve(self, names: Iterable[str]) -> list[H]:
@@ -152,7 +158,7 @@ class NameRegistry(Generic[H]):
         if self._user_by_holder.get(holder) != user:
             self.release(holder)
         key = skeleton(user)
-        self._sessions.setdefault(key, {}).setdefault(user, set()).add(holder)
+        self._add_session(key, user, holder)
         self._user_by_holder[holder] = user
         impostor = self._claims.get(key)
         if impostor is None:
@@ -170,14 +176,15 @@ class NameRegistry(Generic[H]):
         if user is None:
             return None
         key = skeleton(user)
-        users = self._sessions[key]
-        holders = users[user]
-        holders.discard(holder)
-        if holders:
-            return None
-        del users[user]
-        if not users:
-            del self._sessions[key]
+        present = self._sessions[key]
+        if isinstance(present, _Crowd):
+            present[user].discard(holder)
+            if present[user]:
+                return None
+            del present[user]
+            if present:
+                return user
+        del self._sessions[key]
         return user
 
     def name_of(self, holder: H) -> str | None:
@@ -191,15 +198,35 @@ class NameRegistry(Generic[H]):
         claimed = self._claims.get(key)
         if claimed is not None:
             return [claimed.holder]
-        return [holder for holders in self._sessions.get(key, {}).values() for holder in holders]
+        present = self._sessions.get(key)
+        if present is None:
+            return []
+        if isinstance(present, _Crowd):
+            return [holder for holders in present.values() for holder in holders]
+        return [present]
 
     def sessions(self, user: str) -> int:
         """Return how many sessions of an authenticated user are here."""
-        return len(self._sessions.get(skeleton(user), {}).get(user, ()))
+        present = self._sessions.get(skeleton(user))
+        if isinstance(present, _Crowd):
+            return len(present.get(user, ()))
+        return int(present is not None and self._user_by_holder[present] == user)
 
     def __len__(self) -> int:
         """Return the number of entries: claimed names, and users who have sessions."""
-        return len(self._claims) + sum(map(len, self._sessions.values()))
+        users = (len(each) if isinstance(each, _Crowd) else 1 for each in self._sessions.values())
+        return len(self._claims) + sum(users)
+
+    def _add_session(self, key: str, user: str, holder: H) -> None:
+        present = self._sessions.get(key)
+        if present is None:
+            self._sessions[key] = holder
+            return
+        if not isinstance(present, _Crowd):
+            if present == holder:
+                return
+            present = self._sessions[key] = _Crowd({self._user_by_holder[present]: {present}})
+        present.setdefault(user, set()).add(holder)
 
     def _is_known(self, key: str) -> bool:
         return key in self._reserved or key in self._sessions

@@ -2,15 +2,16 @@
 
 import enum
 from typing import Final
+from weakref import WeakValueDictionary
 
 from chappe.hub.contracts import Claims
-from chappe.hub.namespaces import Access, Namespaces
+from chappe.hub.namespaces import Access, Namespace, Namespaces
 from chappe.model.channels import is_pattern, namespace_of, pattern_matches
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 
-#: Decisions remembered for one actor; above, all are forgotten (a client that names ever new channels).
-_REMEMBERED: Final = 128
+#: Decisions remembered in all; above, all are forgotten (clients that name ever new channels). At most 25 MB.
+_REMEMBERED: Final = 65_536
 #: Characters of a name that an error repeats.
 _SHOWN: Final = 255
 
@@ -31,6 +32,9 @@ class Action(enum.Enum):
     INSPECT = "inspect"
     DISCONNECT = "disconnect"
 
+    # Members are what they are and nothing else; the hash of `Enum` is a call in Python, on the way of each message.
+    __hash__ = object.__hash__
+
 
 #: Reading actions ask for the right to subscribe.
 _READING: Final = frozenset(
@@ -45,6 +49,23 @@ _READING: Final = frozenset(
 )
 #: What is no channel asks only for an identity (or anonymous access).
 _CHANNELLESS: Final = frozenset({Action.LOCK, Action.RPC, Action.GATEWAY})
+#: Decisions about channels. The others ask for names that nobody checked, or are as quick as remembering them.
+_MEMORABLE: Final = _READING | {Action.PUBLISH}
+
+
+class Decisions:
+    """What was decided before for everybody with the same rights.
+
+    Attributes:
+        by_action: whether an action in a channel is allowed.
+        outlets: the channels that may be published in, each with its namespace.
+    """
+
+    __slots__ = ("__weakref__", "by_action", "outlets")
+
+    def __init__(self) -> None:
+        self.by_action: dict[tuple[Action, str], bool] = {}
+        self.outlets: dict[str, Namespace] = {}
 
 
 class Actor:
@@ -53,7 +74,7 @@ class Actor:
     Attributes:
         claims: what the credential says; empty for an anonymous session.
         trusted: the application itself or a backend with an API key: the namespace does not decide, its right does.
-        decisions: what was decided before, for this actor.
+        decisions: what was decided before, for all with these rights; None before the first question.
     """
 
     __slots__ = ("claims", "decisions", "trusted")
@@ -61,7 +82,7 @@ class Actor:
     def __init__(self, claims: Claims, trusted: bool = False) -> None:
         self.claims = claims
         self.trusted = trusted
-        self.decisions: dict[tuple[Action, str], bool] = {}
+        self.decisions: Decisions | None = None
 
 
 #: The application that the hub lives in.
@@ -74,6 +95,9 @@ class Permissions:
     def __init__(self, namespaces: Namespaces, anonymous: bool) -> None:
         """Take the rules; `anonymous` allows sessions without credentials at all."""
         self._namespaces = namespaces
+        # By what decides; a table lives as long as somebody with these rights is here.
+        self._decisions: WeakValueDictionary[tuple[object, ...], Decisions] = WeakValueDictionary()
+        self._remembered = 0
         self.anonymous = anonymous
         self.refused = 0
 
@@ -86,23 +110,55 @@ class Permissions:
             ChappeError: 103.
         """
         key = (action, channel)
-        decision = actor.decisions.get(key)
+        decisions = actor.decisions or self._of(actor)
+        decision = decisions.by_action.get(key)
         if decision is None:
             decision = self._decide(actor, action, channel)
-            # Names of resources and methods are not checked before and decide nothing: they are not remembered.
-            if action not in _CHANNELLESS:
-                if len(actor.decisions) >= _REMEMBERED:
-                    actor.decisions.clear()
-                actor.decisions[key] = decision
+            # Whose `$user/<id>` it is, is decided by the user, not by the rights.
+            if action in _MEMORABLE and channel[:1] != "$":
+                self._count()
+                decisions.by_action[key] = decision
         if not decision:
             self.refused += 1
             raise ChappeError(Code.PERMISSION_DENIED, detail={"action": action.value, "channel": channel[:_SHOWN]})
+
+    def outlet(self, actor: Actor, channel: str) -> Namespace:
+        """Return the namespace of a channel with a valid name that may be published in; later it is in `outlets`.
+
+        Raises:
+            ChappeError: 103.
+        """
+        self.authorize(actor, Action.PUBLISH, channel)
+        namespace = self._namespaces.of(channel)
+        if actor.decisions is not None and channel[:1] != "$":
+            self._count()
+            actor.decisions.outlets[channel] = namespace
+        return namespace
 
     def needs_hook(self, action: Action, channel: str) -> bool:
         """Tell whether the namespace leaves the decision to a hook, which must then exist and agree."""
         namespace = self._namespaces.of(channel)
         access = namespace.publish if action is Action.PUBLISH else namespace.subscribe
         return access is Access.HOOK
+
+    def _of(self, actor: Actor) -> Decisions:
+        """Return the decisions of an actor's rights, and give them to it."""
+        claims = actor.claims
+        rights = (self.anonymous, actor.trusted, claims.user is None, claims.scopes, claims.subscribe, claims.publish)
+        decisions = self._decisions.get(rights)
+        if decisions is None:
+            decisions = self._decisions[rights] = Decisions()
+        actor.decisions = decisions
+        return decisions
+
+    def _count(self) -> None:
+        """Count one more decision; forget all when there are too many."""
+        self._remembered += 1
+        if self._remembered > _REMEMBERED:
+            self._remembered = 1
+            for decisions in self._decisions.values():
+                decisions.by_action.clear()
+                decisions.outlets.clear()
 
     def _decide(self, actor: Actor, action: Action, channel: str) -> bool:
         if actor.trusted:

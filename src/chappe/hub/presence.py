@@ -5,27 +5,21 @@ from typing import Any
 from chappe.model.member import Member
 
 
-class _User:
-    __slots__ = ("member", "sessions")
-
-    def __init__(self, member: Member) -> None:
-        self.member = member
-        self.sessions = 1
-
-
 class ChannelPresence:
     """The members of one channel: joins and leaves are per user, at the first and the last session.
 
     A join and its leave tell the equal `Member`, so that whoever keeps a list by session or by user stays right.
     """
 
-    __slots__ = ("_member_by_session", "_members", "_users")
+    __slots__ = ("_member_by_session", "_members", "_more")
 
     def __init__(self) -> None:
-        # In join order. By (user, "") or (None, session): the session that joined may go, and come back as another.
-        self._members: dict[tuple[str | None, str], Member] = {}
+        # In join order. By user, or by (session,) of those without: the session that joined may go, and come back as
+        # another.
+        self._members: dict[str | tuple[str], Member] = {}
         self._member_by_session: dict[str, Member] = {}
-        self._users: dict[str, _User] = {}
+        # Sessions of a user beyond the first, where there are any.
+        self._more: dict[str, int] = {}
 
     def add(self, session_id: str, user: str | None, name: str, info: Any = None) -> Member | None:
         """Add a session.
@@ -35,14 +29,12 @@ class ChannelPresence:
         """
         if session_id in self._member_by_session:
             return None
-        present = self._users.get(user) if user is not None else None
-        if present is not None:
-            present.sessions += 1
-            self._member_by_session[session_id] = present.member
+        present = self._members.get(user) if user is not None else None
+        if present is not None and user is not None:
+            self._more[user] = self._more.get(user, 0) + 1
+            self._member_by_session[session_id] = present
             return None
         member = Member(session_id, user, name, info)
-        if user is not None:
-            self._users[user] = _User(member)
         self._member_by_session[session_id] = self._members[_key(member)] = member
         return member
 
@@ -56,12 +48,11 @@ class ChannelPresence:
         member = self._member_by_session.pop(session_id, None)
         if member is None:
             return None
-        if member.user is not None:
-            present = self._users[member.user]
-            present.sessions -= 1
-            if present.sessions:
-                return None
-            del self._users[member.user]
+        if member.user in self._more:
+            self._more[member.user] -= 1
+            if not self._more[member.user]:
+                del self._more[member.user]
+            return None
         return self._members.pop(_key(member))
 
     def members(self) -> list[Member]:
@@ -82,5 +73,5 @@ class ChannelPresence:
         return len(self._members)
 
 
-def _key(member: Member) -> tuple[str | None, str]:
-    return (member.user, "" if member.user is not None else member.session)
+def _key(member: Member) -> str | tuple[str]:
+    return member.user if member.user is not None else (member.session,)

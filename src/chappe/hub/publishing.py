@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from chappe.hub.contracts import Append, Outcome, Read, ReadResult
 from chappe.hub.hooks import Draft
 from chappe.hub.namespaces import Access, Namespace
-from chappe.hub.permissions import Action
 from chappe.hub.session import Answer, Session
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
@@ -41,21 +41,22 @@ class Publishing:
         """
         hub = self._hub
         channel = command.channel
-        # Before the rights are asked, which are remembered by name: a name may be long.
-        hub.check_known_channel(channel)
-        hub.permissions.authorize(session.actor, Action.PUBLISH, channel)
-        namespace = hub.namespaces.of(channel)
+        decisions = session.actor.decisions
+        namespace = decisions.outlets.get(channel) if decisions is not None else None
+        if namespace is None:
+            # Before the rights are asked, which are remembered by name: a name may be long.
+            hub.check_known_channel(channel)
+            namespace = hub.permissions.outlet(session.actor, channel)
         if len(command.payload) > hub.limits.message_bytes:
             self._check_large(session, command)
         if command.key is not None and not 0 < len(command.key) <= _KEY_CHARACTERS:
             raise ChappeError(Code.BAD_REQUEST, detail={"field": "key", "problem": "expected 1 to 128 characters"})
         if namespace.room:
             self._refuse_impersonation(session, command)
-        hooks = hub.hooks.for_publish(channel)
-        if not hooks:
+        if not (hub.hooks.publish and hub.hooks.for_publish(channel)):
             if namespace.publish is Access.HOOK:
                 raise ChappeError(Code.PERMISSION_DENIED, detail={"channel": channel})
-            self._append(session, command, namespace, command.payload, command.kind, command.headers)
+            self._append(session, command, namespace)
             return
         draft = Draft(channel, command.payload, command.kind, command.key, command.headers)
         self._ask(session, command, namespace, draft)
@@ -108,23 +109,23 @@ class Publishing:
         except ChappeError as error:
             session.fail(command.id, error)
             return
-        self._append(session, command, namespace, draft.payload, draft.kind, draft.headers)
+        made = replace(command, payload=draft.payload, kind=draft.kind, headers=draft.headers)
+        self._append(session, made, namespace)
 
-    def _append(
-        self, session: Session, command: base.Publish, namespace: Namespace, payload: bytes, kind: Kind, headers: Any
-    ) -> None:
+    def _append(self, session: Session, command: base.Publish, namespace: Namespace) -> None:
         hub = self._hub
+        key, expect = command.key, command.expect
         entry = Append(
             command.channel,
-            payload,
-            kind,
+            command.payload,
+            command.kind,
             hub.clock.wall_ms(),
             namespace,
-            session.sender,
-            command.key,
-            _key_owner(session) if command.key is not None else "",
-            headers,
-            self._expectation(session, command),
+            session.sender or session.introduce(),
+            key,
+            _key_owner(session) if key is not None else "",
+            command.headers,
+            self._expectation(session, command) if expect is not None else None,
             command.retain,
             command.transient,
         )
@@ -138,8 +139,7 @@ class Publishing:
         expect = command.expect
         if expect is None or isinstance(expect, Position):
             return expect
-        subscription = session.subscriptions.get(command.channel)
-        return Position(subscription.epoch if subscription else session.epochs.get(command.channel), expect)
+        return Position(session.told_epoch(command.channel), expect)
 
     def _check_large(self, session: Session, command: base.Publish) -> None:
         """Refuse a large payload, but for a relayed file while there is room for it."""
@@ -182,47 +182,41 @@ class Publishing:
         raise ChappeError(Code.PERMISSION_DENIED, detail={"field": "username", "channel": command.channel})
 
 
-class _Pending:
-    """A publication on its way to the broker."""
+class _Pending(msgspec.Struct, eq=False, gc=False):
+    """A publication on its way to the broker; nothing that it refers to knows it."""
 
-    __slots__ = ("_entry", "_id", "_publishing", "_session", "place", "told")
-
-    def __init__(self, publishing: Publishing, session: Session, answered: int, entry: Append) -> None:
-        self._publishing = publishing
-        self._session = session
-        self._id = answered
-        self._entry = entry
-        self.place: Answer | None = None
-        self.told = False
+    publishing: Publishing
+    session: Session
+    id: int
+    entry: Append
+    place: Answer | None = None
+    told: bool = False
 
     def stored(self, outcomes: Sequence[Outcome]) -> None:
         """Take the broker's word."""
         outcome = outcomes[0]
-        session, position = self._session, outcome.position
+        session, position, channel = self.session, outcome.position, self.entry.channel
         if outcome.error == 0:
-            if self._entry.channel not in session.subscriptions:
-                remember_epoch(session, self._entry.channel, position.epoch)
-            self._tell(base.Published(self._id, position.offset, position.epoch))
+            session.remember_epoch(channel, position.epoch)
+            self.told = True
+            answer = base.Published(self.id, position.offset, position.epoch)
+            if self.place is None:
+                session.answer(answer)
+            else:
+                session.settle(self.place, answer)
         elif outcome.error == Code.CONFLICT:
-            remember_epoch(session, self._entry.channel, position.epoch)
-            self._publishing.missed(self._entry, outcome, self._failed)
+            session.remember_epoch(channel, position.epoch, although_subscribed=True)
+            self.publishing.missed(self.entry, outcome, self._failed)
         else:
             self._failed(ChappeError(outcome.error))
 
     def _failed(self, error: ChappeError) -> None:
-        self._tell(self._session.failure(self._id, error))
-
-    def _tell(self, message: base.Message) -> None:
         self.told = True
+        failure = self.session.failure(self.id, error)
         if self.place is None:
-            self._session.answer(message)
+            self.session.answer(failure)
         else:
-            self._session.settle(self.place, message)
-
-
-def remember_epoch(session: Session, channel: str, epoch: str) -> None:
-    """Note the epoch last told to a session, for its `expect`; forgotten beyond as many channels as it may have."""
-    session.epochs.remember(channel, epoch)
+            self.session.settle(self.place, failure)
 
 
 def _key_owner(session: Session) -> str:

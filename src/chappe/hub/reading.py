@@ -6,7 +6,6 @@ from msgspec.structs import replace
 
 from chappe.hub.contracts import Read, ReadResult
 from chappe.hub.permissions import Action
-from chappe.hub.publishing import remember_epoch
 from chappe.hub.session import Session
 from chappe.model.channels import check_channel
 from chappe.model.error_codes import Code
@@ -46,8 +45,7 @@ class Reading:
             if error is not None:
                 session.fail(command.id, error)
             else:
-                if command.channel not in session.subscriptions:
-                    remember_epoch(session, command.channel, result.position.epoch)
+                session.remember_epoch(command.channel, result.position.epoch)
                 page = history_page(hub, command, result).publications
                 session.answer(base.HistoryPage(command.id, command.channel, page, result.position))
             if answered:

@@ -1,28 +1,34 @@
 """A session: one client's stay at the hub, from its first frame to its last."""
 
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from chappe.hub.contracts import Claims, Link, Timer
+from chappe.hub.contracts import Claims, Link
 from chappe.hub.permissions import Actor
-from chappe.hub.rate_limit import TokenBucket
 from chappe.hub.session_state import SessionInput, SessionState, advance
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError, RemoteProtocolError
 from chappe.model.publication import Sender
 from chappe.protocols import base
-from chappe.protocols.base import Command, Message, ServerProtocol
+from chappe.protocols.base import ROOM_COMMANDS, Command, Message, Publish, Rejected, ServerProtocol
 
 if TYPE_CHECKING:
     from chappe.hub.hub import HubCore
     from chappe.hub.subscription import Subscription
 
-_ANONYMOUS: Final = Claims()
-#: Commands that need no identity, so that they open no session.
-_IMPERSONAL: Final = (base.Ping, base.PongReceived, base.Rejected)
+#: What a session without credentials may say of itself.
+ANONYMOUS: Final = Claims()
+#: Commands that need no identity, or give one, so that they open no session.
+_IMPERSONAL: Final = frozenset({base.Ping, base.PongReceived, Rejected, base.Connect, base.Login})
+# Names of a module are found sooner than members of an enum.
+_NEW: Final = SessionState.NEW
+_CLOSED: Final = SessionState.CLOSED
 #: How a connection ends whose credentials are refused.
 CREDENTIALS_REFUSED: Final[dict[int, Code]] = {
     Code.UNAUTHORIZED: Code.INVALID_TOKEN,
@@ -31,7 +37,7 @@ CREDENTIALS_REFUSED: Final[dict[int, Code]] = {
 }
 
 
-class Peer(msgspec.Struct, frozen=True, kw_only=True):
+class Peer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the carrier knows about the other side.
 
     Attributes:
@@ -47,6 +53,13 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None = None
 
 
+@lru_cache(maxsize=4_096)
+def _identified(address: str, carrier: str, language: str) -> Peer:
+    """Return a peer whose token has done its work; connections that come the same way share one."""
+    return Peer(address=address, carrier=carrier, language=language)
+
+
+_NEVER: Final = math.inf
 #: Channels whose epoch a session is known to have been told, beyond its subscriptions.
 _TOLD_EPOCHS: Final = 512
 #: Commands refused one after the other before the connection ends: who is told so often and goes on does not listen.
@@ -55,16 +68,24 @@ _REFUSALS_IN_A_ROW: Final = 20_000
 
 
 class ToldEpochs:
-    """The epochs last told to a session, for its `expect`; the oldest are forgotten."""
+    """The epochs last told to a session, for its `expect`; the oldest are forgotten.
 
-    __slots__ = ("_epochs", "_forgot")
+    Attributes:
+        newest: channel and epoch told last.
+    """
+
+    __slots__ = ("_epochs", "_forgot", "newest")
 
     def __init__(self) -> None:
+        # All of them, once there are several.
         self._epochs: dict[str, str] | None = None
         self._forgot = False
+        self.newest = ("", "")
 
     def get(self, channel: str) -> str:
         """Return the epoch told; empty (any will do) if none was, and one that no channel has if it was forgotten."""
+        if channel == self.newest[0]:
+            return self.newest[1]
         epoch = self._epochs.get(channel) if self._epochs is not None else None
         if epoch is not None:
             return epoch
@@ -72,12 +93,16 @@ class ToldEpochs:
 
     def remember(self, channel: str, epoch: str) -> None:
         """Note an epoch that is told now."""
-        if self._epochs is None:
-            self._epochs = {}
-        self._epochs.pop(channel, None)
-        self._epochs[channel] = epoch
-        if len(self._epochs) > _TOLD_EPOCHS:
-            del self._epochs[next(iter(self._epochs))]
+        former, self.newest = self.newest, (channel, epoch)
+        epochs = self._epochs
+        if epochs is None:
+            if former[0] in ("", channel):
+                return
+            epochs = self._epochs = dict([former])
+        epochs.pop(channel, None)
+        epochs[channel] = epoch
+        if len(epochs) > _TOLD_EPOCHS:
+            del epochs[next(iter(epochs))]
             self._forgot = True
 
 
@@ -104,22 +129,27 @@ class Session:
         was_open: it has been identified, whatever became of it.
         last_activity: monotonic seconds of its last frame.
         background: the application said that nobody looks at it.
+        sender: how it is shown, once it has published; `introduce` makes it.
+        expires_at: monotonic seconds at which its token ends it; infinite: never.
     """
+
+    # An idle session is one of very many: whatever most of them do not need is None until it is needed.
 
     __slots__ = (
         "_answers",
         "_backlog",
-        "_bucket",
         "_draining",
+        "_epochs",
         "_frames",
+        "_full_at",
         "_held",
         "_paused",
-        "actor",
         "_refusals",
+        "_subscriptions",
+        "actor",
         "background",
         "calls",
-        "epochs",
-        "expiry",
+        "expires_at",
         "handle",
         "hub",
         "id",
@@ -132,7 +162,6 @@ class Session:
         "resume",
         "sender",
         "state",
-        "subscriptions",
         "was_open",
     )
 
@@ -145,21 +174,24 @@ class Session:
         self.id = public_id
         self.resume = ""
         self.name = ""
-        self.actor = Actor(_ANONYMOUS)
-        self.sender = Sender(None, "", public_id)
+        self.actor = _NOBODY
         self.state = SessionState.NEW
         self.was_open = False
         self.last_activity = now
         self.opened_at = now
         self.background = False
-        self.subscriptions: dict[str, Subscription] = {}
-        self.epochs = ToldEpochs()
         self.calls = 0
-        self.expiry: Timer | None = None
+        self.expires_at = _NEVER
         self.handle: Any = None
-        self._bucket = TokenBucket(hub.limits.messages_per_s, hub.limits.messages_burst, now)
-        self._backlog: deque[Command] = deque()
-        self._answers: deque[Answer] = deque()
+        self.sender: Sender | None = None
+        # The one subscription of most, or all of several by name.
+        self._subscriptions: Subscription | dict[str, Subscription] | None = None
+        self._epochs: ToldEpochs | None = None
+        # The bucket of its rate (`hub.pace`) is full.
+        self._full_at = 0.0
+        # A deque costs 600 bytes, empty or not.
+        self._backlog: deque[Command] | None = None
+        self._answers: deque[Answer] | None = None
         self._frames: deque[tuple[bytes, bool]] | None = None
         self._held = 0
         self._refusals = 0
@@ -171,6 +203,28 @@ class Session:
         """The authenticated user, or None."""
         return self.actor.claims.user
 
+    def introduce(self) -> Sender:
+        """Make its `sender`, who is shown to those who get what it publishes."""
+        self.sender = Sender(self.actor.claims.user, self.name, self.id)
+        return self.sender
+
+    def remember_epoch(self, channel: str, epoch: str, although_subscribed: bool = False) -> None:
+        """Note the epoch of a channel that it is told, for its `expect`; while it is subscribed that one knows it."""
+        if although_subscribed or self._subscriptions is None or self.subscription(channel) is None:
+            told = self._epochs
+            if told is None:
+                told = self._epochs = ToldEpochs()
+            # Who publishes, publishes again.
+            if told.newest != (channel, epoch):
+                told.remember(channel, epoch)
+
+    def told_epoch(self, channel: str) -> str:
+        """Return the epoch of a channel that it was told last."""
+        subscription = self.subscription(channel)
+        if subscription is not None:
+            return subscription.epoch
+        return self._epochs.get(channel) if self._epochs is not None else ""
+
     @property
     def is_open(self) -> bool:
         """Whether the session is identified and its connection is there."""
@@ -179,41 +233,86 @@ class Session:
     @property
     def is_over(self) -> bool:
         """Whether the session ended for good."""
-        return self.state is SessionState.CLOSED
+        return self.state is _CLOSED
+
+    # --- Its subscriptions -------------------------------------------------------------------------------------------
+
+    @property
+    def subscriptions(self) -> Mapping[str, "Subscription"]:
+        """All subscriptions by name, to be looked at."""
+        held = self._subscriptions
+        if held is None:
+            return {}
+        return MappingProxyType(held) if isinstance(held, dict) else {held.name: held}
+
+    @property
+    def subscribed(self) -> int:
+        """How many subscriptions it has."""
+        held = self._subscriptions
+        return len(held) if isinstance(held, dict) else held is not None
+
+    def subscription(self, name: str) -> "Subscription | None":
+        """Return the subscription to a channel or pattern, or None."""
+        held = self._subscriptions
+        if held is None:
+            return None
+        if isinstance(held, dict):
+            return held.get(name)
+        return held if held.name == name else None
+
+    def subscribes(self, subscription: "Subscription") -> None:
+        """Take a new subscription."""
+        held = self._subscriptions
+        if held is None:
+            self._subscriptions = subscription
+        elif isinstance(held, dict):
+            held[subscription.name] = subscription
+        else:
+            self._subscriptions = {held.name: held, subscription.name: subscription}
+
+    def unsubscribed(self, subscription: "Subscription") -> None:
+        """Let a subscription go, if it is there."""
+        held = self._subscriptions
+        if isinstance(held, dict):
+            held.pop(subscription.name, None)
+            if not held:
+                self._subscriptions = None
+        elif held is subscription:
+            self._subscriptions = None
 
     # --- Called by the carrier ---------------------------------------------------------------------------------------
 
     def receive(self, payload: bytes, text: bool) -> None:
         """Take one message of the peer; answers go out over the link, inside this call or later."""
-        if self.state is SessionState.CLOSED:
+        if self.state is _CLOSED:
             return
-        self.last_activity = self.hub.clock.now()
-        self.hub.counters.messages_in += 1
-        if self.hub.hooks.message and (self._must_wait() or self._frames):
-            # Hooks see messages one by one, in order, as commands run.
-            if self._frames is None:
-                self._frames = deque()
-            self._frames.append((payload, text))
-            self._limit_backlog()
-        else:
-            self._take(payload, text)
+        hub = self.hub
+        self.last_activity = hub.clock.now()
+        hub.counters.messages_in += 1
+        if hub.hooks.message:
+            if self._must_wait() or self._frames:
+                # Hooks see messages one by one, in order, as commands run.
+                if self._frames is None:
+                    self._frames = deque()
+                self._frames.append((payload, text))
+                self._limit_backlog()
+                return
+            self._show(payload.decode() if text else payload)
+        self._take(payload, text)
 
     def _take(self, payload: bytes, text: bool) -> None:
-        counters = self.hub.counters
-        if self.hub.hooks.message:
-            self._show(payload.decode() if text else payload)
         try:
             commands = self.protocol.receive(payload, text)
         except RemoteProtocolError as error:
-            counters.protocol_errors += 1
+            self.hub.counters.protocol_errors += 1
             self.close(error.close_code, error.reason)
             return
         for command in commands:
-            if self.is_over:
+            if self.state is _CLOSED:
                 # By a command before it in the same frame: nothing may enter a channel or lock on its behalf any more.
                 return
-            if self._must_wait():
-                self._backlog.append(command)
+            if self._held or self._backlog:
+                self._postpone(command)
             else:
                 self._run(command)
         if self._backlog or self._answers:
@@ -221,7 +320,7 @@ class Session:
 
     def lost(self, code: int) -> None:
         """Learn that the connection is gone; `code` is how it ended (1006: without a word)."""
-        if self.state is not SessionState.CLOSED:
+        if self.state is not _CLOSED:
             self._advance(SessionInput.LINK_LOST)
             self.hub.forget(self, code)
 
@@ -240,11 +339,16 @@ class Session:
 
     def become(self, claims: Claims, name: str) -> None:
         """Take an identity, the first or a newer one."""
-        self.actor = Actor(claims)
-        self.name = claims.user or name
-        self.sender = Sender(claims.user, self.name, self.id)
+        self.present(claims, name)
+        self.peer = _identified(self.peer.address, self.peer.carrier, self.peer.language)
         self.protocol.opened(self.name)
         self.link.limit(self.protocol.frame_bytes[1])
+
+    def present(self, claims: Claims, name: str) -> None:
+        """Take rights and a name, as hooks see them; nothing is claimed and nobody is told."""
+        self.actor = Actor(claims)
+        self.name = claims.user or name
+        self.sender = None
 
     def send(self, message: Message) -> None:
         """Send a message, if the protocol has a word for it; an error without one ends the connection."""
@@ -257,11 +361,14 @@ class Session:
     def answer(self, message: Message) -> None:
         """Send an answer in its turn."""
         if self._answers:
-            late = Answer()
-            late.message = message
-            self._answers.append(late)
-        else:
-            self.send(message)
+            self.expect_answer().message = message
+            return
+        # As `send`, without the call: most of what is sent are answers.
+        frame = self.protocol.encoder.message(message)
+        if frame is not None:
+            self.link.send(frame)
+        elif type(message) is base.Failed:
+            self._end_with(message)
 
     def fail(self, answered: int | None, error: ChappeError) -> None:
         """Answer with an error, worded in the session's language."""
@@ -280,6 +387,8 @@ class Session:
     def expect_answer(self) -> Answer:
         """Keep the place of an answer that comes later, with `settle`."""
         late = Answer()
+        if self._answers is None:
+            self._answers = deque()
         self._answers.append(late)
         return late
 
@@ -291,6 +400,7 @@ class Session:
         if self._answers:
             self._read_again()
         else:
+            self._answers = None
             self._drain()
 
     def hold(self) -> None:
@@ -310,7 +420,7 @@ class Session:
 
     def close(self, code: int, text: str = "") -> None:
         """End the session: say so with a close code, then let the connection end."""
-        if self.state is SessionState.CLOSED:
+        if self.state is _CLOSED:
             return
         self._advance(SessionInput.CLOSE)
         self.hub.forget(self, code)
@@ -347,30 +457,36 @@ class Session:
             self.hold()
 
     def _run(self, command: Command) -> None:
-        if type(command) in base.ROOM_COMMANDS:
-            command = self.protocol.resolve(command)
-        if type(command) is not base.Publish and self._answers:
-            # Publishes overlap, everything else comes after what was asked before it.
-            self._backlog.append(command)
-            return
-        if not self._bucket.take(self.last_activity):
+        if type(command) is not Publish:
+            if type(command) in ROOM_COMMANDS:
+                command = self.protocol.resolve(command)
+            if self._answers and type(command) is not Publish:
+                # Publishes overlap, everything else comes after what was asked before it.
+                self._postpone(command)
+                return
+        full_at = self.hub.pace.take(self._full_at, self.last_activity)
+        if full_at == _NEVER:
             self._slow_down(command)
             return
-        if type(command) is base.Rejected:
+        self._full_at = full_at
+        if type(command) is Rejected:
             if self._refused():
                 self.fail(command.id, command.error)
             return
         self._refusals = 0
-        if self.state is SessionState.NEW and not isinstance(command, (*_IMPERSONAL, base.Connect, base.Login)):
+        if self.state is _NEW and type(command) not in _IMPERSONAL:
             self.hub.connecting.connect_implicitly(self, command)
             return
-        self.execute(command)
+        try:
+            self.hub.handlers[type(command)](self, command)
+        except Exception as error:
+            self._report(command, error)
 
     def _slow_down(self, command: Command) -> None:
         """Answer that this is too fast, and read no more until there is a token again: TCP slows the peer down."""
         if not self._refused():
             return
-        wait_s = self._bucket.wait_s()
+        wait_s = self.hub.pace.wait_s(self._full_at, self.last_activity)
         detail = {"retry_after_s": max(round(wait_s, 3), 0.001)}
         self.fail(getattr(command, "id", None), ChappeError(Code.TOO_MANY_REQUESTS, detail=detail))
         if not self._paused and not self.is_over:
@@ -390,30 +506,44 @@ class Session:
         """Carry a command out; a ChappeError is its answer, any other exception is ours and is told as 100."""
         try:
             self.hub.handlers[type(command)](self, command)
-        except ChappeError as error:
-            self.fail(getattr(command, "id", None), error)
         except Exception as error:
+            self._report(command, error)
+
+    def _report(self, command: Command, error: Exception) -> None:
+        if not isinstance(error, ChappeError):
             self.hub.report(error, "a command failed")
-            self.fail(getattr(command, "id", None), ChappeError(Code.INTERNAL_ERROR))
+            error = ChappeError(Code.INTERNAL_ERROR)
+        self.fail(getattr(command, "id", None), error)
+
+    def _postpone(self, command: Command) -> None:
+        if self._backlog is None:
+            self._backlog = deque()
+        self._backlog.append(command)
 
     def _drain(self) -> None:
         if self._draining:
             # A command of the backlog released at once: the loop below goes on, rather than one inside the other.
             return
         self._draining = True
-        while self._backlog and not self._held and self.state is not SessionState.CLOSED:
-            if self._answers and type(self._backlog[0]) is not base.Publish:
+        while self._backlog and not self._held and self.state is not _CLOSED:
+            if self._answers and type(self._backlog[0]) is not Publish:
                 break
             # What waited is counted when it runs.
             self.last_activity = self.hub.clock.now()
             self._run(self._backlog.popleft())
         self._draining = False
+        if not self._backlog:
+            self._backlog = None
         while self._frames and not self._must_wait() and not self.is_over:
-            self._take(*self._frames.popleft())
+            payload, text = self._frames.popleft()
+            self._show(payload.decode() if text else payload)
+            self._take(payload, text)
+        if not self._frames:
+            self._frames = None
         self._read_again()
 
     def _waiting(self) -> int:
-        return len(self._backlog) + len(self._answers) + len(self._frames or ())
+        return sum(len(line) for line in (self._backlog, self._answers, self._frames) if line)
 
     def _limit_backlog(self) -> None:
         if not self._paused and self._waiting() > self.hub.limits.hook_queue_frames:
@@ -437,4 +567,5 @@ class Session:
         return reason(code, self.peer.language) if code in self.hub.error_codes else ""
 
 
+_NOBODY: Final = Actor(ANONYMOUS)
 Handler = Callable[[Session, Any], None]

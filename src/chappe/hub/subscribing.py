@@ -69,7 +69,7 @@ class Subscribing:
         Raises:
             ChappeError: 102, there is none.
         """
-        subscription = session.subscriptions.get(command.channel)
+        subscription = session.subscription(command.channel)
         if subscription is None:
             raise ChappeError(Code.UNKNOWN_CHANNEL, detail={"channel": command.channel[:255]})
         self.end(subscription)
@@ -78,7 +78,7 @@ class Subscribing:
     def end(self, subscription: Subscription, code: int = 0) -> None:
         """Take a subscription away; with a code the session is told (2000-2499 final, 2500-2999 subscribe again)."""
         session = subscription.session
-        session.subscriptions.pop(subscription.name, None)
+        session.unsubscribed(subscription)
         channel = self._hub.channels.discard(subscription)
         if channel is not None:
             self._hub.rooms.left(channel, session)
@@ -110,9 +110,9 @@ class Subscribing:
     def _check(self, session: Session, command: base.Subscribe, pattern: bool) -> None:
         limits = self._hub.limits
         (check_pattern if pattern else check_channel)(command.channel, limits.channel_bytes)
-        if command.channel in session.subscriptions:
+        if session.subscription(command.channel) is not None:
             raise ChappeError(Code.ALREADY_SUBSCRIBED, detail={"channel": command.channel})
-        if len(session.subscriptions) >= limits.channels_per_client:
+        if session.subscribed >= limits.channels_per_client:
             detail = {"limit": "channels_per_client", "maximum": limits.channels_per_client}
             raise ChappeError(Code.LIMIT_EXCEEDED, detail=detail)
         since = command.since
@@ -127,8 +127,9 @@ class Subscribing:
 
     def _begin(self, session: Session, command: base.Subscribe, pattern: bool) -> None:
         subscription = Subscription(session, command.channel, command.presence and not pattern)
-        session.subscriptions[command.channel] = subscription
+        # Before the subscription is among others: its name is the channel's own text from here on.
         self._hub.channels.add(subscription, pattern)
+        session.subscribes(subscription)
         reading: _Reading
         reading = (
             _PatternReading(self._hub, subscription, command) if pattern else _Reading(self._hub, subscription, command)
@@ -174,7 +175,7 @@ class _Reading:
 
     def _answered(self, result: ReadResult) -> None:
         subscription, since = self._subscription, self._command.since
-        if any(publication.epoch != result.position.epoch for publication in subscription.waiting):
+        if any(publication.epoch != result.position.epoch for publication in subscription.waiting or ()):
             # The answer and the feed speak of two lives of the channel: one of them is over.
             subscription.stale = True
         channel = self._still_wanted(result.error)
@@ -204,7 +205,7 @@ class _Reading:
             return None
         if subscription.stale:
             subscription.stale = False
-            subscription.waiting.clear()
+            subscription.waiting = None
             if self._reads < _READS:
                 self._read()
                 return None
@@ -223,8 +224,8 @@ class _Reading:
         session.protocol.entered(subscription.name)
         session.link.limit(session.protocol.frame_bytes[1])
         session.answer(reply)
-        waiting = [publication for publication in subscription.waiting if not _told(subscription, publication)]
-        subscription.waiting = []
+        waiting = [item for item in subscription.waiting or () if not _told(subscription, item)]
+        subscription.waiting = None
         frames = [frame for item in (*gap, *waiting) if (frame := encoder.publication(item)) is not None]
         if frames:
             session.link.send(_bundle(frames))
@@ -291,4 +292,4 @@ def _place(subscription: Subscription, publication: Publication) -> int:
 
 
 def _bundle(frames: list[Frame]) -> Frame:
-    return frames[0] if len(frames) == 1 else Bundle(frames)
+    return frames[0] if len(frames) == 1 else Bundle.of(frames)

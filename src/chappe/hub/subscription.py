@@ -25,7 +25,7 @@ class Subscription:
         watches: whether joins and leaves are told.
         after: skip publications up to here: an offset of `epoch`, or for a pattern a sequence of the log.
         brought: place of the first publication that came with the answer; 0: none did.
-        waiting: live publications that came while history was read, in order.
+        waiting: live publications that came while history was read, in order; None: none did.
         stale: the feed was interrupted while history was read, so it must be read again.
     """
 
@@ -39,7 +39,8 @@ class Subscription:
         self.epoch = ""
         self.after = 0
         self.brought = 0
-        self.waiting: list[Publication] = []
+        # Most answers come inside the question: nothing ever waits for them.
+        self.waiting: list[Publication] | None = None
         self.stale = False
 
     def has_brought(self, place: int) -> bool:

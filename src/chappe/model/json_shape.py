@@ -12,8 +12,9 @@ DEFAULT_MAX_KEYS: Final = 1_000
 # A string with its escapes, so that brackets inside strings do not count.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:]', re.DOTALL)
 # What a number looks like that may be too large for some reader: an exponent, or a run of digits that does not follow a
-# quotation mark (identifiers and times in strings are common). Whether it is one is found out then.
-_LARGE_NUMBER = re.compile(rb'[0-9][eE]|(?<![0-9"])[0-9]{19}')
+# quotation mark (identifiers and times in strings are common). Whether it is one is found out then. The pattern begins
+# with what both have, a digit, which is searched for seven times as fast as one of two beginnings.
+_LARGE_NUMBER = re.compile(rb'[0-9](?:[eE]|(?<![0-9"].)[0-9]{18})', re.DOTALL)
 _NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9]+(?![0-9.eE])', re.DOTALL)
 #: What MessagePack and most languages have room for.
 _SMALLEST: Final = -(2**63)
@@ -30,6 +31,9 @@ def json_problem(text: bytes, max_depth: int = DEFAULT_MAX_DEPTH, max_keys: int 
         max_depth: levels of arrays and objects.
         max_keys: object members in all.
     """
+    if text[:1] == b'"':
+        # A string, the whole of it: no shape and no number.
+        return None
     if text.count(b"[") + text.count(b"{") > max_depth or text.count(b":") > max_keys:
         problem = _shape_problem(text, max_depth, max_keys)
         if problem is not None:

@@ -9,6 +9,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         message_bytes: largest payload; above: error 113, skipped. 64 KiB is what OWASP and most hubs take.
         frame_bytes: largest carrier message; above: close 1009. 1 MiB bounds what one peer can make us buffer.
+        message_fragments: of one message, empty ones included; above: close 1008. Each costs more than its bytes.
         send_queue_bytes: what may wait for a slow reader before its channel's policy acts; 1 MiB as Centrifugo.
         send_queue_messages: the same in messages; 0 is no limit (preset strict: 1,000).
         connections_per_address: open WebSockets of one address (IPv6: one /64); above: close 3504. As many other TCP
@@ -32,6 +33,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         presence_members: above so many members only counts are told.
         handshake_timeout_s: from the connection to the first command, where anonymous is refused.
         ping_interval_s: between the hub's pings.
+        sse_heartbeat_s: between comments on a stream of events; 15 s is below the 30 s after which strict proxies end
+            a silent connection. 0: none.
         pong_timeout_s: from a ping to any frame of the peer.
         message_timeout_s: from the first byte of a message to its last; above: close 1008. A byte a second would hold
             the connection and its buffer for ever.
@@ -43,6 +46,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     message_bytes: int = 65_536
     frame_bytes: int = 1_048_576
+    message_fragments: int = 64
     send_queue_bytes: int = 1_048_576
     send_queue_messages: int = 0
     connections_per_address: int = 100
@@ -62,6 +66,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     presence_members: int = 200
     handshake_timeout_s: float = 10.0
     ping_interval_s: float = 25.0
+    sse_heartbeat_s: float = 15.0
     pong_timeout_s: float = 10.0
     message_timeout_s: float = 30.0
     idle_timeout_s: float = 300.0

@@ -5,7 +5,6 @@ import contextlib
 import secrets
 import socket
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +12,7 @@ import uvicorn
 
 from chappe.hub.session import Session
 from chappe.model.error_codes import Code
+from chappe.server.tls import Listening, listen_tls, server_context
 from chappe.server.watchdog import Watchdog
 from chappe.transports.front_door import FrontDoor, Lobby
 
@@ -70,7 +70,7 @@ class HubServer(uvicorn.Server):
         self._started = started
         self._watchdog = Watchdog(options.watchdog_s)
         self._drain_until: float | None = None
-        super().__init__(_uvicorn_config(app, lobby, options))
+        super().__init__(_uvicorn_config(app, lobby))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections.
@@ -81,7 +81,12 @@ class HubServer(uvicorn.Server):
         listener = self._bind()
         self._lobby.start()
         self._watchdog.start()
-        await super().startup([listener])
+        if self._options.cert:
+            await super().startup([])
+            # uvicorn asks no more of a server than to close, and when it has.
+            self.servers.append(await self._listen_tls(listener))  # type: ignore[arg-type]
+        else:
+            await super().startup([listener])
         if self._started is not None:
             self._started()
 
@@ -120,7 +125,21 @@ class HubServer(uvicorn.Server):
             return self._options.drain_timeout_s
         return max(0.0, self._drain_until - asyncio.get_running_loop().time())
 
+    async def _listen_tls(self, listener: socket.socket) -> Listening:
+        context = server_context(self._options.cert, self._options.key)
+
+        def make_protocol() -> asyncio.Protocol:
+            door: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return door
+
+        return await listen_tls(listener, context, make_protocol, self._lobby.admission, self._lobby.proxies)
+
     async def _drain(self) -> None:
+        for session in tuple(self._lobby.streams):
+            # Of those that are ASGI's uvicorn would wait for the end of the body.
+            session.close(Code.SHUTDOWN)
         links = list(self._lobby.links)
         for index, link in enumerate(links):
             advice_ms = secrets.randbelow(_SPREAD_MS)
@@ -138,10 +157,7 @@ class HubServer(uvicorn.Server):
             link.abort()
 
 
-def _uvicorn_config(app: Any, lobby: Lobby, options: ServerOptions) -> uvicorn.Config:
-    tls: dict[str, Any] = {}
-    if options.cert:
-        tls = {"ssl_certfile": Path(options.cert), "ssl_keyfile": Path(options.key) if options.key else None}
+def _uvicorn_config(app: Any, lobby: Lobby) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=FrontDoor.bind(lobby),
@@ -154,5 +170,4 @@ def _uvicorn_config(app: Any, lobby: Lobby, options: ServerOptions) -> uvicorn.C
         server_header=False,
         timeout_graceful_shutdown=_REQUESTS_S,
         backlog=4_096,
-        **tls,
     )

@@ -43,6 +43,7 @@ class Admission:
 
     Attributes:
         websockets, others: what is open now.
+        handshakes: connections whose TLS handshake is not done; they are counted in neither.
     """
 
     def __init__(self, per_address: int = 0, connections_max: int = 0) -> None:
@@ -51,6 +52,7 @@ class Admission:
         self._connections_max = connections_max
         self.websockets = Seats()
         self.others = Seats()
+        self.handshakes = Seats()
 
     def admit(self) -> None:
         """Refuse a WebSocket that the hub as a whole cannot take.
@@ -68,3 +70,7 @@ class Admission:
     def is_besieged(self, address: str) -> bool:
         """Whether an address has as many other connections as it may."""
         return 0 < self._per_address <= self.others.of(address)
+
+    def is_swarming(self, address: str) -> bool:
+        """Whether an address has as many TLS handshakes going on as it may."""
+        return 0 < self._per_address <= self.handshakes.of(address)

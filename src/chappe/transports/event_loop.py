@@ -12,12 +12,11 @@ _CANCEL_S: Final = 1.0
 class LoopClock:
     """Tells time by the running event loop (`Clock`)."""
 
+    #: Monotonic seconds; the function itself, since it is asked at every message.
+    now = staticmethod(time.monotonic)
+
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    def now(self) -> float:
-        """Return monotonic seconds."""
-        return time.monotonic()
 
     def wall_ms(self) -> int:
         """Return milliseconds since 1970 UTC."""

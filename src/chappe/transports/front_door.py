@@ -6,6 +6,7 @@ is taken from uvicorn, what came behind the request head goes to the codec, and 
 
 import asyncio
 import os
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 from urllib.parse import unquote
@@ -15,12 +16,19 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from chappe.hub.fanout import LinkSet, MakeAudience
 from chappe.hub.hub import HubCore
+from chappe.hub.session import Session
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
+from chappe.transports import websocket
 from chappe.transports.admission import Admission
+from chappe.transports.data_plane import DataPlane, choose
+from chappe.transports.encoding import deflated
 from chappe.transports.endpoints import Endpoints
+from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.proxies import Proxies
+from chappe.transports.sse_link import SseLink
+from chappe.transports.takeover import Takeover, offer_takeover
 from chappe.transports.upgrade import (
     Gate,
     Rejected,
@@ -29,15 +37,16 @@ from chappe.transports.upgrade import (
     check_handshake,
     first_values,
     language_of,
+    negotiate_deflate,
 )
-from chappe.transports import websocket
-from chappe.transports.websocket import LinkCounters, WebSocketLink
+from chappe.transports.websocket import Commons, LinkCounters, WebSocketLink
+from chappe.wire.deflate import Deflate, inflate
 from chappe.wire.websocket import WebSocketCodec
 
 if TYPE_CHECKING:
     from chappe.transports.native import NativeLink, Reactor
 
-CarrierLink: TypeAlias = "WebSocketLink | NativeLink"
+CarrierLink: TypeAlias = "WebSocketLink | SseLink | NativeLink"
 
 #: Header fields of one request; more is no browser's.
 _MAX_HEADERS: Final = 100
@@ -47,7 +56,10 @@ class Lobby:
     """What all connections of one server share.
 
     Attributes:
-        links: all open WebSocket links.
+        batch_window_s: how long frames wait for company before they are written; 0: to the end of the tick.
+        data_plane: how its connections are served.
+        links: all open WebSocket links, and those of streams of events.
+        streams: sessions of streams that could not be taken over.
         upgrades, rejected: handshakes that were accepted and refused.
         head_timeouts: connections that sent no request head in time.
         besieged: connections cut at once because their address has too many.
@@ -64,7 +76,11 @@ class Lobby:
         head_bytes: int = 16_384,
         head_timeout_s: float = 10.0,
         connections_max: int = 0,
+        compression: bool = True,
+        compression_min_bytes: int = 1_024,
         admission: Admission | None = None,
+        batch_window_s: float = 0.0,
+        data_plane: DataPlane | None = None,
     ) -> None:
         self.hub = hub
         self.endpoints = endpoints
@@ -73,16 +89,22 @@ class Lobby:
         self.default_language = default_language
         self.head_bytes = head_bytes
         self.head_timeout_s = head_timeout_s
+        self.compression = compression
+        self.compression_min_bytes = compression_min_bytes
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
+        self.batch_window_s = batch_window_s
+        self.data_plane = data_plane or choose("auto")
         self.links: set[CarrierLink] = set()
+        self.streams: set[Session] = set()
         self.reactor: Reactor | None = None
         self.draining = False
         self.upgrades = 0
         self.rejected = 0
         self.head_timeouts = 0
         self.besieged = 0
+        self._commons: Commons | None = None
 
     def admit(self) -> None:
         """Refuse a connection that the server as a whole cannot take.
@@ -94,10 +116,33 @@ class Lobby:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
         self.admission.admit()
 
+    def metrics(self) -> dict[str, float]:
+        """Return what is counted here, by name of the metric."""
+        counters = self.counters
+        return {
+            "chappe_links": len(self.links),
+            "chappe_upgrades_total": self.upgrades,
+            "chappe_upgrades_rejected_total": self.rejected,
+            "chappe_head_timeouts_total": self.head_timeouts,
+            "chappe_besieged_total": self.besieged,
+            **{f"chappe_link_{name}_total": getattr(counters, name) for name in counters.__slots__},
+        }
+
     def start(self) -> None:
         """Begin on the running loop."""
         self.heartbeat.start()
-        self.reactor = make_reactor(self)
+        loop = asyncio.get_running_loop()
+        self._commons = Commons(
+            loop,
+            self.hub.limits,
+            self.counters,
+            Flush(loop, self.batch_window_s),
+            self.heartbeat.end_by,
+            self.leave,
+            self.compression_min_bytes,
+        )
+        if self.data_plane == "native":
+            self.reactor = _make_reactor(self, loop)
 
     def stop(self) -> None:
         """End; every link must be gone, or goes without a word."""
@@ -106,12 +151,16 @@ class Lobby:
             self.reactor = None
         self.heartbeat.stop()
 
+    def make_link(self, deflates: bool) -> WebSocketLink:
+        """Return a portable link, not attached yet."""
+        assert self._commons is not None
+        return WebSocketLink(self._commons, deflates)
+
     def enter(self, link: CarrierLink, address: str) -> None:
         """Count a link and look after it."""
         link.seat = self.admission.websockets.take(address)
         self.links.add(link)
         self.heartbeat.add(link)
-        self.upgrades += 1
 
     def leave(self, link: CarrierLink) -> None:
         """Forget a link."""
@@ -130,20 +179,18 @@ def audience_maker() -> MakeAudience:
     return NativeAudience
 
 
-def make_reactor(lobby: Lobby) -> "Reactor | None":
-    """Return what serves plain TCP in C on the running loop, or None where it is not built."""
-    try:
-        from chappe.transports.native import Reactor
-    except ImportError:
-        return None
-    loop = asyncio.get_running_loop()
+def _make_reactor(lobby: Lobby, loop: asyncio.AbstractEventLoop) -> "Reactor":
+    from chappe.transports.native import Reactor
+
     return Reactor(
         loop,
         lobby.hub.limits,
         lobby.counters,
         lobby.leave,
-        lambda link, seconds: loop.call_later(seconds, link.abort),
+        lobby.heartbeat.end_by,
         websocket.CLOSE_TIMEOUT_S,
+        lambda frame: deflated(frame, lobby.compression_min_bytes),
+        lobby.batch_window_s,
     )
 
 
@@ -158,6 +205,7 @@ class FrontDoor(HttpToolsProtocol):
         self._head_seen = 0
         self._head_tail = b""
         self._seat: str | None = None
+        self._takeovers: Sequence[Takeover] = ()
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -181,6 +229,8 @@ class FrontDoor(HttpToolsProtocol):
         """End."""
         self._head_arrived()
         self._leave_seat()
+        for takeover in self._takeovers:
+            takeover.lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -219,12 +269,22 @@ class FrontDoor(HttpToolsProtocol):
         """Let uvicorn serve what is no WebSocket."""
         self._head_arrived()
         if not self.parser.should_upgrade():
-            super().on_headers_complete()
+            self._serve()
             return
         self.scope["method"] = self.parser.get_method().decode("ascii")
         if not self._wants_websocket():
             # Some clients offer h2c with every request; RFC 9110, 7.8 lets us ignore that.
-            super().on_headers_complete()
+            self._serve()
+
+    def leave_uvicorn(self) -> None:
+        """Be no connection of HTTP any more: another link has it."""
+        self.connections.discard(self)
+        self._leave_seat()
+
+    @property
+    def is_awaiting_head(self) -> bool:
+        """Whether a request has begun whose head is not complete."""
+        return self._head_timer is not None
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body; that of an upgrade is refused by its head."""
@@ -235,6 +295,12 @@ class FrontDoor(HttpToolsProtocol):
         """End a request."""
         if not self._is_websocket():
             super().on_message_complete()
+
+    def _serve(self) -> None:
+        super().on_headers_complete()
+        takeover = offer_takeover(self)
+        if takeover is not None:
+            self._takeovers = [*(each for each in self._takeovers if not each.is_over), takeover]
 
     def _should_upgrade(self) -> bool:
         return False
@@ -284,6 +350,7 @@ class FrontDoor(HttpToolsProtocol):
             request = lobby.proxies.resolve(self._request())
             lobby.gate.check(request)
             accept = check_handshake(request)
+            deflate = negotiate_deflate(request) if lobby.compression else None
             endpoint = lobby.endpoints.find(request)
             lobby.admit()
         except Rejected as rejected:
@@ -294,25 +361,25 @@ class FrontDoor(HttpToolsProtocol):
             lobby.rejected += 1
             self._answer(Rejected(401, error.reason, {"WWW-Authenticate": "Bearer"}))
             return
-        head = _switching_protocols(accept, endpoint.subprotocol)
+        head = _switching_protocols(accept, endpoint.subprotocol, deflate)
         if lobby.admission.is_crowded(request.address):
             lobby.rejected += 1
             self.transport.write(head)
             self._turn_away(language_of(request, lobby.default_language))
             return
         try:
-            link = self._hand_over(head)
+            link = self._hand_over(head, deflate)
         except OSError as error:
             # Out of descriptors: who is here already must not suffer.
             lobby.rejected += 1
             self._answer(Rejected(503, f"no connection to spare: {error.strerror}", {"Retry-After": "5"}))
             return
-        self.connections.discard(self)
-        self._leave_seat()
+        self.leave_uvicorn()
         lobby.enter(link, request.address)
+        lobby.upgrades += 1
         link.begin(endpoint.open(link), behind)
 
-    def _hand_over(self, head: bytes) -> CarrierLink:
+    def _hand_over(self, head: bytes, deflate: Deflate | None) -> CarrierLink:
         """Give the connection to a link that sends `head` first: a native one if it is plain TCP and nothing waits.
 
         Raises:
@@ -322,11 +389,12 @@ class FrontDoor(HttpToolsProtocol):
         is_plain = transport.get_extra_info("sslcontext") is None
         if lobby.reactor is None or not is_plain or transport.get_write_buffer_size():
             transport.write(head)
-            link = WebSocketLink(self.loop, lobby.hub.limits, lobby.counters, lobby.leave)
+            link = lobby.make_link(deflate is not None)
             link.attach(transport)
             return link
         # The loop closes its own descriptor, without a word to the peer, since ours holds the connection.
-        native = lobby.reactor.attach(os.dup(transport.get_extra_info("socket").fileno()), head)
+        descriptor = os.dup(transport.get_extra_info("socket").fileno())
+        native = lobby.reactor.attach(descriptor, head, inflate=None if deflate is None else inflate)
         transport.abort()
         return native
 
@@ -386,8 +454,10 @@ def _is_other_host(named: bytes | None, host: str) -> bool:
     return named is not None and bare_host(named.decode("latin-1")) != bare_host(host)
 
 
-def _switching_protocols(accept: str, subprotocol: str | None) -> bytes:
+def _switching_protocols(accept: str, subprotocol: str | None, deflate: Deflate | None) -> bytes:
     chosen = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
+    if deflate is not None:
+        chosen += f"Sec-WebSocket-Extensions: {deflate.answer}\r\n"
     return (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {accept}\r\n{chosen}\r\n"

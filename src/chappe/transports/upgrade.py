@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from chappe.wire.deflate import Deflate, negotiate
 from chappe.wire.websocket import accept_key
 
 _MAX_PARAMETERS: Final = 100
@@ -108,6 +109,18 @@ def check_handshake(request: Request) -> str:
     if accept is None:
         raise Rejected(400, "Sec-WebSocket-Key is no base64 of 16 bytes")
     return accept
+
+
+def negotiate_deflate(request: Request) -> Deflate | None:
+    """Return the compression that a handshake's offers allow, or None.
+
+    Raises:
+        Rejected: 400.
+    """
+    try:
+        return negotiate(request.headers.get("sec-websocket-extensions", ""))
+    except ValueError:
+        raise Rejected(400, "malformed Sec-WebSocket-Extensions") from None
 
 
 def tokens(value: str) -> list[str]:

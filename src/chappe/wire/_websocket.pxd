@@ -26,7 +26,7 @@ cdef extern from "websocket_core.h" nogil:
         uint32_t frames
         bint ended
 
-    void ws_init(ws_receiver *receiver, size_t max_message, int deflate)
+    void ws_init(ws_receiver *receiver, size_t max_message, uint32_t max_fragments, int deflate)
     void ws_free(ws_receiver *receiver)
     bint ws_within_message(const ws_receiver *receiver)
     bint ws_utf8(uint32_t *state, const uint8_t *data, size_t size)
@@ -50,5 +50,5 @@ cdef class WebSocketCodec:
     cdef bytes take_output(self)
     cdef bytes _inflated(self, ws_event *event)
     cdef void _add(self, bytes frame)
-    cdef void _answer_close(self, int code)
+    cdef void _answer_close(self, ws_event *event)
     cpdef void fail(self, int code, str reason)

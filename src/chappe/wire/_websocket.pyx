@@ -6,13 +6,12 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from chappe.wire.deflate import InflateError
+from chappe.wire.websocket_limits import MAX_FRAGMENTS, shorten_reason
 
 cdef enum:
     FIN = 0x80
     RSV1 = 0x40
-    MAX_REASON = 123  # a control frame has 125 bytes, the code takes two (RFC 6455, 5.5.1)
     SCRATCH = 65536
-    NO_STATUS = 1005
     ABNORMAL = 1006
 
 # Bytes of the peer are unmasked in place, and Python's may not be changed: they are copied here first.
@@ -47,9 +46,9 @@ cdef class WebSocketCodec:
         ended: nothing more is received, and the last of `data_to_send` ends the connection.
     """
 
-    def __cinit__(self, size_t max_message_bytes, inflate=None):
+    def __cinit__(self, size_t max_message_bytes, inflate=None, uint32_t max_fragments=MAX_FRAGMENTS):
         """Begin behind the opening handshake; `inflate` undoes permessage-deflate, None: it was not negotiated."""
-        ws_init(&self._receiver, max_message_bytes, inflate is not None)
+        ws_init(&self._receiver, max_message_bytes, max_fragments, inflate is not None)
         self._inflate = inflate
         self._close_code = ABNORMAL
 
@@ -114,7 +113,7 @@ cdef class WebSocketCodec:
         cdef bytes payload
         if not self.ended and not self._said_goodbye:
             self._said_goodbye = True
-            payload = code.to_bytes(2, "big") + _cut(reason)
+            payload = code.to_bytes(2, "big") + shorten_reason(reason).encode()
             self._add(make_frame(FIN | 8, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload)))
 
     cpdef void fail(self, int code, str reason):
@@ -148,7 +147,7 @@ cdef class WebSocketCodec:
                 if not self._said_goodbye:
                     self._add(make_frame(FIN | 10, event.payload, event.size))
             elif event.kind == WS_CLOSE:
-                self._answer_close(event.code)
+                self._answer_close(&event)
                 return None
             elif event.kind == WS_FAIL:
                 self.fail(event.code, event.problem.decode())
@@ -180,18 +179,10 @@ cdef class WebSocketCodec:
     cdef void _add(self, bytes frame):
         self._output = frame if self._output is None else self._output + frame
 
-    cdef void _answer_close(self, int code):
+    cdef void _answer_close(self, ws_event *event):
         """Echo the peer's close (RFC 6455, 5.5.1), unless it answers ours."""
-        cdef uint8_t payload[2]
-        self._close_code = code
+        self._close_code = event.code
         self.ended = True
         if not self._said_goodbye:
             self._said_goodbye = True
-            payload[0], payload[1] = code >> 8, code & 0xFF
-            self._add(make_frame(FIN | 8, payload, 0 if code == NO_STATUS else 2))
-
-
-cdef bytes _cut(str reason):
-    """Return a close reason that fits, cut at a character's edge."""
-    cdef bytes whole = reason.encode("utf-8", "replace")
-    return whole if len(whole) <= MAX_REASON else whole[:MAX_REASON].decode("utf-8", "ignore").encode()
+            self._add(make_frame(FIN | 8, event.payload, event.size))

@@ -16,7 +16,6 @@
 enum { WS_MORE, WS_MESSAGE, WS_PING, WS_PONG, WS_CLOSE, WS_FAIL };
 enum { WS_OP_CONT = 0, WS_OP_TEXT = 1, WS_OP_BINARY = 2, WS_OP_CLOSE = 8, WS_OP_PING = 9, WS_OP_PONG = 10 };
 enum {
-    WS_MAX_FRAGMENTS = 64,    /* of one message, empty ones included (CVE-2026-48779: endless tiny fragments) */
     WS_MAX_CONTROL = 125,     /* payload of a control frame (5.5) */
     WS_MAX_HELD = 14 + WS_MAX_CONTROL,
     WS_FIRST_BUFFER = 4096,   /* then it doubles */
@@ -41,8 +40,9 @@ typedef struct {
     uint32_t utf8;            /* between two pieces of text: see ws_utf8 */
     uint32_t frames;          /* received, control frames included */
     uint8_t mask[4];          /* of the current frame, turned to its next byte */
+    uint32_t max_fragments;   /* of a message, empty ones included (CVE-2026-48779: endless tiny fragments) */
+    uint32_t fragments;
     uint8_t held_size;
-    uint8_t fragments;
     uint8_t opcode;           /* of the unfinished message; 0: there is none */
     uint8_t compressed;       /* the unfinished message is */
     uint8_t fin;              /* of the current frame */
@@ -58,8 +58,9 @@ typedef struct {
     uint8_t first, mask[4];
 } ws_head;
 
-static inline void ws_init(ws_receiver *r, size_t max_message, int deflate) {
+static inline void ws_init(ws_receiver *r, size_t max_message, uint32_t max_fragments, int deflate) {
     memset(r, 0, sizeof *r);
+    r->max_fragments = max_fragments;
     r->max_message = max_message;
     r->deflate = deflate != 0;
 }
@@ -171,7 +172,7 @@ static inline int ws_fail(ws_receiver *r, ws_event *e, int code, const char *pro
 }
 
 /* Read a head. Returns 1: it is whole, -1: the length is not in its shortest form (5.2), 0: there are too few bytes; with
- * two of them the rest can be judged, by a length that is 0 until it has come. */
+ * two of them the rest can be judged, by a length that is 0 until it has come, and stays 0 if its form is wrong. */
 static inline int ws_read_head(const uint8_t *p, size_t size, ws_head *head) {
     size_t at = 2;
     if (size < 2) return 0;
@@ -182,7 +183,10 @@ static inline int ws_read_head(const uint8_t *p, size_t size, ws_head *head) {
         head->length = 0;
         if (size < at + bytes) return 0;
         for (size_t i = 0; i < bytes; i++) head->length = head->length << 8 | p[at + i];
-        if (head->length < (bytes == 2 ? 126u : 65536u)) return -1;
+        if (head->length < (bytes == 2 ? 126u : 65536u)) {
+            head->length = 0;
+            return -1;
+        }
         at += bytes;
     }
     if (p[1] & 0x80) {
@@ -213,9 +217,9 @@ static inline const char *ws_head_problem(const ws_receiver *r, const uint8_t *p
     }
     if (opcode == WS_OP_CONT && !r->opcode) return "a continuation of nothing";
     if (opcode != WS_OP_CONT && r->opcode) return "a new message inside another one";
-    if ((!fin || opcode == WS_OP_CONT) && r->fragments >= WS_MAX_FRAGMENTS) {
+    if ((!fin || opcode == WS_OP_CONT) && r->fragments >= r->max_fragments) {
         *code = 1008;
-        return "more than 64 fragments";
+        return "too many fragments";
     }
     return NULL;
 }
@@ -351,8 +355,9 @@ static inline int ws_start(ws_receiver *r, uint8_t *data, size_t size, size_t *o
     uint8_t *p = data + *offset;
     size_t there = size - *offset;
     int whole = ws_read_head(p, there, &head);
+    /* In the order of the bytes, so that any split of them gives the same. */
+    if (whole <= 0 && there >= 2 && ws_refuse(r, p, &head, e)) return WS_FAIL;
     if (whole < 0) return ws_fail(r, e, 1002, "length not in its shortest form");
-    if (!whole && there >= 2 && ws_refuse(r, p, &head, e)) return WS_FAIL;
     if (!whole) return ws_hold(r, data, size, offset, e);
     if (ws_begin(r, p, &head, e) == WS_FAIL) return WS_FAIL;
     if ((head.first & 15) >= 8) {

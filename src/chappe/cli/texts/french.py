@@ -128,6 +128,16 @@ FRENCH: Texts = {
     "doctor_hub_not_ready": "il répond mais n'est pas prêt : consultez son journal",
     "doctor_free": "libre",
     "doctor_not_installed": "absent",
+    "doctor_compiled": "compilé",
+    "doctor_in_python": "en Python, nettement plus lent",
+    "doctor_compile": "installez un compilateur C (Debian : apt-get install gcc python3-dev), puis Chappe de nouveau",
+    "doctor_native": "natif",
+    "doctor_portable": "portable ({why})",
+    "doctor_plane_asked": "comme le dit server.data_plane",
+    "doctor_plane_tls": "le natif ne sert pas TLS",
+    "doctor_plane_system": "le natif n'existe que sous Linux",
+    "doctor_plane_not_built": "le natif n'est pas compilé",
+    "doctor_plane_impossible": "server.data_plane demande native : écrivez auto, ou levez l'obstacle",
     # connect
     "connect": (
         "Dialogue avec un serveur WebSocket : tapez pour envoyer, voyez ce qui arrive. Avec --name ou "

@@ -112,6 +112,16 @@ class Texts(TypedDict):
     doctor_hub_not_ready: str
     doctor_free: str
     doctor_not_installed: str
+    doctor_compiled: str
+    doctor_in_python: str
+    doctor_compile: str
+    doctor_native: str
+    doctor_portable: str
+    doctor_plane_asked: str
+    doctor_plane_tls: str
+    doctor_plane_system: str
+    doctor_plane_not_built: str
+    doctor_plane_impossible: str
     # connect
     connect: str
     connect_protocol: str

@@ -12,7 +12,7 @@ from chappe.model.limits import Limits
 from chappe.model.position import Position
 from chappe.model.publication import Kind
 from chappe.protocols import base
-from chappe.protocols.chappe.payloads import from_base64, from_msgpack, shape_problem
+from chappe.protocols.chappe.payloads import BASE64_MEMBER, BASE64_WITHIN, from_base64, from_msgpack, shape_problem
 from chappe.protocols.validation import bad_message, bad_request, explain, identifier, scan_identifier
 
 
@@ -45,6 +45,8 @@ _Wire: TypeAlias = (
     | base.PongReceived
 )
 
+# Names of a module are found sooner than members of an enum.
+_JSON: Final = Kind.JSON
 #: What parsers raise for what is none of their language.
 _MALFORMED: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _json_one = msgspec.json.Decoder(_Wire).decode
@@ -62,6 +64,9 @@ class ChappeProtocol:
         self.encoder = encoder
         self.frame_bytes = (limits.frame_bytes, limits.frame_bytes)
         self._limits = limits
+        self._message_bytes = limits.message_bytes
+        self._json_depth = limits.json_depth
+        self._json_keys = limits.json_keys
         self._msgpack = msgpack
         self._decode_one: Callable[[Any], Any] = _msgpack_one if msgpack else _json_one
         self._decode_parts: Callable[[Any], list[msgspec.Raw]] = _msgpack_parts if msgpack else _json_parts
@@ -76,7 +81,8 @@ class ChappeProtocol:
         if text is self._msgpack:
             expected = "binary" if self._msgpack else "text"
             raise RemoteProtocolError(Code.BAD_REQUEST_CLOSE, f"a frame of the wrong kind, expected {expected}")
-        if self._is_batch(payload):
+        # The first byte of nearly all there is, and of no batch in either encoding.
+        if payload[:1] != b"{" and self._is_batch(payload):
             try:
                 parts = self._decode_parts(payload)
             except _MALFORMED as error:
@@ -105,11 +111,11 @@ class ChappeProtocol:
     def _is_batch(self, payload: bytes) -> bool:
         if self._msgpack:
             return bool(payload) and (payload[0] & 0xF0 == 0x90 or payload[0] in (0xDC, 0xDD))
-        return payload[:1] == b"[" or payload.lstrip()[:1] == b"["
+        return payload.lstrip()[:1] == b"["
 
     def _decode(self, part: bytes) -> base.Command:
         try:
-            if len(part) > self._limits.message_bytes:
+            if len(part) > self._message_bytes:
                 return base.Rejected(self._identify(part), self._too_large(len(part)))
             command = self._decode_one(part)
         except _MALFORMED as error:
@@ -121,7 +127,7 @@ class ChappeProtocol:
         return command  # type: ignore[no-any-return]
 
     def _shape_problem(self, part: bytes, command: Any) -> str | None:
-        depth, keys = self._limits.json_depth, self._limits.json_keys
+        depth, keys = self._json_depth, self._json_keys
         if not self._msgpack:
             return json_problem(part, depth, keys)
         if type(command) is base.Rpc:
@@ -129,15 +135,29 @@ class ChappeProtocol:
         return shape_problem(command.client, depth, keys) if type(command) is base.Connect else None
 
     def _publication(self, wire: _Publish) -> base.Command:
-        payload = bytes(wire.data)
-        depth, keys = self._limits.json_depth, self._limits.json_keys
-        try:
-            payload, kind = from_msgpack(payload, depth, keys) if self._msgpack else from_base64(payload)
-        except (*_MALFORMED, ValueError) as error:
-            return base.Rejected(wire.id, bad_request("data", str(error)))
-        if kind is Kind.JSON and not self._msgpack and (problem := json_problem(payload, depth, keys)):
+        payload, kind = bytes(wire.data), _JSON
+        if self._msgpack or BASE64_MEMBER in payload[:BASE64_WITHIN]:
+            try:
+                payload, kind = self._transcode(payload)
+            except (*_MALFORMED, ValueError) as error:
+                return base.Rejected(wire.id, bad_request("data", str(error)))
+        elif problem := json_problem(payload, self._json_depth, self._json_keys):
             return base.Rejected(wire.id, bad_request("data", problem))
         return base.Publish(wire.id, wire.channel, payload, kind, wire.key, wire.expect, wire.retain, wire.headers)
+
+    def _transcode(self, data: bytes) -> tuple[bytes, Kind]:
+        """Return as it is kept what is MessagePack, or bytes in JSON's clothes.
+
+        Raises:
+            ValueError: it cannot be kept.
+        """
+        depth, keys = self._json_depth, self._json_keys
+        if self._msgpack:
+            return from_msgpack(data, depth, keys)
+        payload, kind = from_base64(data)
+        if kind is _JSON and (problem := json_problem(payload, depth, keys)):
+            raise ValueError(problem)
+        return payload, kind
 
     def _too_large(self, size: int) -> ChappeError:
         return ChappeError(

@@ -1,14 +1,34 @@
 """chappe.v1 messages as JSON text (spec/protocol.md, clause CH-4)."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from chappe.model.frame import Frame
-from chappe.model.publication import Publication
+from chappe.model.publication import Kind, Publication, Sender
 from chappe.model.timestamps import rfc3339
 from chappe.protocols import base
-from chappe.protocols.chappe.fields import message_fields, sender_fields
+from chappe.protocols.chappe.fields import message_fields
 
-_encode = msgspec.json.encode
+_encode = msgspec.json.Encoder().encode
+
+
+class _Shown(msgspec.Struct, gc=False, omit_defaults=True, rename={"sender": "from"}):
+    """A publication as it is on the wire, so that one call writes all of it; the payload is JSON text already."""
+
+    channel: str
+    data: msgspec.Raw
+    offset: int | msgspec.UnsetType
+    epoch: str | msgspec.UnsetType
+    time: str
+    sender: Sender | None
+    id: str | None = None
+    headers: Mapping[str, str] | None = None
+    retained: bool = False
+
+
+class _Pushed(_Shown, gc=False, tag_field="type", tag="publication"):
+    """The same as a message of its own."""
 
 
 class JsonEncoder:
@@ -18,12 +38,10 @@ class JsonEncoder:
     wants_names = False
 
     def publication(self, publication: Publication) -> Frame:
-        """Encode a publication by joining its parts: the payload is JSON text already."""
+        """Encode a publication."""
+        headers = publication.headers
         return Frame(
-            _publication(publication, b'{"type":"publication","channel":'),
-            True,
-            publication.channel,
-            publication.headers.get("key") if publication.headers else None,
+            _encode(_shown(_Pushed, publication)), True, publication.channel, headers.get("key") if headers else None
         )
 
     def message(self, message: base.Message) -> Frame | None:
@@ -44,28 +62,22 @@ class JsonEncoder:
 
 def encode_publication(publication: Publication) -> bytes:
     """Return a publication as one JSON object, as HTTP and history answers show it."""
-    return _publication(publication, b'{"channel":')
+    return _encode(_shown(_Shown, publication))
 
 
-def _publication(publication: Publication, head: bytes) -> bytes:
-    parts = [
-        head,
-        _encode(publication.channel),
-        b',"data":',
-        publication.as_json(),
-    ]
-    if not publication.transient:
-        parts.append(b',"offset":%d,"epoch":"%b"' % (publication.offset, publication.epoch.encode()))
-    parts.append(b',"time":"%b","from":' % rfc3339(publication.time_ms).encode())
-    parts.append(_encode(sender_fields(publication.sender)))
-    if publication.id is not None:
-        parts.append(b',"id":' + _encode(publication.id))
-    if publication.headers:
-        parts.append(b',"headers":' + _encode(publication.headers))
-    if publication.retained:
-        parts.append(b',"retained":true')
-    parts.append(b"}")
-    return b"".join(parts)
+def _shown(kind: type[_Shown], publication: Publication) -> _Shown:
+    transient = publication.transient
+    return kind(
+        publication.channel,
+        msgspec.Raw(publication.payload if publication.kind is Kind.JSON else publication.as_json()),
+        msgspec.UNSET if transient else publication.offset,
+        msgspec.UNSET if transient else publication.epoch,
+        rfc3339(publication.time_ms),
+        publication.sender,
+        publication.id,
+        publication.headers or None,
+        publication.retained,
+    )
 
 
 def _history(page: base.HistoryPage) -> bytes:

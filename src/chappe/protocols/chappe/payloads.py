@@ -9,7 +9,9 @@ import msgspec
 
 from chappe.model.publication import Kind
 
-_BASE64: Final = b'"$base64"'
+#: The member that stands for bytes. White space before it is allowed; more of it than this leaves room for is nobody's.
+BASE64_MEMBER: Final = b'"$base64"'
+BASE64_WITHIN: Final = 64
 
 
 def from_base64(text: bytes) -> tuple[bytes, Kind]:
@@ -20,8 +22,7 @@ def from_base64(text: bytes) -> tuple[bytes, Kind]:
     Raises:
         ValueError: it is no base64.
     """
-    # White space before the member is allowed; more of it than that is nobody's.
-    if _BASE64 not in text[:64]:
+    if BASE64_MEMBER not in text[:BASE64_WITHIN]:
         return text, Kind.JSON
     value = msgspec.json.decode(text)
     if not isinstance(value, dict) or set(value) != {"$base64"}:

@@ -54,6 +54,7 @@ cdef class Reactor:
     cdef object _deflated
     cdef size_t _max_bytes
     cdef size_t _frame_bytes
+    cdef uint32_t _fragments
     cdef uint32_t _max_messages
     cdef double _close_timeout_s
     cdef double _batch_window_s
@@ -124,7 +125,7 @@ cdef class NativeLink:
     cdef uint32_t _pings
     cdef uint32_t _index
     cdef uint32_t _watched
-    cdef uint32_t _drop_from
+    cdef uint64_t _drop_from  # the number in the queue of the first frame that may be dropped
     # The place in the first audience; further ones keep it themselves.
     cdef void *home
     cdef Py_ssize_t home_place

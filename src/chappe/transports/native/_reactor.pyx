@@ -106,7 +106,8 @@ cdef double PING_WINDOW_S = 5.0
 
 cdef object DISCONNECT = SlowConsumer.DISCONNECT
 cdef object LATEST = SlowConsumer.LATEST
-cdef bytes COMMENT = b"3\r\n:\n\n\r\n"
+#: A comment; no blank line behind it, which some readers take for the end of an empty event.
+cdef bytes COMMENT = b"2\r\n:\n\r\n"
 cdef bytes LAST_CHUNK = b"0\r\n\r\n"
 cdef frozenset SPECIFIED_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 cdef object _reactors = weakref.WeakSet()
@@ -141,6 +142,7 @@ cdef class Reactor:
         self._deflated = deflated
         self._max_bytes = limits.send_queue_bytes
         self._frame_bytes = limits.frame_bytes
+        self._fragments = limits.message_fragments
         self._max_messages = limits.send_queue_messages
         self._batch_window_s = batch_window_s
         self._ready = []
@@ -184,7 +186,7 @@ cdef class Reactor:
         link._out.fd = fd
         link._index = NO_SLOT
         if carrier == WEBSOCKET:
-            link._codec = WebSocketCodec(self._frame_bytes, inflate)
+            link._codec = WebSocketCodec(self._frame_bytes, inflate, self._fragments)
             link._is_deflating = inflate is not None
         link.opened_at = link.last_heard = link.pinged_at = sq_now_s()
         if self.epfd < 0 or fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK) < 0:
@@ -209,6 +211,7 @@ cdef class Reactor:
             return
         self._is_serving = True
         try:
+            self._end_failing()
             # Nothing is read before all is written.
             if not self._dirty_count or self._batch_window_s > 0:
                 self._serve()
@@ -218,7 +221,7 @@ cdef class Reactor:
         finally:
             self._is_serving = False
         self._settle()
-        if self._has_more():
+        if self.has_more():
             self._schedule()
 
     def close(self):
@@ -341,7 +344,8 @@ cdef class Reactor:
             self._ready.append(link)
             self._schedule()
 
-    def _has_more(self):
+    def has_more(self):
+        """Whether work waits that the kernel will not name."""
         if self._round or self._ready or self._failing or self._event_at < self._event_count:
             return True
         return self._dirty_count > 0 and (self._batch_window_s <= 0 or self._window_is_open)

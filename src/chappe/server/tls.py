@@ -1,0 +1,189 @@
+"""TLS listeners: through aiofastnet, whose TLS is several times as fast as the event loop's own."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any, Final, Protocol
+
+from chappe.transports.admission import Admission
+from chappe.transports.proxies import Proxies
+
+_log = logging.getLogger("chappe.server")
+
+#: What a handshake may take, and a goodbye in TLS, seconds.
+HANDSHAKE_TIMEOUT_S: Final = 10.0
+SHUTDOWN_TIMEOUT_S: Final = 5.0
+#: Buffers of a connection on its way in and out of OpenSSL: one full record each, not aiofastnet's sixteen.
+_BUFFER_BYTES: Final = 16_384 + 512
+#: Connections accepted in one turn of the loop: each costs a handshake, a millisecond of the processor.
+_ACCEPTED_AT_ONCE: Final = 16
+#: Before accepting again when descriptors have run out, seconds.
+_PAUSE_S: Final = 0.5
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+MakeProtocol = Callable[[], asyncio.Protocol]
+
+
+class Listening(Protocol):
+    """What a server does with its listener."""
+
+    def close(self) -> None:
+        """Accept no more."""
+
+    async def wait_closed(self) -> None:
+        """Wait until that is so."""
+
+
+def server_context(cert: str, key: str) -> ssl.SSLContext:
+    """Return what a TLS server needs: TLS 1.2 at least, HTTP/1.1, no renegotiation.
+
+    Args:
+        key: file of the private key; empty: it stands in `cert`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(cert, key or None)
+    return context
+
+
+async def listen_tls(
+    listener: socket.socket,
+    context: ssl.SSLContext,
+    make_protocol: MakeProtocol,
+    admission: Admission,
+    proxies: Proxies,
+) -> Listening:
+    """Accept TLS connections on a listening socket; `make_protocol` is asked for each."""
+    loop = asyncio.get_running_loop()
+    if find_spec("aiofastnet") is None:
+        # A system for which there is no wheel of it, and no compiler.
+        return await loop.create_server(
+            make_protocol,
+            sock=listener,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+            ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+        )
+    return TlsListener(loop, listener, context, make_protocol, admission, proxies)
+
+
+class TlsListener:
+    """Accepts connections and shakes hands; behind that they are the protocol's.
+
+    An address may shake as many hands at once as it may have connections: before the handshake nobody else counts them.
+
+    Attributes:
+        besieged: connections cut because their address has too many handshakes going on.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener: socket.socket,
+        context: ssl.SSLContext,
+        make_protocol: MakeProtocol,
+        admission: Admission,
+        proxies: Proxies,
+    ) -> None:
+        """Begin to accept."""
+        self._loop = loop
+        self._listener = listener
+        self._context = context
+        self._make_protocol = make_protocol
+        self._admission = admission
+        self._proxies = proxies
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.besieged = 0
+        self._next_handler = loop.get_exception_handler()
+        loop.set_exception_handler(self._report)
+        self._listen()
+
+    def close(self) -> None:
+        """Accept no more, and end the handshakes that go on."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        for handshake in self._handshakes:
+            handshake.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until no handshake goes on; connections are waited for by who serves them."""
+        if self._handshakes:
+            await asyncio.wait(tuple(self._handshakes))
+        if self._loop.get_exception_handler() == self._report:
+            self._loop.set_exception_handler(self._next_handler)
+
+    def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Hear what goes wrong on the loop: a peer that breaks its handshake off is no error of ours.
+
+        aiofastnet reports it with a traceback, so that anybody who can connect could fill the log.
+        """
+        if context.get("message") == "SSL handshake failed":
+            _log.debug("a TLS handshake failed: %r", context.get("exception"))
+        elif self._next_handler is not None:
+            self._next_handler(loop, context)
+        else:
+            loop.default_exception_handler(context)
+
+    def _listen(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                connection, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                # It stays readable: asking again at once would spin.
+                _log.error("cannot accept connections: %s", error.strerror)
+                self._loop.remove_reader(self._listener.fileno())
+                self._pause = self._loop.call_later(_PAUSE_S, self._listen)
+                return
+            self._begin(connection, address[0] if isinstance(address, tuple) else "")
+
+    def _begin(self, connection: socket.socket, address: str) -> None:
+        seat = None
+        if address and not self._proxies.trusts(address):
+            if self._admission.is_swarming(address):
+                self.besieged += 1
+                connection.close()
+                return
+            seat = self._admission.handshakes.take(address)
+        handshake = self._loop.create_task(self._shake_hands(connection, seat))
+        self._handshakes.add(handshake)
+        handshake.add_done_callback(self._handshakes.discard)
+
+    async def _shake_hands(self, connection: socket.socket, seat: str | None) -> None:
+        import aiofastnet
+
+        options: dict[str, Any] = {
+            "ssl": self._context,
+            "ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S,
+            "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT_S,
+            "ssl_incoming_bio_size": _BUFFER_BYTES,
+            "ssl_outgoing_bio_size": _BUFFER_BYTES,
+        }
+        try:
+            # Who does not know TLS, or goes: nobody is left to be told.
+            with contextlib.suppress(OSError):
+                await aiofastnet.connect_accepted_socket(self._loop, self._make_protocol, connection, **options)
+        finally:
+            if seat is not None:
+                self._admission.handshakes.give_back(seat)

@@ -1,0 +1,180 @@
+"""Compression of WebSocket messages (permessage-deflate, RFC 7692), without state between messages.
+
+No context is kept on either side, so that one deflated publication serves all its readers, and an idle connection holds
+no window.
+"""
+
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple, TypeAlias
+
+Inflate: TypeAlias = Callable[[bytes, int], bytes]
+"""What a codec is given: (the bytes of a whole compressed message, the most it may become) -> the message."""
+
+#: Our window: 4 KiB finds nearly all repetition there is in one message, and costs a reader an eighth of 15 bits.
+WINDOW_BITS: Final = 12
+#: A small hash table: it is cleared for each message.
+_MEM_LEVEL: Final = 5
+#: How many times its size a message may become; JSON seldom passes 20, a bomb reaches 1,000.
+MAX_RATIO: Final = 100
+#: Below, a ratio harms nobody: it is what a message that is not compressed may have by default.
+RATIO_FREE_BYTES: Final = 1_048_576
+#: Final blocks in one message. Legal (RFC 7692, 7.2.3.4), but each needs a decompressor of its own.
+MAX_FINAL_BLOCKS: Final = 16
+
+#: What a sender strips from the end of a message (RFC 7692, 7.2.1).
+_TAIL: Final = b"\x00\x00\xff\xff"
+#: An empty final block: a decompressor that reaches its end stood at the border of two blocks.
+_END: Final = b"\x03\x00"
+
+_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_NAME: Final = re.compile(rf"[ \t]*({_TOKEN})[ \t]*")
+_PARAMETER: Final = re.compile(
+    rf'[ \t]*;[ \t]*({_TOKEN})[ \t]*(?:=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)")[ \t]*)?',
+)
+_SEPARATOR: Final = re.compile(r"[ \t]*(?:,|$)")
+_ESCAPED: Final = re.compile(r"\\(.)")
+#: Window sizes as they are written: no sign, no leading zero (RFC 7692, 7.1.2).
+_WINDOWS: Final = frozenset(str(bits) for bits in range(8, 16))
+
+
+class InflateError(Exception):
+    """A compressed message is refused.
+
+    Attributes:
+        close_code: what ends the connection: 1002, 1008 or 1009.
+        reason: why, for the close frame.
+    """
+
+    def __init__(self, close_code: int, reason: str) -> None:
+        super().__init__(close_code, reason)
+        self.close_code = close_code
+        self.reason = reason
+
+
+class Deflate(NamedTuple):
+    """Compression that was agreed on.
+
+    Attributes:
+        answer: value of the answer's `Sec-WebSocket-Extensions`.
+    """
+
+    answer: str
+
+
+def negotiate(offers: str) -> Deflate | None:
+    """Accept the first acceptable offer of a `Sec-WebSocket-Extensions` header, or none.
+
+    Raises:
+        ValueError: the header is malformed; such a handshake must fail (RFC 6455, 9.1).
+    """
+    # The whole header is read before one is taken: what is malformed behind it is malformed.
+    for name, parameters in list(_parse(offers)):
+        if name == "permessage-deflate":
+            windows = _acceptable(parameters)
+            if windows is not None:
+                return Deflate(
+                    "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+                    + (f"; server_max_window_bits={WINDOW_BITS}" if windows.get("server_max_window_bits") else "")
+                )
+    return None
+
+
+def compress(payload: bytes) -> bytes:
+    """Return a message as it stands in frames with RSV1 set (RFC 7692, 7.2.1); it may be longer than it was."""
+    deflater = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -WINDOW_BITS, _MEM_LEVEL)
+    return (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH))[: -len(_TAIL)] or b"\x00"
+
+
+def inflate(data: bytes, max_bytes: int) -> bytes:
+    """Return the message that was compressed; never makes more bytes of it than it may.
+
+    Args:
+        data: of all its frames.
+        max_bytes: the most the message may have.
+    Raises:
+        InflateError: 1009 for more than `max_bytes`, 1008 for more than `MAX_RATIO` times its size, 1002 for what is no
+            deflated data, or breaks off within a block.
+    """
+    if not data:
+        # No block at all. Nothing says that in the letter of the RFC, but nothing else can be meant.
+        return b""
+    ceiling = min(max_bytes, max(RATIO_FREE_BYTES, MAX_RATIO * len(data)))
+    rest, plain = data + _TAIL + _END, b""
+    for _ in range(MAX_FINAL_BLOCKS):
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            piece = inflater.decompress(rest, ceiling - len(plain) + 1)
+        except zlib.error:
+            raise InflateError(1002, "a compressed message is no deflated data") from None
+        plain = plain + piece if plain else piece
+        if len(plain) > ceiling:
+            raise _too_large(len(plain), max_bytes)
+        if not inflater.eof:
+            raise InflateError(1002, "a compressed message breaks off")
+        rest = inflater.unused_data
+        # A sender may end with a final block of its own and strip nothing.
+        if not rest or rest == _TAIL + _END:
+            return plain
+    raise InflateError(1008, f"a compressed message has more than {MAX_FINAL_BLOCKS} final blocks")
+
+
+def _too_large(size: int, max_bytes: int) -> InflateError:
+    if size > max_bytes:
+        return InflateError(1009, f"a compressed message has more than {max_bytes} bytes")
+    return InflateError(1008, f"a compressed message grows more than {MAX_RATIO} times")
+
+
+def _acceptable(parameters: list[tuple[str, str | None]]) -> dict[str, str | None] | None:
+    """Return the parameters of an offer by name, or None if it is to be declined (RFC 7692, 7)."""
+    found = dict(parameters)
+    if len(found) < len(parameters):
+        return None
+    for name, value in parameters:
+        if name in ("server_no_context_takeover", "client_no_context_takeover"):
+            good = value is None
+        elif name == "server_max_window_bits":
+            good = value in _WINDOWS and int(value or "") >= WINDOW_BITS
+        elif name == "client_max_window_bits":
+            good = value is None or value in _WINDOWS
+        else:
+            good = False
+        if not good:
+            return None
+    return found
+
+
+def _parse(header: str) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    """Read a list of extensions with their parameters (RFC 6455, 9.1); names are in lower case.
+
+    Raises:
+        ValueError: it is malformed.
+    """
+    position = 0
+    while position < len(header):
+        found = _NAME.match(header, position)
+        if found is not None:
+            name, parameters = found[1].lower(), []
+            position = found.end()
+            while (parameter := _PARAMETER.match(header, position)) is not None:
+                parameters.append((parameter[1].lower(), _value(parameter)))
+                position = parameter.end()
+            yield name, parameters
+        # An empty element says nothing (RFC 9110, 5.6.1.2).
+        separator = _SEPARATOR.match(header, position)
+        if separator is None:
+            raise ValueError("malformed Sec-WebSocket-Extensions")
+        position = separator.end()
+
+
+def _value(parameter: re.Match[str]) -> str | None:
+    quoted: str | None = parameter[3]
+    if quoted is None:
+        plain: str | None = parameter[2]
+        return plain
+    unquoted = _ESCAPED.sub(r"\1", quoted)
+    # What is quoted must be a token all the same (RFC 6455, 9.1).
+    if re.fullmatch(_TOKEN, unquoted) is None:
+        raise ValueError("malformed Sec-WebSocket-Extensions")
+    return unquoted
