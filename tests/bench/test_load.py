@@ -138,7 +138,7 @@ def test_first_messages_are_answered_before_a_connection_is_ready() -> None:
         for message in connection:
             seen.append(str(message))
             connection.send("noise")
-            connection.send(f"welcome {message}")
+            connection.send(f"welcome {seen[-1]}")
 
     with serving(greet) as port:
         result = measured(port, mode="connect", connections=2, first=("a%i", "b%i"), answer="welcome")
