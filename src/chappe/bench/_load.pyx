@@ -1,6 +1,5 @@
 # cython: language_level=3
 # distutils: libraries = dl
-# distutils: depends = src/chappe/bench/load_clock.h src/chappe/bench/load_histogram.h src/chappe/bench/load_link.h src/chappe/bench/load_options.h src/chappe/bench/load_session.h src/chappe/bench/load_tls.h src/chappe/bench/load_wire.h
 """The load generator in C, called from Python: one whole measurement without the GIL."""
 
 from cpython.exc cimport PyErr_CheckSignals

@@ -48,7 +48,7 @@ class Measured:
         return statistics.median(result.generator_share for result in self.results) > GENERATOR_LIMIT
 
     def faults(self) -> dict[str, int]:
-        """Return what went wrong in all rounds: deliveries lost and repeated, connections closed; only what is not 0."""
+        """Return what went wrong in all rounds: deliveries lost or repeated, connections closed; no zeros."""
         counts = {
             "lost": sum(result.lost for result in self.results),
             "repeated": sum(result.repeated for result in self.results),

@@ -316,6 +316,14 @@ static void take_payload(struct load *load, struct link *link, int compressed, c
     }
 }
 
+/* Answer a close, so that the server ends the connection: its end is what is counted. */
+static void take_close(struct load *load, struct link *link, const uint8_t *payload, size_t length)
+{
+    if (length >= 2 && !load->close_code)
+        load->close_code = payload[0] << 8 | payload[1];
+    send_control(load, link, OP_CLOSE, payload, length < 2 ? 0 : 2);
+}
+
 /* Take whole frames off the front. Returns how many bytes they have. */
 static size_t take_frames(struct load *load, struct link *link, const uint8_t *data, size_t length, uint64_t now)
 {
@@ -331,8 +339,8 @@ static size_t take_frames(struct load *load, struct link *link, const uint8_t *d
         done += head + payload_bytes;
         if (opcode == OP_PING)
             send_control(load, link, OP_PONG, payload, (size_t)payload_bytes);
-        else if (opcode == OP_CLOSE && payload_bytes >= 2 && !load->close_code)
-            load->close_code = payload[0] << 8 | payload[1];
+        else if (opcode == OP_CLOSE)
+            take_close(load, link, payload, (size_t)payload_bytes);
         else if (opcode < OP_CLOSE)
             take_payload(load, link, frame[0] & RSV1, payload, (size_t)payload_bytes, now);
     }
