@@ -102,9 +102,9 @@ async def test_a_silent_stream_has_heartbeats_which_are_no_events_and_need_no_an
     flags: dict[str, Any] = {f"limits__{name}": 1.0 for name in ("sse_heartbeat_s", "pong_timeout_s", "idle_timeout_s")}
     async with served(native=native, **flags) as server:
         reader, _ = await server.stream("/events?channel=a")
-        await reader.comments(5)
+        await reader.comments(3)
         # No blank line: some readers take it for the end of an empty event.
-        assert reader.body.endswith(b"\n\n:\n:\n:\n:\n")
+        assert reader.body.endswith(b"\n\n:\n:\n")
         await server.hub.publish("a", 1)
         assert await reader.data() == 1
         assert len(server.hub.core.sessions) == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 class Said(NamedTuple):
@@ -35,17 +38,14 @@ class EventReader:
     def feed(self, data: bytes) -> list[Said]:
         """Return the events that are complete now."""
         said: list[Said] = []
-        for byte in data:
-            character = bytes((byte,))
-            if self._after_cr and character == b"\n":
-                self._after_cr = False
-                continue
-            self._after_cr = character == b"\r"
-            if character in (b"\r", b"\n"):
-                self._line(self._rest.decode("utf-8", "replace"), said)
-                self._rest = b""
-            else:
-                self._rest += character
+        if self._after_cr and data:
+            # The CR ended a line already; with this LF it is still one end.
+            data = data.removeprefix(b"\n")
+            self._after_cr = False
+        self._after_cr = data.endswith(b"\r") or (self._after_cr and not data)
+        *lines, self._rest = _LINE_END.split(self._rest + data)
+        for line in lines:
+            self._line(line.decode("utf-8", "replace"), said)
         return said
 
     def _line(self, line: str, said: list[Said]) -> None:
