@@ -34,7 +34,7 @@ def modules() -> list[Path]:
 
 
 def native_modules() -> list[Path]:
-    return sorted([*PACKAGE.rglob("*.pyx"), *PACKAGE.rglob("*.pxd")])
+    return sorted(path for ending in ("pyx", "pxd", "pxi") for path in PACKAGE.rglob(f"*.{ending}"))
 
 
 def name_of(path: Path) -> str:

@@ -187,7 +187,8 @@ class ReadLogResult(msgspec.Struct, frozen=True, gc=False):
     """The answer to `ReadLog`.
 
     Attributes:
-        position: the log position now, opaque text to clients.
+        position: the log position now, opaque text to clients. It ends in `:` and `sequence`; with the `log` of a
+            publication in its place it is the position of that one.
         sequence: the same as a number that `Publication.log` can be compared with.
         publications: in log order.
         complete: nothing after `since` is missing.

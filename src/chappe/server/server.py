@@ -143,6 +143,9 @@ class HubServer(uvicorn.Server):
         return await listen_tls(listener, context, make_protocol, self._lobby.admission, self._lobby.proxies)
 
     async def _drain(self) -> None:
+        for session in tuple(self._lobby.streams):
+            # Of those that are ASGI's uvicorn would wait for the end of the body.
+            session.close(Code.SHUTDOWN)
         links = list(self._lobby.links)
         for index, link in enumerate(links):
             advice_ms = secrets.randbelow(_SPREAD_MS)
