@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from chappe.api import ApiContext, build_api
+from chappe.api import ApiContext, EventsContext, build_api, build_events
 from chappe.asgi import HubApp
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.jwt import JwtAuthenticator
@@ -359,7 +359,8 @@ class Hub:
             node=self._core.node,
             default_language=settings.server.default_language,
         )
-        routes = [*build_api(context), *build_console(STATIC_DIR)]
+        events = EventsContext(gate, self._proxies, self._admission, settings.sse.default_channels)
+        routes = [*build_events(context, events), *build_api(context), *build_console(STATIC_DIR)]
         return HubApp(
             self._core,
             self._endpoints,
@@ -438,16 +439,7 @@ class Hub:
             "chappe_channels": len(self._core.channels),
         }
         for lobby in self._lobbies:
-            counts: dict[str, float] = {
-                "chappe_links": len(lobby.links),
-                "chappe_upgrades_total": lobby.upgrades,
-                "chappe_upgrades_rejected_total": lobby.rejected,
-                "chappe_head_timeouts_total": lobby.head_timeouts,
-                "chappe_besieged_total": lobby.besieged,
-            }
-            counters = lobby.counters
-            counts |= {f"chappe_link_{name}_total": getattr(counters, name) for name in counters.__slots__}
-            for name, count in counts.items():
+            for name, count in lobby.metrics().items():
                 metrics[name] = metrics.get(name, 0) + count
         return metrics
 

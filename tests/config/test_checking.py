@@ -41,11 +41,10 @@ def test_a_secret_needs_its_algorithm(tmp_path: Path) -> None:
 def test_what_comes_with_a_later_release_is_told_but_not_what_dev_brings() -> None:
     settings: dict[str, Any] = {
         "poll.simple": True,
-        "sse.default_channels": "news",
     }
     for name, value in settings.items():
         assert names(OPEN | {name: value}) == ["pending"], name
-    assert names({"server.dev": True, "sse.default_channels": "news"}) == ["pending"]
+    assert names({"server.dev": True, "poll.hold_s": 1.0}) == ["pending"]
 
 
 def test_each_problem_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:

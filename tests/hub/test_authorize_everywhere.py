@@ -76,6 +76,7 @@ WITHOUT_ACTOR = {
     "forget",
     "members_of",
     "open",
+    "relink",
     "report",
     "send_direct",
     "shutdown",

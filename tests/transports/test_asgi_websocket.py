@@ -191,7 +191,7 @@ async def test_a_quiet_peer_keeps_its_name() -> None:
 
 
 async def test_a_slow_reader_loses_its_session_when_it_is_over_its_cap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chappe.transports.asgi_websocket.CLOSE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("chappe.transports.asgi_link.CLOSE_TIMEOUT_S", 0.1)
     limits = Limits(messages_per_s=0, send_queue_bytes=10_000)
     async with hub_behind_asgi(limits) as servers:
         slow, publisher = servers.open("/ws"), servers.open("/ws")

@@ -133,7 +133,6 @@ PENDING = (
     "mqtt.port",
     "poll.hold_s",
     "poll.simple",
-    "sse.default_channels",
     "users",
 )
 

@@ -5,7 +5,7 @@ layer) and none may block. A callback named `done` is called exactly once, on th
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -71,6 +71,19 @@ class Link(Protocol):
     @property
     def queued_bytes(self) -> int:
         """Bytes that wait for the peer to read."""
+
+
+@runtime_checkable
+class CountingLink(Protocol):
+    """A link that counts what passes: bytes of the socket, whole messages."""
+
+    bytes_in: int
+    messages_in: int
+    messages_out: int
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes written to the socket."""
 
 
 class Audience(Protocol):
@@ -187,7 +200,8 @@ class ReadLogResult(msgspec.Struct, frozen=True, gc=False):
     """The answer to `ReadLog`.
 
     Attributes:
-        position: the log position now, opaque text to clients.
+        position: the log position now, opaque text to clients. It ends in `:` and `sequence`; with the `log` of a
+            publication in its place it is the position of that one.
         sequence: the same as a number that `Publication.log` can be compared with.
         publications: in log order.
         complete: nothing after `since` is missing.

@@ -31,10 +31,12 @@ from chappe.hub.names import NameRegistry
 from chappe.hub.namespaces import Level, Namespaces
 from chappe.hub.permissions import Action, Actor, Permissions
 from chappe.hub.publishing import Publishing, check_payload
+from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
 from chappe.hub.rooms import Rooms
 from chappe.hub.session import Handler, Peer, Session
 from chappe.hub.subscribing import Subscribing
+from chappe.hub.subscription import Stage
 from chappe.model.channels import check_channel
 from chappe.model.error_codes import ERRORS, Code
 from chappe.model.errors import ChappeError, ConfigurationError
@@ -103,6 +105,7 @@ class HubCore:
         self.node = options.node
         _check_levels(options.namespaces, options.broker)
         self.counters = Counters()
+        self.pace = Pace(options.limits.messages_per_s, options.limits.messages_burst)
         self.permissions = Permissions(options.namespaces, options.anonymous)
         self.hooks = Hooks(options.spawn)
         self.sessions: dict[str, Session] = {}
@@ -136,6 +139,21 @@ class HubCore:
         if channel is not None:
             self.connecting.connect_implicitly(session, base.Subscribe(0, channel))
         return session
+
+    def relink(self, session: Session, link: Link) -> None:
+        """Let a session speak over another link from now on; what the old one was given is the old one's to send."""
+        old, session.link = session.link, link
+        encoder = session.protocol.encoder
+        for subscription in session.subscriptions.values():
+            channel = self.channels.find(subscription)
+            if channel is None:
+                continue
+            if subscription.stage is Stage.LIVE and not (session.background and channel.namespace.ephemeral):
+                channel.audience.discard(encoder, old)
+                channel.audience.add(encoder, link)
+            if subscription.watches:
+                channel.watchers.discard(encoder, old)
+                channel.watchers.add(encoder, link)
 
     def forget(self, session: Session, code: int) -> None:
         """Take an ended session out of everything; its subscriptions, name and locks are free at once."""

@@ -337,6 +337,11 @@ async def the_log_continues_a_pattern(probe: Probe, base: str) -> None:
     logs = [publication.log for publication in result.publications]
     demand(logs == sorted(set(logs)), f"the log is not in order: {logs}")
     demand(start.sequence < logs[0] and logs[-1] <= result.sequence, "`sequence` cannot be compared with `log`")
+    log_epoch, _, digits = result.position.rpartition(":")
+    demand(digits == str(result.sequence), "a log position does not end in `:` and `sequence`")
+    behind = await probe.read_log(ReadLog(pattern, f"{log_epoch}:{logs[2]}", limit=10))
+    given = [publication.log for publication in behind.publications]
+    demand(behind.complete and given == logs[3:], f"behind {logs[2]} the log gave {given}, expected {logs[3:]}")
     cut = await probe.read_log(ReadLog(pattern, start.position, limit=4))
     demand(_payloads(cut.publications) == _numbers(0, 1, 2, 3), "a limit does not give the oldest")
     demand(not cut.complete, "a read of the log cut by its limit is called complete")

@@ -87,7 +87,7 @@ class FaultyPositions:
 
     def tell_log(self, position: str) -> str:
         """Return what is told of a log position."""
-        return f"{position}.{self._log_generation}" if self._log_generation else position
+        return f"{self._log_generation}.{position}" if self._log_generation else position
 
     # --- Inwards -----------------------------------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ class FaultyPositions:
         """Return the inner log position of one that was told."""
         if told is None or not self._log_generation:
             return told
-        position, dot, generation = told.rpartition(".")
+        generation, dot, position = told.partition(".")
         return position if dot and generation == str(self._log_generation) else _NEVER_TOLD
 
     def owner(self, channel: str, key_owner: str) -> str:

@@ -1,89 +1,37 @@
 """WebSocket connections of another ASGI server: the same endpoints, over ASGI messages, slower."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any
 
 from chappe.hub.hub import HubCore
 from chappe.hub.session import Session
 from chappe.hub.session_state import SessionState
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
-from chappe.model.frame import Bundle, Frame
+from chappe.model.frame import Frame
 from chappe.model.limits import Limits
 from chappe.transports.admission import Admission
+from chappe.transports.asgi_link import AsgiLink, Receive, Scope, Send
 from chappe.transports.endpoints import Endpoint, Endpoints
 from chappe.transports.proxies import Proxies
-from chappe.transports.send_queue import SendQueue, size_of
 from chappe.transports.upgrade import Gate, Rejected, Request, first_values, language_of
-from chappe.transports.websocket import CLOSE_TIMEOUT_S, Receiver, closing_code
+from chappe.transports.websocket import Receiver, closing_code
 from chappe.wire.websocket import shorten_reason
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-
-class AsgiWebSocketLink:
-    """A `Link` whose frames are sent as ASGI messages by `write`, which one task runs.
-
-    ASGI has no pings: the server's own find dead peers.
-    """
+class AsgiWebSocketLink(AsgiLink):
+    """A WebSocket over ASGI messages. ASGI has no pings: the server's own find dead peers."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._loop = asyncio.get_running_loop()
-        self._queue = SendQueue(limits.send_queue_bytes, limits.send_queue_messages)
-        self._wake = asyncio.Event()
+        super().__init__(limits)
         self._may_read = asyncio.Event()
         self._may_read.set()
-        self._writing_bytes = 0
-        self._goodbye: tuple[int, str] | None = None
-        self._receiver: Receiver | None = None
-        self._writer: asyncio.Task[None] | None = None
-        self._close_timer: asyncio.TimerHandle | None = None
         self.frame_bytes = limits.frame_bytes
-        self.closing = False
-
-    def attach(self, receiver: Receiver, send: Send) -> asyncio.Task[None]:
-        """Begin to write; return the task that does, which ends after the close message or when it cannot be sent."""
-        self._receiver = receiver
-        self._writer = self._loop.create_task(self.write(send, receiver))
-        return self._writer
-
-    async def detach(self, code: int) -> None:
-        """End writing and tell the receiver that the connection is gone."""
-        self.closing = True
-        if self._close_timer is not None:
-            self._close_timer.cancel()
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
-        self._tell_lost(code)
-
-    def send(self, frame: Frame) -> None:
-        """Queue a frame; over the cap the frame's policy acts."""
-        if self.closing:
-            return
-        if not self._queue.put(frame, self._writing_bytes):
-            self._queue.clear()
-            self.close(Code.SLOW_CONSUMER, "slow consumer")
-            # Not from inside a fan-out: the end of a session changes the audience that is being served.
-            self._loop.call_soon(self._tell_lost, Code.SLOW_CONSUMER)
-            return
-        self._wake.set()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Send what is queued, then the close code; give up on a peer that does not read it in time.
-
-        A code that no close frame may carry becomes 3503.
-        """
-        if not self.closing:
-            self.closing = True
-            self._goodbye = (closing_code(code), shorten_reason(reason))
-            self._wake.set()
-            self._may_read.set()
-            self._close_timer = self._loop.call_later(CLOSE_TIMEOUT_S, self._give_up)
+        """Send what is queued, then the close code, 3503 for one that no close frame may carry."""
+        super().close(closing_code(code), shorten_reason(reason))
+        self._may_read.set()
 
     def pause(self) -> None:
         """Stop asking the server for messages."""
@@ -97,49 +45,19 @@ class AsgiWebSocketLink:
         """Set the largest message taken."""
         self.frame_bytes = frame_bytes
 
-    def probe(self, timeout_s: float, done: Callable[[bool], None]) -> None:
-        """Answer at once: whoever the server has not given up is alive.
-
-        ASGI cannot send a ping, and a quiet peer is no dead one: taking its name would be worse than keeping a dead
-        peer's until the server's own pings find it.
-        """
-        self._loop.call_soon(done, not self.closing)
-
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes that wait for the peer to read."""
-        return self._queue.queued_bytes + self._writing_bytes
-
     async def may_read(self) -> None:
         """Wait until reading is not paused."""
         await self._may_read.wait()
 
-    async def write(self, send: Send, receiver: Receiver) -> None:
-        """Send what is queued until the link is closed; ends after the close message."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while len(self._queue):
-                frame = self._queue.pop()
-                self._writing_bytes = size_of(frame)
-                for part in frame.frames if isinstance(frame, Bundle) else (frame,):
-                    await send(_message(part))
-                self._writing_bytes = 0
-            for channel, count in self._queue.take_dropped().items():
-                receiver.dropped(channel, count)
-            if self._goodbye is not None and not len(self._queue):
-                code, reason = self._goodbye
-                await send({"type": "websocket.close", "code": code, "reason": reason})
-                return
+    def message_of(self, frame: Frame) -> dict[str, Any]:
+        """Return a text or binary message."""
+        if frame.text:
+            return {"type": "websocket.send", "text": frame.payload.decode()}
+        return {"type": "websocket.send", "bytes": frame.payload}
 
-    def _give_up(self) -> None:
-        if self._writer is not None:
-            self._writer.cancel()
-
-    def _tell_lost(self, code: int) -> None:
-        receiver, self._receiver = self._receiver, None
-        if receiver is not None:
-            receiver.lost(code)
+    def last_message(self, code: int, reason: str) -> dict[str, Any]:
+        """Return the close message."""
+        return {"type": "websocket.close", "code": code, "reason": reason}
 
 
 class AsgiWebSockets:
@@ -192,7 +110,8 @@ class AsgiWebSockets:
     async def _converse(self, endpoint: Endpoint, receive: Receive, send: Send) -> None:
         link = AsgiWebSocketLink(self._hub.limits)
         receiver = endpoint.open(link)
-        writer = link.attach(receiver, send)
+        link.begin(receiver)
+        writer = link.start(send)
         deadline = self._hub.clock.call_later(self._hub.limits.handshake_timeout_s, lambda: self._check(receiver))
         code = 1006
         try:
@@ -265,9 +184,3 @@ def _request(scope: Scope) -> Request:
         address=client[0] if client else "",
         secure=scope.get("scheme") == "wss",
     )
-
-
-def _message(frame: Frame) -> dict[str, Any]:
-    if frame.text:
-        return {"type": "websocket.send", "text": frame.payload.decode()}
-    return {"type": "websocket.send", "bytes": frame.payload}

@@ -6,6 +6,7 @@ is taken from uvicorn, what came behind the request head goes to the codec, and 
 
 import asyncio
 import os
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from chappe.hub.fanout import LinkSet, MakeAudience
 from chappe.hub.hub import HubCore
+from chappe.hub.session import Session
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
 from chappe.transports import websocket
@@ -25,6 +27,8 @@ from chappe.transports.endpoints import Endpoints
 from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.proxies import Proxies
+from chappe.transports.sse_link import SseLink
+from chappe.transports.takeover import Takeover, offer_takeover
 from chappe.transports.upgrade import (
     Gate,
     Rejected,
@@ -42,7 +46,7 @@ from chappe.wire.websocket import WebSocketCodec
 if TYPE_CHECKING:
     from chappe.transports.native import NativeLink, Reactor
 
-CarrierLink: TypeAlias = "WebSocketLink | NativeLink"
+CarrierLink: TypeAlias = "WebSocketLink | SseLink | NativeLink"
 
 #: Header fields of one request; more is no browser's.
 _MAX_HEADERS: Final = 100
@@ -54,7 +58,8 @@ class Lobby:
     Attributes:
         batch_window_s: how long frames wait for company before they are written; 0: to the end of the tick.
         data_plane: how its connections are served.
-        links: all open WebSocket links.
+        links: all open WebSocket links, and those of streams of events.
+        streams: sessions of streams that could not be taken over.
         upgrades, rejected: handshakes that were accepted and refused.
         head_timeouts: connections that sent no request head in time.
         besieged: connections cut at once because their address has too many.
@@ -92,6 +97,7 @@ class Lobby:
         self.batch_window_s = batch_window_s
         self.data_plane = data_plane or choose("auto")
         self.links: set[CarrierLink] = set()
+        self.streams: set[Session] = set()
         self.reactor: Reactor | None = None
         self.draining = False
         self.upgrades = 0
@@ -109,6 +115,18 @@ class Lobby:
         if self.draining:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
         self.admission.admit()
+
+    def metrics(self) -> dict[str, float]:
+        """Return what is counted here, by name of the metric."""
+        counters = self.counters
+        return {
+            "chappe_links": len(self.links),
+            "chappe_upgrades_total": self.upgrades,
+            "chappe_upgrades_rejected_total": self.rejected,
+            "chappe_head_timeouts_total": self.head_timeouts,
+            "chappe_besieged_total": self.besieged,
+            **{f"chappe_link_{name}_total": getattr(counters, name) for name in counters.__slots__},
+        }
 
     def start(self) -> None:
         """Begin on the running loop."""
@@ -143,7 +161,6 @@ class Lobby:
         link.seat = self.admission.websockets.take(address)
         self.links.add(link)
         self.heartbeat.add(link)
-        self.upgrades += 1
 
     def leave(self, link: CarrierLink) -> None:
         """Forget a link."""
@@ -188,6 +205,7 @@ class FrontDoor(HttpToolsProtocol):
         self._head_seen = 0
         self._head_tail = b""
         self._seat: str | None = None
+        self._takeovers: Sequence[Takeover] = ()
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -211,6 +229,8 @@ class FrontDoor(HttpToolsProtocol):
         """End."""
         self._head_arrived()
         self._leave_seat()
+        for takeover in self._takeovers:
+            takeover.lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -249,12 +269,22 @@ class FrontDoor(HttpToolsProtocol):
         """Let uvicorn serve what is no WebSocket."""
         self._head_arrived()
         if not self.parser.should_upgrade():
-            super().on_headers_complete()
+            self._serve()
             return
         self.scope["method"] = self.parser.get_method().decode("ascii")
         if not self._wants_websocket():
             # Some clients offer h2c with every request; RFC 9110, 7.8 lets us ignore that.
-            super().on_headers_complete()
+            self._serve()
+
+    def leave_uvicorn(self) -> None:
+        """Be no connection of HTTP any more: another link has it."""
+        self.connections.discard(self)
+        self._leave_seat()
+
+    @property
+    def is_awaiting_head(self) -> bool:
+        """Whether a request has begun whose head is not complete."""
+        return self._head_timer is not None
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body; that of an upgrade is refused by its head."""
@@ -265,6 +295,12 @@ class FrontDoor(HttpToolsProtocol):
         """End a request."""
         if not self._is_websocket():
             super().on_message_complete()
+
+    def _serve(self) -> None:
+        super().on_headers_complete()
+        takeover = offer_takeover(self)
+        if takeover is not None:
+            self._takeovers = [*(each for each in self._takeovers if not each.is_over), takeover]
 
     def _should_upgrade(self) -> bool:
         return False
@@ -338,9 +374,9 @@ class FrontDoor(HttpToolsProtocol):
             lobby.rejected += 1
             self._answer(Rejected(503, f"no connection to spare: {error.strerror}", {"Retry-After": "5"}))
             return
-        self.connections.discard(self)
-        self._leave_seat()
+        self.leave_uvicorn()
         lobby.enter(link, request.address)
+        lobby.upgrades += 1
         link.begin(endpoint.open(link), behind)
 
     def _hand_over(self, head: bytes, deflate: Deflate | None) -> CarrierLink:

@@ -83,7 +83,9 @@ class Heartbeat:
     def add(self, link: BeatingLink) -> None:
         """Look after a link until it is closing."""
         assert self._ticks is not None
-        first_s = self._limits.ping_interval_s
+        limits = self._limits
+        # Whether it is a stream is not known before its session is there; it is looked at soon enough for both.
+        first_s = min(filter(None, (limits.ping_interval_s, limits.sse_heartbeat_s)), default=0.0)
         if self._identified_first:
             first_s = min(first_s, self._limits.handshake_timeout_s)
         self._look_again(link, first_s, self._ticks())
@@ -126,6 +128,10 @@ class Heartbeat:
         if link.message_began and now - link.message_began >= limits.message_timeout_s:
             self._counters.message_timeouts += 1
             link.fail(1008, f"a message took more than {limits.message_timeout_s:g} seconds")
+            return
+        if session is not None and session.peer.carrier == "sse":
+            # Nothing ever comes from a reader: what is sent to it keeps proxies from closing, and TCP finds the dead.
+            self._ping_when_due(link, now, limits.sse_heartbeat_s)
             return
         heard, pinged = link.last_heard, link.pinged_at
         if pinged > heard and now - pinged >= limits.pong_timeout_s:
