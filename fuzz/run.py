@@ -20,7 +20,13 @@ def main(name: str, seconds: str) -> None:
     """Run until the time is over or something is found."""
     found = FOLDER / "found" / name
     found.mkdir(parents=True, exist_ok=True)
-    limits = [f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=2048", "-timeout=10", "-print_final_stats=1"]
+    limits = [
+        f"-max_total_time={seconds}",
+        "-max_len=4096",
+        "-rss_limit_mb=2048",
+        "-timeout=10",
+        "-print_final_stats=1",
+    ]
     arguments = [sys.argv[0], *limits, f"-artifact_prefix={found}/crash-", str(found), str(FOLDER / "corpus" / name)]
     atheris.Setup(arguments, HARNESSES[name])
     atheris.Fuzz()

@@ -6,7 +6,11 @@ from tests.conformance.autobahn import SERVERS, Verdicts, judge_client, judge_se
 
 #: All but most of compression, where a case is a thousand messages, and the 16 MiB messages of section 9.
 CASES = [*(f"{section}.*" for section in (1, 2, 3, 4, 5, 6, 7, 10)), "9.3.*", "9.4.*", "9.7.*", "9.8.*"]
-COMPRESSION = [f"{group}.{case}" for group in (*(f"12.{n}" for n in range(1, 6)), *(f"13.{n}" for n in range(1, 8))) for case in (1, 4)]
+COMPRESSION = [
+    f"{group}.{case}"
+    for group in (*(f"12.{n}" for n in range(1, 6)), *(f"13.{n}" for n in range(1, 8)))
+    for case in (1, 4)
+]
 COUNT = 247 + 9 + 9 + 6 + 6 + len(COMPRESSION)
 #: They ask for a window of 9 bits and nothing else: the offer is declined.
 DECLINED: Verdicts = {f"13.{group}.{case}": "UNIMPLEMENTED" for group in (3, 5) for case in range(1, 19)}

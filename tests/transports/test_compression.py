@@ -42,7 +42,9 @@ async def test_ws_3_the_answer_keeps_no_context_and_names_a_window_only_if_asked
         window = "permessage-deflate; server_max_window_bits=12"
         assert await extensions_of(server, window) == [both + b"; server_max_window_bits=12"]
         # Two headers are one list (RFC 9110, 5.3).
-        assert await extensions_of(server, "permessage-deflate; server_max_window_bits=9", "permessage-deflate") == [both]
+        assert await extensions_of(server, "permessage-deflate; server_max_window_bits=9", "permessage-deflate") == [
+            both
+        ]
         assert await extensions_of(server, "permessage-deflate; server_max_window_bits=9") == []
         assert await extensions_of(server, "permessage-deflate; =") == [b"400"]
 

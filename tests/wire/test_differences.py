@@ -65,7 +65,9 @@ def comparable(outcome: Outcome) -> Outcome:
 
 @DEFLATE
 @given(data=st.data(), cuts=CUTS)
-def test_any_split_of_the_bytes_gives_the_same(wire: Codec, deflate: bool, data: st.DataObject, cuts: list[int]) -> None:
+def test_any_split_of_the_bytes_gives_the_same(
+    wire: Codec, deflate: bool, data: st.DataObject, cuts: list[int]
+) -> None:
     sent = data.draw(st.one_of(conversations(deflate), mutated(deflate)))
     assert outcome_of(wire, cut(sent, cuts), deflate) == outcome_of(wire, [sent], deflate)
 

@@ -304,7 +304,9 @@ class WebSocketCodec:
             Close.parse(payload[:2])
             self._close_rcvd = Close.parse(payload)
         except ProtocolError:
-            raise _Violation(CloseCode.PROTOCOL_ERROR, "close frame of one byte" if len(payload) == 1 else "invalid close code") from None
+            raise _Violation(
+                CloseCode.PROTOCOL_ERROR, "close frame of one byte" if len(payload) == 1 else "invalid close code"
+            ) from None
         except UnicodeDecodeError:
             raise _Violation(CloseCode.INVALID_DATA, "close reason is no UTF-8") from None
         if not self._close_sent:
