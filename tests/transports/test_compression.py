@@ -8,7 +8,7 @@ import pytest
 import websockets
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from chappe.transports import encoding
+from chappe.wire.deflate import compress
 from tests.transports.front_door_harness import FrontDoorServer, front_door
 
 PLANES = pytest.mark.parametrize("data_plane", ["native", "portable"])
@@ -72,13 +72,12 @@ async def test_a_publication_is_deflated_once_for_all_who_agreed(
     data_plane: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    compress = encoding.compress
 
     def counted(payload: bytes) -> bytes:
         calls.append(len(payload))
         return compress(payload)
 
-    monkeypatch.setattr(encoding, "compress", counted)
+    monkeypatch.setattr("chappe.transports.encoding.compress", counted)
     async with front_door(data_plane=data_plane) as server:
         readers = [await server.connect("/ws", compression=how) for how in ("deflate", None, "deflate", "deflate")]
         for reader in readers:

@@ -1,5 +1,6 @@
 """What clients may send, right and wrong, and what a codec makes of it, in a form that can be compared."""
 
+import itertools
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -219,4 +220,4 @@ def mutated(draw: Callable[..., Any], deflate: bool) -> bytes:
 def cut(data: bytes, cuts: Sequence[int]) -> list[bytes]:
     """Return bytes in pieces, cut where it is said; some of them may be empty."""
     edges = [0, *sorted(min(at, len(data)) for at in cuts), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]

@@ -25,11 +25,11 @@ DEFLATE = pytest.mark.parametrize("deflate", [False, True], ids=["plain", "defla
 #: Where we are stricter than the library, or earlier, by the reason of our close frame.
 STRICTER = {
     "length not in its shortest form": "the library takes any form",
-    "text is no UTF-8": "the library waits for the end of the message, which may not come, or be an error of another kind",
+    "text is no UTF-8": "the library waits for the end of the message; that may not come, or be another error",
     "too many fragments": "the library's protocol does not count them",
     "message too large": "the library counts a compressed message after inflating only",
     "a compressed message breaks off": "the library takes what there is of a block",
-    "a compressed message is no deflated data": "the library reads nothing behind the end of the data, or a final block",
+    "a compressed message is no deflated data": "the library reads nothing behind the end, or a final block",
     "a compressed message has more than 16 final blocks": "the library reads one",
     "invalid close code": "the library looks at the reason first",
     "fragmented control frame": "the library waits for the payload",

@@ -8,10 +8,15 @@ import codecs
 from typing import Final
 
 from websockets.exceptions import ProtocolError
-from websockets.frames import Close, CloseCode, Frame, Opcode, apply_mask
+from websockets.frames import Close, CloseCode, Frame, Opcode
 
 from chappe.wire.deflate import Inflate, InflateError
 from chappe.wire.websocket_limits import MAX_FRAGMENTS, shorten_reason
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:
+    from websockets.utils import apply_mask
 
 _make_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 _FIN: Final = 0x80
@@ -128,7 +133,8 @@ class WebSocketCodec:
             return messages
         self._buffer += data
         try:
-            while not self.ended and (self._opcode is not None or self._begin_frame()):
+            # Behind the end no frame begins, as nothing is left in the buffer.
+            while self._opcode is not None or self._begin_frame():
                 self._take_payload()
                 if self._left:
                     break
