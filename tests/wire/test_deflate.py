@@ -71,6 +71,8 @@ MALFORMED = [
     "permessage-deflate, ;",
     "permessage-deflate; a b",
     "é",
+    # `$` matches ahead of a line's end too: this was an endless loop, which the fuzzer found.
+    "permessage-deflate\n",
 ]
 
 

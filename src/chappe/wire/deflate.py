@@ -33,7 +33,7 @@ _NAME: Final = re.compile(rf"[ \t]*({_WORD})[ \t]*")
 _PARAMETER: Final = re.compile(
     rf'[ \t]*;[ \t]*({_WORD})[ \t]*(?:=[ \t]*(?:({_WORD})|"((?:[^"\\]|\\.)*)")[ \t]*)?',
 )
-_SEPARATOR: Final = re.compile(r"[ \t]*(?:,|$)")
+_SEPARATOR: Final = re.compile(r"[ \t]*(?:,|\Z)")
 _ESCAPED: Final = re.compile(r"\\(.)")
 #: Window sizes as they are written: no sign, no leading zero (RFC 7692, 7.1.2).
 _WINDOWS: Final = frozenset(str(bits) for bits in range(8, 16))
