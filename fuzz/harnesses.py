@@ -153,7 +153,7 @@ def upgrade(data: bytes) -> None:
 
 def channels(data: bytes) -> None:
     """Check names, and match them; two of them on two lines."""
-    one, _, other = data.decode("utf-8", "surrogatepass" if data[:1] == b"\xed" else "replace").partition("\n")
+    one, _, other = data.decode("utf-8", "surrogateescape").partition("\n")
     for check in (check_channel, check_pattern):
         try:
             check(one)

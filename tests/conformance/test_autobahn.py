@@ -4,6 +4,9 @@ import pytest
 
 from tests.conformance.autobahn import SERVERS, Verdicts, judge_client, judge_server, unusual
 
+#: kosoku leaves the files of its messages open.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*kosoku:ResourceWarning")
+
 #: All but most of compression, where a case is a thousand messages, and the 16 MiB messages of section 9.
 CASES = [*(f"{section}.*" for section in (1, 2, 3, 4, 5, 6, 7, 10)), "9.3.*", "9.4.*", "9.7.*", "9.8.*"]
 COMPRESSION = [
