@@ -25,7 +25,7 @@ Read = Callable[[str, str, int], tuple[list[Any], str]]
 
 def payloads(events: Any, count: int) -> tuple[list[Any], str]:
     """Take publications from events that have `data`, `id` and a name."""
-    found = [event for event in itertools.islice((e for e in events if e.event in ("message", None)), count)]
+    found = list(itertools.islice((event for event in events if event.event in ("message", None)), count))
     return [json.loads(event.data)["data"] for event in found], found[-1].id
 
 
