@@ -86,8 +86,8 @@ check-typescript:
 generate: setup ## write the generated files again
 	@for tool in tools/generate_*.py; do $(BIN)/python $$tool || exit 1; done
 
-bench: setup ## measure the hub beside its peers and write benchmarks/RESULTS.md (15 minutes, on an idle machine)
-	@$(BIN)/python benchmarks/bench.py
+bench: setup ## measure the hub beside its peers and write benchmarks/RESULTS.md (an hour, on an idle machine)
+	@$(BIN)/python benchmarks/bench.py $(if $(ROWS),--rows $(ROWS))
 
 kills: setup ## kill the hub 200 times under load and judge the logs (about 4 minutes)
 	@CHAPPE_KILLS=200 $(BIN)/pytest tests/integration/test_kills.py

@@ -87,7 +87,7 @@ def extension_of(source: Path) -> Extension:
 
 def beside(folder: Path) -> list[str]:
     """List the headers and declarations of a folder."""
-    found = [path for pattern in ("*.h", "*.pxd") for path in folder.glob(pattern)]
+    found = [path for pattern in ("*.h", "*.pxd", "*.pxi") for path in folder.glob(pattern)]
     return sorted(str(path.relative_to(ROOT)) for path in found)
 
 

@@ -18,7 +18,12 @@ FUNCTION_LINES = 60
 GENERATED = {PACKAGE / "model" / "error_codes.py"}
 
 # Modules whose tests stand in another file than tests/<package>/test_<module>.py, and why.
-TESTED_IN: dict[str, str] = {}
+TESTED_IN: dict[str, str] = {
+    # Programs of their own: started and measured, never imported.
+    **{f"bench/peers/{name}": "bench/test_servers.py" for name in ("aiohttp_server.py", "asgi_app.py")},
+    **{f"bench/peers/{name}": "bench/test_servers.py" for name in ("picows_server.py", "socketio_server.py")},
+    "bench/peers/websockets_server.py": "bench/test_servers.py",
+}
 
 BELOW_THE_LINE = ("model", "wire", "protocols", "hub")
 
@@ -34,7 +39,7 @@ def modules() -> list[Path]:
 
 
 def native_modules() -> list[Path]:
-    return sorted([*PACKAGE.rglob("*.pyx"), *PACKAGE.rglob("*.pxd")])
+    return sorted(path for ending in ("pyx", "pxd", "pxi") for path in PACKAGE.rglob(f"*.{ending}"))
 
 
 def name_of(path: Path) -> str:

@@ -160,7 +160,7 @@ def files_of_the_package() -> list[Path]:
 def native_sources() -> list[Path]:
     """List what the extensions are made of, with their types."""
     package = ROOT / "src" / "chappe"
-    return [path for suffix in ("pyx", "pxd", "pyi", "h") for path in package.rglob(f"*.{suffix}")]
+    return [path for suffix in ("pyx", "pxd", "pxi", "pyi", "h") for path in package.rglob(f"*.{suffix}")]
 
 
 def read_from(sdist: Path, name: str) -> str:

@@ -58,6 +58,10 @@ async def test_connections_are_listed_and_found() -> None:
         "channels": ["news"],
         "background": False,
         "queued_bytes": 0,
+        "bytes_in": None,
+        "bytes_out": None,
+        "messages_in": None,
+        "messages_out": None,
     }
     by_channel = await api.request("GET", "/api/connections?channel=chat/lobby")
     assert [each["name"] for each in by_channel.json()["connections"]] == ["Bob"]

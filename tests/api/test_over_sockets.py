@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+import websockets
 
 from chappe.app import Hub, Server
 from chappe.config import load
@@ -111,3 +112,20 @@ async def test_another_host_and_another_sites_page_are_refused_at_the_door() -> 
         assert (await client.get("/healthz", headers={"Host": "evil.test"})).status_code == 421
         page = await client.post("/api/publish", content=PUBLISH, headers={"Origin": "https://evil.test"})
         assert page.status_code == 403
+
+
+@pytest.mark.slow
+async def test_a_connection_is_listed_with_what_passed_over_it() -> None:
+    async with (
+        serving() as server,
+        httpx.AsyncClient(base_url=server.url) as client,
+        websockets.connect(f"ws://127.0.0.1:{server.port}/ws", proxy=None, compression=None) as websocket,
+    ):
+        await websocket.send('{"type":"ping","id":1}')
+        answer = await websocket.recv()
+        (entry,) = (await client.post("/api/connections", json={})).json()["connections"]
+    assert entry["messages_in"] == entry["messages_out"] == 1
+    # A head of two bytes, and a client's mask of four.
+    assert entry["bytes_in"] == len('{"type":"ping","id":1}') + 6
+    # Behind the answer to the upgrade.
+    assert entry["bytes_out"] > len(answer) + 2

@@ -4,6 +4,8 @@ import json
 import socket
 from pathlib import Path
 
+import pytest
+
 from .conftest import Run
 
 
@@ -52,3 +54,23 @@ def test_a_hub_that_does_not_run_is_told(run: Run, free_port: int) -> None:
     hub = findings(run, "--url", f"http://127.0.0.1:{free_port}")["hub"]
     assert hub["state"] == "failed"
     assert "chappe serve" in hub["next_step"]
+
+
+def test_it_says_which_way_bytes_go(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chappe.cli.doctor.obstacle", lambda tls: "tls" if tls else None)
+    assert findings(run)["data plane"]["found"] == "native"
+    assert findings(run, CHAPPE_SERVER__DATA_PLANE="portable")["data plane"]["state"] == "ok"
+    under_tls = findings(run, CHAPPE_SERVER__CERT="c.pem", CHAPPE_SERVER__KEY="k.pem")["data plane"]
+    assert (under_tls["state"], under_tls["found"]) == ("ok", "portable (the native one serves no TLS)")
+
+
+def test_what_was_not_compiled_comes_with_a_next_step(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chappe.cli.doctor.obstacle", lambda tls: "not_built")
+    monkeypatch.setattr("chappe.cli.doctor.NATIVE", False)
+    found = findings(run)
+    for check in ("codec", "data plane"):
+        assert found[check]["state"] == "warning"
+        assert "install a C compiler" in found[check]["next_step"]
+    asked = findings(run, CHAPPE_SERVER__DATA_PLANE="native")["data plane"]
+    assert asked["state"] == "failed"
+    assert "write auto" in asked["next_step"]

@@ -44,7 +44,7 @@ SECTIONS: Final = {
 }
 
 Verdicts = dict[str, str]
-"""What was found, by case: how it behaved, and in brackets how it closed if that is not OK."""
+"""What was found, by case: how it behaved; of what failed also how it closed, and why it failed."""
 
 
 async def judge_server(
@@ -133,7 +133,9 @@ def _verdicts(results: Iterable[object]) -> Verdicts:
     for result in results:
         behavior = result.behavior.value
         closed = result.behavior_close.value
-        found[result.case_id] = behavior if closed in ("OK", "INFORMATIONAL") else f"{behavior} ({closed})"
+        verdict = behavior if closed in ("OK", "INFORMATIONAL") else f"{behavior}, {closed}"
+        failed = behavior in ("FAILED", "ERROR") or closed not in ("OK", "INFORMATIONAL")
+        found[result.case_id] = f"{verdict}: {result.result} {result.result_close}" if failed else verdict
     return found
 
 

@@ -17,7 +17,10 @@ from chappe.wire.websocket import NATIVE  # noqa: E402
 #: Autobahn sends 4 MiB in fragments of 64 bytes (9.3.1), which a hub refuses by default.
 FRAGMENTS = {"limits.message_fragments": 65_536}
 #: Autobahn's largest message is 16 MiB (9.1.6); none of its readers is slow on purpose.
-LIMITS = {"limits.frame_bytes": 17 * 1_048_576, "limits.send_queue_bytes": 64 * 1_048_576, **FRAGMENTS}
+SIZES = {"limits.frame_bytes": 17 * 1_048_576, "limits.send_queue_bytes": 64 * 1_048_576}
+#: Its cases expect no ping and end when one comes.
+TIMES = {"limits.ping_interval_s": 600.0, "limits.idle_timeout_s": 1_200.0}
+LIMITS = {**FRAGMENTS, **SIZES, **TIMES}
 
 
 async def main() -> None:

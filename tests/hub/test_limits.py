@@ -18,6 +18,7 @@ from tests.hub.harness import Client, Gate, World
 #: Limits that carriers keep: their tests are in tests/transports.
 OF_CARRIERS = {
     "connections_per_address",
+    "message_fragments",
     "frame_bytes",
     "handshake_timeout_s",
     "message_timeout_s",

@@ -1,4 +1,4 @@
-"""The token bucket grants what its rate and burst allow, and no more."""
+"""The pace grants what its rate and burst allow, and no more."""
 
 import math
 
@@ -6,63 +6,67 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chappe.hub.rate_limit import TokenBucket
+from chappe.hub.rate_limit import Pace
 
 # Eighths are exact in binary, so that the model needs no tolerance.
-_EIGHTHS = st.integers(-80, 400).map(lambda n: n / 8)
-_AMOUNTS = st.integers(0, 40).map(lambda n: n / 4)
+_EIGHTHS = st.integers(0, 400).map(lambda n: n / 8)
 
 
-@given(st.integers(1, 8), st.integers(1, 10), st.lists(st.tuples(_EIGHTHS, _AMOUNTS), max_size=60))
-def test_the_bucket_does_what_its_definition_says(rate: int, burst: int, steps: list[tuple[float, float]]) -> None:
+@given(st.sampled_from([1, 2, 4, 8]), st.integers(1, 10), st.lists(_EIGHTHS, max_size=60))
+def test_the_pace_does_what_its_definition_says(rate: int, burst: int, steps: list[float]) -> None:
     now = 1_000.0
-    bucket = TokenBucket(rate, burst, now)
+    pace, full_at = Pace(rate, burst), 0.0
     tokens = float(burst)
-    granted = 0.0
-    forward = 0.0
-    for step, amount in steps:
+    granted = 0
+    for step in steps:
         now += step
-        forward += max(step, 0.0)
-        tokens = min(float(burst), tokens + max(step, 0.0) * rate)
-        allowed = amount <= tokens
-        assert bucket.take(now, amount) is allowed
-        if allowed:
-            tokens -= amount
-            granted += amount
-        assert granted <= burst + forward * rate
+        tokens = min(float(burst), tokens + step * rate)
+        taken = pace.take(full_at, now)
+        assert (taken < math.inf) is (tokens >= 1)
+        if taken < math.inf:
+            full_at = taken
+            tokens -= 1
+            granted += 1
+        assert granted <= burst + (now - 1_000.0) * rate
 
 
-@given(st.integers(1, 8), st.integers(1, 10), st.integers(0, 10), st.integers(1, 12))
+@given(st.floats(0.01, 1e3), st.integers(1, 10), st.floats(0, 1e6), st.integers(0, 12))
 def test_what_was_refused_is_granted_after_the_wait_that_was_told(
-    rate: int, burst: int, used: int, wanted: int
+    rate: float, burst: int, now: float, used: int
 ) -> None:
-    bucket = TokenBucket(rate, burst, 0.0)
-    bucket.take(0.0, min(used, burst))
-    wait_s = bucket.wait_s(wanted)
-    if math.isinf(wait_s):
-        assert wanted > burst
-        assert not bucket.take(1e6, wanted)
-    else:
-        assert bucket.take(wait_s + 1e-6, wanted)
+    pace, full_at = Pace(rate, burst), 0.0
+    for number in range(used):
+        taken = pace.take(full_at, now)
+        assert (taken < math.inf) is (number < burst)
+        full_at = taken if taken < math.inf else full_at
+    wait_s = pace.wait_s(full_at, now)
+    assert wait_s == pytest.approx(1 / rate if used >= burst else 0.0, abs=1e-6)
+    if wait_s > 1e-6:
+        assert pace.take(full_at, now + wait_s * 0.9) == math.inf
+    assert pace.take(full_at, now + wait_s + 1e-9) < math.inf
+
+
+def test_after_a_long_time_a_burst_is_allowed_and_not_one_more() -> None:
+    pace, full_at, now = Pace(50, 200), 0.0, 12_345_678.9
+    for _ in range(200):
+        full_at = pace.take(full_at, now)
+        assert full_at < math.inf
+    assert pace.take(full_at, now) == math.inf
+    assert pace.take(full_at, now + 0.021) < math.inf
 
 
 def test_a_rate_of_zero_is_no_limit() -> None:
-    bucket = TokenBucket(0, 1, 0.0)
-    assert all(bucket.take(0.0) for _ in range(10_000))
-    assert bucket.wait_s() == 0.0
+    pace, full_at = Pace(0, 1), 0.0
+    for _ in range(10_000):
+        full_at = pace.take(full_at, 1.0)
+        assert full_at < math.inf
+    assert pace.wait_s(full_at, 1.0) == 0.0
 
 
 @pytest.mark.parametrize("burst", [0, 0.5])
 def test_a_burst_below_one_message_still_lets_single_messages_through(burst: float) -> None:
-    bucket = TokenBucket(2, burst, 0.0)
-    assert bucket.take(0.0)
-    assert not bucket.take(0.1)
-    assert bucket.take(0.6)
-
-
-def test_a_clock_set_back_neither_starves_nor_feeds() -> None:
-    bucket = TokenBucket(1, 1, 1_000_000.0)
-    assert bucket.take(1_000_000.0)
-    assert not bucket.take(0.0)
-    assert not bucket.take(0.5)
-    assert bucket.take(1.0)
+    pace = Pace(2, burst)
+    full_at = pace.take(0.0, 1.0)
+    assert full_at < math.inf
+    assert pace.take(full_at, 1.1) == math.inf
+    assert pace.take(full_at, 1.6) < math.inf

@@ -8,6 +8,7 @@ import msgspec
 
 from chappe.api.commands import EITHER, OPERATOR, After, Asked, Call, Command, Limit, Told
 from chappe.hub.channels import Channel
+from chappe.hub.contracts import CountingLink
 from chappe.hub.locks import Grant
 from chappe.hub.permissions import Action
 from chappe.hub.session import Session
@@ -53,7 +54,7 @@ class ConnectionsRequest(Asked, frozen=True, kw_only=True):
 
 
 class ConnectionEntry(Told, frozen=True, kw_only=True):
-    """A session and its connection; ages in seconds."""
+    """A session and its connection; ages in seconds; traffic is null where the carrier does not count it."""
 
     session: str
     user: str | None
@@ -66,6 +67,10 @@ class ConnectionEntry(Told, frozen=True, kw_only=True):
     idle_s: float
     background: bool
     queued_bytes: int
+    bytes_in: int | None
+    bytes_out: int | None
+    messages_in: int | None
+    messages_out: int | None
 
 
 class ConnectionsAnswer(Told, frozen=True, kw_only=True):
@@ -201,6 +206,8 @@ def _channel_entry(channel: Channel) -> ChannelEntry:
 
 
 def _connection_entry(session: Session, now: float) -> ConnectionEntry:
+    link = session.link
+    counting = link if isinstance(link, CountingLink) else None
     return ConnectionEntry(
         session=session.id,
         user=session.user,
@@ -212,7 +219,11 @@ def _connection_entry(session: Session, now: float) -> ConnectionEntry:
         age_s=round(now - session.opened_at, 3),
         idle_s=round(now - session.last_activity, 3),
         background=session.background,
-        queued_bytes=session.link.queued_bytes,
+        queued_bytes=link.queued_bytes,
+        bytes_in=counting.bytes_in if counting is not None else None,
+        bytes_out=counting.bytes_out if counting is not None else None,
+        messages_in=counting.messages_in if counting is not None else None,
+        messages_out=counting.messages_out if counting is not None else None,
     )
 
 

@@ -190,7 +190,7 @@ class MemoryBroker:
             done([_UNAVAILABLE] * len(batch))
             return
         now = self._clock.now()
-        streams = self._streams
+        streams, attached = self._streams, self._attached
         outcomes: list[Outcome] = []
         fed: list[Publication] = []
         for item in batch:
@@ -206,7 +206,7 @@ class MemoryBroker:
             outcomes.append(outcome)
             if item.key is not None:
                 self._remember(item, outcome, now)
-            if item.channel in self._attached or (self._patterns and self._fed_by_pattern(stream, item.channel)):
+            if item.channel in attached or (self._patterns and self._fed_by_pattern(stream, item.channel)):
                 fed.append(publication)
         if self._feeding:
             self._waiting.append((done, outcomes, fed))

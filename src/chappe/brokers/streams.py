@@ -131,12 +131,12 @@ class Stream:
 
     def keep(self, publication: Publication, now: float) -> None:
         """Keep the newest publication, in a channel that keeps any, and let the oldest go when there are too many."""
-        history, ledger = self.history, self.ledger
+        history, times, ledger = self.history, self.times, self.ledger
         if history is None:
             history = self.history = deque()
-            self.times = deque()
+            times = self.times = deque()
         history.append(publication)
-        self.times.append(now)
+        times.append(now)
         # Without a call where it can be: this is the way of every publication.
         plain = publication.headers is None
         ledger.kept_bytes += len(publication.payload) + PUBLICATION_BYTES if plain else size_of(publication)

@@ -17,6 +17,8 @@ from chappe.cli.grammar import Command, Failure, config_option, examples, json_o
 from chappe.cli.texts import T
 from chappe.cli.wording import word_setting_error
 from chappe.config import SettingError, Settings, load
+from chappe.transports.data_plane import Obstacle, obstacle
+from chappe.wire.websocket import NATIVE
 
 #: Below this a hub holds fewer clients than a small site has visitors.
 FILES_WANTED = 4096
@@ -62,6 +64,7 @@ def _examine(url: str | None, config_file: str | None) -> Iterator[Finding]:
     yield _python()
     yield _package("uvloop", "warning", T["doctor_missing_uvloop"])
     yield _package("httptools", "failed", T["doctor_missing_httptools"])
+    yield _codec()
     yield from _files()
     try:
         settings = load(config_file, os.environ).settings
@@ -69,6 +72,7 @@ def _examine(url: str | None, config_file: str | None) -> Iterator[Finding]:
         yield Finding("configuration", "failed", word_setting_error(error))
         return
     yield from _configuration(settings)
+    yield _data_plane(settings)
     yield _port(settings.server.host, settings.server.port)
     if url is not None:
         yield _hub(url)
@@ -83,6 +87,33 @@ def _package(name: str, without: Literal["warning", "failed"], next_step: str) -
         return Finding(name, "ok", importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, without, T["doctor_not_installed"], next_step)
+
+
+def _codec() -> Finding:
+    if NATIVE:
+        return Finding("codec", "ok", T["doctor_compiled"])
+    return Finding("codec", "warning", T["doctor_in_python"], T["doctor_compile"])
+
+
+def _data_plane(settings: Settings) -> Finding:
+    """Say which way bytes will go; only what nobody asked for is worth a warning."""
+    wanted = settings.server.data_plane
+    if wanted == "portable":
+        return Finding("data plane", "ok", T["doctor_portable"].format(why=T["doctor_plane_asked"]))
+    found = obstacle(tls=bool(settings.server.cert))
+    if found is None:
+        return Finding("data plane", "ok", T["doctor_native"])
+    whys: dict[Obstacle, str] = {
+        "tls": T["doctor_plane_tls"],
+        "system": T["doctor_plane_system"],
+        "not_built": T["doctor_plane_not_built"],
+    }
+    text = T["doctor_portable"].format(why=whys[found])
+    if wanted == "native":
+        return Finding("data plane", "failed", text, T["doctor_plane_impossible"])
+    if found == "not_built":
+        return Finding("data plane", "warning", text, T["doctor_compile"])
+    return Finding("data plane", "ok", text)
 
 
 def _files() -> Iterator[Finding]:

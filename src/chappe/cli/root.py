@@ -14,6 +14,7 @@ _MODULES = {
     "token": "chappe.cli.token",
     "config": "chappe.cli.config",
     "doctor": "chappe.cli.doctor",
+    "bench": "chappe.cli.bench",
     "version": "chappe.cli.version",
 }
 

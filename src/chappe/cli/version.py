@@ -8,9 +8,11 @@ import click
 
 from chappe.cli.grammar import Command, examples, json_option
 from chappe.cli.texts import T
+from chappe.transports.data_plane import choose
+from chappe.wire.websocket import NATIVE
 
 #: What decides how the hub behaves, beside Python.
-PARTS = ("uvicorn", "uvloop", "httptools", "websockets", "msgspec", "starlette")
+PARTS = ("uvicorn", "uvloop", "httptools", "websockets", "msgspec", "starlette", "aiofastnet")
 
 
 def chappe_version() -> str:
@@ -30,6 +32,8 @@ def versions() -> dict[str, str]:
             found[part] = importlib.metadata.version(part)
         except importlib.metadata.PackageNotFoundError:
             continue
+    found["codec"] = "native" if NATIVE else "pure"
+    found["data plane"] = choose("auto")
     return found
 
 

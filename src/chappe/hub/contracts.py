@@ -5,7 +5,7 @@ layer) and none may block. A callback named `done` is called exactly once, on th
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -71,6 +71,19 @@ class Link(Protocol):
     @property
     def queued_bytes(self) -> int:
         """Bytes that wait for the peer to read."""
+
+
+@runtime_checkable
+class CountingLink(Protocol):
+    """A link that counts what passes: bytes of the socket, whole messages."""
+
+    bytes_in: int
+    messages_in: int
+    messages_out: int
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes written to the socket."""
 
 
 class Audience(Protocol):

@@ -31,6 +31,7 @@ from chappe.hub.names import NameRegistry
 from chappe.hub.namespaces import Level, Namespaces
 from chappe.hub.permissions import Action, Actor, Permissions
 from chappe.hub.publishing import Publishing, check_payload
+from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
 from chappe.hub.rooms import Rooms
 from chappe.hub.session import Handler, Peer, Session
@@ -104,6 +105,7 @@ class HubCore:
         self.node = options.node
         _check_levels(options.namespaces, options.broker)
         self.counters = Counters()
+        self.pace = Pace(options.limits.messages_per_s, options.limits.messages_burst)
         self.permissions = Permissions(options.namespaces, options.anonymous)
         self.hooks = Hooks(options.spawn)
         self.sessions: dict[str, Session] = {}

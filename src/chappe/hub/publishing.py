@@ -121,7 +121,7 @@ class Publishing:
             command.kind,
             hub.clock.wall_ms(),
             namespace,
-            session.sender,
+            session.sender or session.introduce(),
             key,
             _key_owner(session) if key is not None else "",
             command.headers,

@@ -1,57 +1,44 @@
 """Rates that a peer may not pass."""
 
+import math
 from typing import Final
 
 #: A bucket that could not hold one whole token would never let anything through.
 _MIN_BURST: Final = 1.0
 
 
-class TokenBucket:
-    """Allows `burst` at once and `rate_per_s` sustained.
+class Pace:
+    """A rate that many share: each may take `burst` tokens at once and `rate_per_s` sustained.
 
-    It is on the way of every message: two float operations, no allocation beyond them.
+    Whoever is held to it keeps one number, the moment at which its bucket is full again; a bucket of one's own would be
+    an object for each of very many sessions. A full one is any moment that is over, such as 0.
     """
 
-    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+    __slots__ = ("_burst_s", "_token_s")
 
-    def __init__(self, rate_per_s: float, burst: float, now: float) -> None:
-        """Begin full.
+    def __init__(self, rate_per_s: float, burst: float) -> None:
+        """Set the rate.
 
         Args:
             rate_per_s: tokens that come back each second; 0 is no limit.
             burst: tokens that may be taken at once, 1 at least.
-            now: monotonic seconds.
         """
-        self._rate = rate_per_s
-        self._burst = max(burst, _MIN_BURST)
-        self._tokens = self._burst
-        self._at = now
+        self._token_s = 1.0 / rate_per_s if rate_per_s else 0.0
+        self._burst_s = max(burst, _MIN_BURST) * self._token_s
 
-    def take(self, now: float, amount: float = 1.0) -> bool:
-        """Take tokens if there are enough; return False and take none otherwise.
+    def take(self, full_at: float, now: float) -> float:
+        """Take a token; return when the bucket is full again, or infinity if there is no token: then nothing changed.
 
-        More than `burst` at once is never allowed. A clock that goes backwards gives no tokens and takes none: time
-        counts on from where the clock is then.
+        Args:
+            full_at: what was returned last.
+            now: monotonic seconds, as they pass.
         """
-        if not self._rate:
-            return True
-        tokens = self._tokens
-        elapsed = now - self._at
-        self._at = now
-        if elapsed > 0:
-            tokens += elapsed * self._rate
-            if tokens > self._burst:
-                tokens = self._burst
-        if tokens < amount:
-            self._tokens = tokens
-            return False
-        self._tokens = tokens - amount
-        return True
+        if full_at < now:
+            full_at = now
+        full_at += self._token_s
+        # A thousandth of a token is more than the additions lose.
+        return full_at if full_at - now <= self._burst_s + 1e-3 * self._token_s else math.inf
 
-    def wait_s(self, amount: float = 1.0) -> float:
-        """Return after how many seconds from the last `take` so many tokens are there; infinite if never."""
-        if not self._rate or self._tokens >= amount:
-            return 0.0
-        if amount > self._burst:
-            return float("inf")
-        return (amount - self._tokens) / self._rate
+    def wait_s(self, full_at: float, now: float) -> float:
+        """Return after how many seconds there is a token."""
+        return max(0.0, full_at + self._token_s - self._burst_s - now)

@@ -11,7 +11,6 @@ import msgspec
 
 from chappe.hub.contracts import Claims, Link
 from chappe.hub.permissions import Actor
-from chappe.hub.rate_limit import TokenBucket
 from chappe.hub.session_state import SessionInput, SessionState, advance
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError, RemoteProtocolError
@@ -69,30 +68,39 @@ _REFUSALS_IN_A_ROW: Final = 20_000
 
 
 class ToldEpochs:
-    """The epochs last told to a session, for its `expect`; the oldest are forgotten."""
+    """The epochs last told to a session, for its `expect`; the oldest are forgotten.
 
-    __slots__ = ("_epochs", "_forgot", "_newest")
+    Attributes:
+        newest: channel and epoch told last.
+    """
+
+    __slots__ = ("_epochs", "_forgot", "newest")
 
     def __init__(self) -> None:
-        self._epochs: dict[str, str] = {}
+        # All of them, once there are several.
+        self._epochs: dict[str, str] | None = None
         self._forgot = False
-        self._newest = ""
+        self.newest = ("", "")
 
     def get(self, channel: str) -> str:
         """Return the epoch told; empty (any will do) if none was, and one that no channel has if it was forgotten."""
-        epoch = self._epochs.get(channel)
+        if channel == self.newest[0]:
+            return self.newest[1]
+        epoch = self._epochs.get(channel) if self._epochs is not None else None
         if epoch is not None:
             return epoch
         return "?" if self._forgot else ""
 
     def remember(self, channel: str, epoch: str) -> None:
         """Note an epoch that is told now."""
+        former, self.newest = self.newest, (channel, epoch)
         epochs = self._epochs
-        if channel == self._newest and epochs[channel] == epoch:
-            return
+        if epochs is None:
+            if former[0] in ("", channel):
+                return
+            epochs = self._epochs = dict([former])
         epochs.pop(channel, None)
         epochs[channel] = epoch
-        self._newest = channel
         if len(epochs) > _TOLD_EPOCHS:
             del epochs[next(iter(epochs))]
             self._forgot = True
@@ -121,6 +129,7 @@ class Session:
         was_open: it has been identified, whatever became of it.
         last_activity: monotonic seconds of its last frame.
         background: the application said that nobody looks at it.
+        sender: how it is shown, once it has published; `introduce` makes it.
         expires_at: monotonic seconds at which its token ends it; infinite: never.
     """
 
@@ -129,14 +138,13 @@ class Session:
     __slots__ = (
         "_answers",
         "_backlog",
-        "_bucket",
         "_draining",
         "_epochs",
         "_frames",
+        "_full_at",
         "_held",
         "_paused",
         "_refusals",
-        "_sender",
         "_subscriptions",
         "actor",
         "background",
@@ -152,6 +160,7 @@ class Session:
         "peer",
         "protocol",
         "resume",
+        "sender",
         "state",
         "was_open",
     )
@@ -174,12 +183,12 @@ class Session:
         self.calls = 0
         self.expires_at = _NEVER
         self.handle: Any = None
-        self._sender: Sender | None = None
+        self.sender: Sender | None = None
         # The one subscription of most, or all of several by name.
         self._subscriptions: Subscription | dict[str, Subscription] | None = None
         self._epochs: ToldEpochs | None = None
-        rate_per_s = hub.limits.messages_per_s
-        self._bucket = TokenBucket(rate_per_s, hub.limits.messages_burst, now) if rate_per_s else None
+        # The bucket of its rate (`hub.pace`) is full.
+        self._full_at = 0.0
         # A deque costs 600 bytes, empty or not.
         self._backlog: deque[Command] | None = None
         self._answers: deque[Answer] | None = None
@@ -194,19 +203,20 @@ class Session:
         """The authenticated user, or None."""
         return self.actor.claims.user
 
-    @property
-    def sender(self) -> Sender:
-        """How it is shown to those who get what it publishes."""
-        if self._sender is None:
-            self._sender = Sender(self.actor.claims.user, self.name, self.id)
-        return self._sender
+    def introduce(self) -> Sender:
+        """Make its `sender`, who is shown to those who get what it publishes."""
+        self.sender = Sender(self.actor.claims.user, self.name, self.id)
+        return self.sender
 
     def remember_epoch(self, channel: str, epoch: str, although_subscribed: bool = False) -> None:
         """Note the epoch of a channel that it is told, for its `expect`; while it is subscribed that one knows it."""
         if although_subscribed or self._subscriptions is None or self.subscription(channel) is None:
-            if self._epochs is None:
-                self._epochs = ToldEpochs()
-            self._epochs.remember(channel, epoch)
+            told = self._epochs
+            if told is None:
+                told = self._epochs = ToldEpochs()
+            # Who publishes, publishes again.
+            if told.newest != (channel, epoch):
+                told.remember(channel, epoch)
 
     def told_epoch(self, channel: str) -> str:
         """Return the epoch of a channel that it was told last."""
@@ -338,7 +348,7 @@ class Session:
         """Take rights and a name, as hooks see them; nothing is claimed and nobody is told."""
         self.actor = Actor(claims)
         self.name = claims.user or name
-        self._sender = None
+        self.sender = None
 
     def send(self, message: Message) -> None:
         """Send a message, if the protocol has a word for it; an error without one ends the connection."""
@@ -352,8 +362,13 @@ class Session:
         """Send an answer in its turn."""
         if self._answers:
             self.expect_answer().message = message
-        else:
-            self.send(message)
+            return
+        # As `send`, without the call: most of what is sent are answers.
+        frame = self.protocol.encoder.message(message)
+        if frame is not None:
+            self.link.send(frame)
+        elif type(message) is base.Failed:
+            self._end_with(message)
 
     def fail(self, answered: int | None, error: ChappeError) -> None:
         """Answer with an error, worded in the session's language."""
@@ -449,9 +464,11 @@ class Session:
                 # Publishes overlap, everything else comes after what was asked before it.
                 self._postpone(command)
                 return
-        if self._bucket is not None and not self._bucket.take(self.last_activity):
-            self._slow_down(command, self._bucket.wait_s())
+        full_at = self.hub.pace.take(self._full_at, self.last_activity)
+        if full_at == _NEVER:
+            self._slow_down(command)
             return
+        self._full_at = full_at
         if type(command) is Rejected:
             if self._refused():
                 self.fail(command.id, command.error)
@@ -465,10 +482,11 @@ class Session:
         except Exception as error:
             self._report(command, error)
 
-    def _slow_down(self, command: Command, wait_s: float) -> None:
+    def _slow_down(self, command: Command) -> None:
         """Answer that this is too fast, and read no more until there is a token again: TCP slows the peer down."""
         if not self._refused():
             return
+        wait_s = self.hub.pace.wait_s(self._full_at, self.last_activity)
         detail = {"retry_after_s": max(round(wait_s, 3), 0.001)}
         self.fail(getattr(command, "id", None), ChappeError(Code.TOO_MANY_REQUESTS, detail=detail))
         if not self._paused and not self.is_over:

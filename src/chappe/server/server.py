@@ -12,6 +12,7 @@ import uvicorn
 
 from chappe.hub.session import Session
 from chappe.model.error_codes import Code
+from chappe.server.garbage import Garbage
 from chappe.server.tls import Listening, listen_tls, server_context
 from chappe.server.watchdog import Watchdog
 from chappe.transports.front_door import FrontDoor, Lobby
@@ -69,6 +70,7 @@ class HubServer(uvicorn.Server):
         self._bind = bind
         self._started = started
         self._watchdog = Watchdog(options.watchdog_s)
+        self._garbage = Garbage()
         self._drain_until: float | None = None
         super().__init__(_uvicorn_config(app, lobby))
 
@@ -87,6 +89,9 @@ class HubServer(uvicorn.Server):
             self.servers.append(await self._listen_tls(listener))  # type: ignore[arg-type]
         else:
             await super().startup([listener])
+        if self._options.handle_signals:
+            # Elsewhere the collector is somebody else's.
+            self._garbage.settle()
         if self._started is not None:
             self._started()
 
@@ -100,6 +105,7 @@ class HubServer(uvicorn.Server):
         await super().shutdown()
         self._lobby.stop()
         self._watchdog.stop()
+        self._garbage.restore()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -37,6 +37,8 @@ class Proxies:
 
     def trusts(self, address: str) -> bool:
         """Whether an address is a trusted proxy's."""
+        if not self._networks:
+            return False
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:

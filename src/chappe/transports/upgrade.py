@@ -172,6 +172,9 @@ def host_names(hosts: Iterable[str]) -> frozenset[str]:
 
 def address_group(address: str) -> str:
     """Return what counts as one address: itself, for IPv6 its /64 (one customer has that many)."""
+    if ":" not in address:
+        # IPv4, or no address at all: asked several times for each connection.
+        return address
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

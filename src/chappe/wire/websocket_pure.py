@@ -173,59 +173,63 @@ class WebSocketCodec:
     # --- One frame ---------------------------------------------------------------------------------------------------
 
     def _begin_frame(self) -> bool:
-        """Read the head of a frame, if it is there; refuse what can be refused before its payload comes."""
+        """Read the head of a frame, if it is there; refuse what can be refused before the rest comes."""
         buffer = self._buffer
         if len(buffer) < 2:
             return False
-        opcode, size = self._check_bits(buffer[0], buffer[1])
-        start = 2
+        first, second = buffer[0], buffer[1]
+        size, start = second & 0x7F, 2
         if size >= 126:
-            start = 4 if size == 126 else 10
+            self._check_head(first, second, 0)
+            start, least = (4, 126) if size == 126 else (10, 65_536)
             if len(buffer) < start:
                 return False
-            least = 126 if size == 126 else 65_536
             size = int.from_bytes(buffer[2:start])
             if size < least:
-                raise _Violation(CloseCode.PROTOCOL_ERROR, "a length is not in its shortest form")
-        if not opcode & _CONTROL and size > self._limit - self._size:
-            raise _Violation(CloseCode.MESSAGE_TOO_BIG, f"a message has more than {self._limit} bytes")
+                raise _Violation(CloseCode.PROTOCOL_ERROR, "length not in its shortest form")
+        self._check_head(first, second, size)
         if len(buffer) < start + 4:
             return False
-        self._fin = bool(buffer[0] & _FIN)
+        self._opcode = Opcode(first & 0x0F)
+        self._fin = bool(first & _FIN)
         self._mask = bytes(buffer[start : start + 4])
         self._left = size
-        self._opcode = opcode
-        if not opcode & _CONTROL:
-            self._begin_fragment(opcode, buffer[0])
+        if not first & _CONTROL:
+            self._fragments += 1
+        if self._opcode in (Opcode.TEXT, Opcode.BINARY):
+            self._text = self._opcode is Opcode.TEXT
+            self._compressed = bool(first & _RSV1)
         del buffer[: start + 4]
         return True
 
-    def _check_bits(self, first: int, second: int) -> tuple[Opcode, int]:
-        """Return opcode and short length of a head whose bits are all right."""
-        size = second & 0x7F
-        if first & 0x0F not in _OPCODES:
-            raise _Violation(CloseCode.PROTOCOL_ERROR, "unknown opcode")
-        opcode = Opcode(first & 0x0F)
+    def _check_head(self, first: int, second: int, size: int) -> None:
+        """Refuse a head; its length is 0 until it has come."""
+        opcode, control = first & 0x0F, first & _CONTROL
+        if not second & _MASKED:
+            raise _Violation(CloseCode.PROTOCOL_ERROR, "a client's frame is not masked")
+        if opcode not in _OPCODES:
+            raise _Violation(CloseCode.PROTOCOL_ERROR, "reserved opcode")
+        # Before what is wrong otherwise: a length with its top bit set is too large for anybody.
+        if size > self._limit - (0 if control else self._size):
+            raise _Violation(CloseCode.MESSAGE_TOO_BIG, "message too large")
         may_be_compressed = self._inflate is not None and opcode in (Opcode.TEXT, Opcode.BINARY)
         if first & _OTHER_RSV or (first & _RSV1 and not may_be_compressed):
-            raise _Violation(CloseCode.PROTOCOL_ERROR, "reserved bits must be 0")
-        if not second & _MASKED:
-            raise _Violation(CloseCode.PROTOCOL_ERROR, "a client's frames are masked")
-        if opcode & _CONTROL:
-            if size > _MAX_CONTROL_BYTES or not first & _FIN:
-                raise _Violation(CloseCode.PROTOCOL_ERROR, "a control frame is whole and has at most 125 bytes")
-        elif (opcode is Opcode.CONT) is not (self._fragments > 0):
-            expected = "expected a continuation" if self._fragments else "a continuation of nothing"
-            raise _Violation(CloseCode.PROTOCOL_ERROR, expected)
-        return opcode, size
+            raise _Violation(CloseCode.PROTOCOL_ERROR, "reserved bits are set")
+        if control:
+            if not first & _FIN:
+                raise _Violation(CloseCode.PROTOCOL_ERROR, "fragmented control frame")
+            if size > _MAX_CONTROL_BYTES:
+                raise _Violation(CloseCode.PROTOCOL_ERROR, "control frame too long")
+        else:
+            self._check_order(opcode == Opcode.CONT)
 
-    def _begin_fragment(self, opcode: Opcode, first: int) -> None:
-        if opcode is not Opcode.CONT:
-            self._text = opcode is Opcode.TEXT
-            self._compressed = bool(first & _RSV1)
-        self._fragments += 1
-        if self._fragments > self._max_fragments:
-            raise _Violation(CloseCode.POLICY_VIOLATION, f"more than {self._max_fragments} fragments")
+    def _check_order(self, continues: bool) -> None:
+        if continues and not self._fragments:
+            raise _Violation(CloseCode.PROTOCOL_ERROR, "a continuation of nothing")
+        if self._fragments and not continues:
+            raise _Violation(CloseCode.PROTOCOL_ERROR, "a new message inside another one")
+        if self._fragments >= self._max_fragments:
+            raise _Violation(CloseCode.POLICY_VIOLATION, "too many fragments")
 
     def _take_payload(self) -> None:
         """Unmask what is there of the payload; check text as it comes."""
@@ -256,7 +260,8 @@ class WebSocketCodec:
             self.frames_in += 1
             if opcode is Opcode.PING:
                 self.pings_in += 1
-                self._control(Opcode.PONG, payload)
+                if not self._close_sent:
+                    self._control(Opcode.PONG, payload)
             elif opcode is Opcode.CLOSE:
                 self._receive_close(payload)
             return None
@@ -297,9 +302,9 @@ class WebSocketCodec:
         try:
             self._close_rcvd = Close.parse(payload)
         except ProtocolError:
-            raise _Violation(CloseCode.PROTOCOL_ERROR, "a close frame is malformed") from None
+            raise _Violation(CloseCode.PROTOCOL_ERROR, "close frame of one byte" if len(payload) == 1 else "invalid close code") from None
         except UnicodeDecodeError:
-            raise _Violation(CloseCode.INVALID_DATA, "a close reason is no UTF-8") from None
+            raise _Violation(CloseCode.INVALID_DATA, "close reason is no UTF-8") from None
         if not self._close_sent:
             self._close_sent = True
             self._control(Opcode.CLOSE, payload)

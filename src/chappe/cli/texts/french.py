@@ -128,6 +128,16 @@ FRENCH: Texts = {
     "doctor_hub_not_ready": "il répond mais n'est pas prêt : consultez son journal",
     "doctor_free": "libre",
     "doctor_not_installed": "absent",
+    "doctor_compiled": "compilé",
+    "doctor_in_python": "en Python, nettement plus lent",
+    "doctor_compile": "installez un compilateur C (Debian : apt-get install gcc python3-dev), puis Chappe de nouveau",
+    "doctor_native": "natif",
+    "doctor_portable": "portable ({why})",
+    "doctor_plane_asked": "comme le dit server.data_plane",
+    "doctor_plane_tls": "le natif ne sert pas TLS",
+    "doctor_plane_system": "le natif n'existe que sous Linux",
+    "doctor_plane_not_built": "le natif n'est pas compilé",
+    "doctor_plane_impossible": "server.data_plane demande native : écrivez auto, ou levez l'obstacle",
     # connect
     "connect": (
         "Dialogue avec un serveur WebSocket : tapez pour envoyer, voyez ce qui arrive. Avec --name ou "
@@ -246,4 +256,55 @@ FRENCH: Texts = {
     "sub_missed": "{channel} : des publications peuvent manquer, le serveur ne les a plus",
     "sub_reconnecting": "reconnexion, essai {n}",
     "sub_following": "suit {channels} sur {url} (Ctrl-C arrête)",
+    # bench
+    "bench": "Mesure un serveur, seul ou à côté d'autres : messages, latence, mémoire, processeur.",
+    "bench_vs": "Serveurs à mesurer à côté, séparés par des virgules : {names}.",
+    "bench_url": "Serveur déjà lancé, par exemple ws://127.0.0.1:8080/ws ; sans cela un serveur est lancé.",
+    "bench_token": "Jeton pour --url ; CHAPPE_TOKEN ne l'expose pas dans la liste des processus.",
+    "bench_plain": "Le serveur de --url ne parle pas chappe.v1 : il renvoie, ou diffuse, ce qu'il reçoit.",
+    "bench_pid": "Processus du serveur de --url, pour son temps de processeur et sa mémoire.",
+    "bench_connections": "Connexions ; 100 pour echo et publish, sinon 1000.",
+    "bench_rooms": "Salons entre lesquels les connexions se répartissent (rooms).",
+    "bench_size": "Octets d'un message ; 100 pour fanout, sinon 64.",
+    "bench_rate": "Messages par seconde, à intervalle égal, sans attendre (fanout) ; latence depuis l'instant prévu.",
+    "bench_seconds": "Secondes d'une mesure.",
+    "bench_rounds": "Mesures de chaque serveur, à tour de rôle.",
+    "bench_png": "Dessine aussi le graphique dans un PNG (demande matplotlib).",
+    "bench_rate_fanout": "--rate ne vaut que pour fanout",
+    "bench_url_or_vs": "--url et --vs s'excluent : les autres serveurs sont lancés à côté d'un serveur lancé lui aussi",
+    "bench_url_bad": "--url {url!r} : attendu ws://HÔTE:PORT/CHEMIN ou wss://HÔTE:PORT/CHEMIN",
+    "bench_no_peer": "aucun serveur {name!r} à mesurer à côté ; il y a {names}",
+    "bench_missing": "{name} n'est pas installé, laissé de côté ; pour l'obtenir : {install}",
+    "bench_unable": "{name} n'a rien qui ressemble à {kind}, laissé de côté",
+    "bench_no_start": "{name} n'a pas démarré : {said}",
+    "bench_system": "{reason} ; le serveur est-il là ? Vérifiez --url",
+    "bench_refused": "le serveur a refusé une connexion : {reason} ; vérifiez le chemin de --url, et --token",
+    "bench_files": (
+        "{connections} connexions demandent plus de fichiers que ce processus n'en peut ouvrir ({files}) : moins "
+        "de --connections, ou « ulimit -Hn » en root"
+    ),
+    "bench_no_tls": "TLS demande OpenSSL 3 (libssl.so.3) : apt-get install libssl3, ou mesurez ws://",
+    "bench_silent": "aucune connexion n'a abouti en 10 s ; vérifiez que le serveur répond au premier message",
+    "bench_no_generator": (
+        "le générateur de charge n'est pas compilé ici : il demande Linux ; installez un compilateur C, puis « "
+        "pip install --force-reinstall --no-binary chappe chappe »"
+    ),
+    "bench_no_matplotlib": "--png demande matplotlib : pip install 'chappe[bench]'",
+    "bench_drawn": "dessiné dans {path}",
+    "bench_unit_echo": "messages/s",
+    "bench_unit_fanout": "livraisons/s",
+    "bench_unit_publish": "acquittements/s",
+    "bench_unit_idle": "Ko par connexion",
+    "bench_per_cpu": "{unit} par seconde de processeur du serveur",
+    "bench_heads": "serveur|{unit} : médiane (min-max)|par s de processeur|p50 µs|p99 µs|max µs|générateur",
+    "bench_idle_heads": "serveur|{unit} : médiane (min-max)|noyau Ko, deux bouts|processeur µs/s|ouvertes/s",
+    "bench_limited": (
+        "Le générateur a pris plus de 85 % de son cœur dans une mesure : comparez par seconde de processeur."
+    ),
+    "bench_fault": "{name} : {count} {fault}",
+    "bench_lost": "livraisons perdues",
+    "bench_repeated": "livraisons doublées ou dans le désordre",
+    "bench_closed": "connexions fermées",
+    "bench_machine": "Mesuré sur {machine}.",
+    "bench_marks": " ,",
 }

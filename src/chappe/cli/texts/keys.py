@@ -112,6 +112,16 @@ class Texts(TypedDict):
     doctor_hub_not_ready: str
     doctor_free: str
     doctor_not_installed: str
+    doctor_compiled: str
+    doctor_in_python: str
+    doctor_compile: str
+    doctor_native: str
+    doctor_portable: str
+    doctor_plane_asked: str
+    doctor_plane_tls: str
+    doctor_plane_system: str
+    doctor_plane_not_built: str
+    doctor_plane_impossible: str
     # connect
     connect: str
     connect_protocol: str
@@ -219,3 +229,46 @@ class Texts(TypedDict):
     sub_missed: str
     sub_reconnecting: str
     sub_following: str
+    # bench
+    bench: str
+    bench_vs: str
+    bench_url: str
+    bench_token: str
+    bench_plain: str
+    bench_pid: str
+    bench_connections: str
+    bench_rooms: str
+    bench_size: str
+    bench_rate: str
+    bench_seconds: str
+    bench_rounds: str
+    bench_png: str
+    bench_rate_fanout: str
+    bench_url_or_vs: str
+    bench_url_bad: str
+    bench_no_peer: str
+    bench_missing: str
+    bench_unable: str
+    bench_no_start: str
+    bench_system: str
+    bench_refused: str
+    bench_files: str
+    bench_no_tls: str
+    bench_silent: str
+    bench_no_generator: str
+    bench_no_matplotlib: str
+    bench_drawn: str
+    bench_unit_echo: str
+    bench_unit_fanout: str
+    bench_unit_publish: str
+    bench_unit_idle: str
+    bench_per_cpu: str
+    bench_heads: str
+    bench_idle_heads: str
+    bench_limited: str
+    bench_fault: str
+    bench_lost: str
+    bench_repeated: str
+    bench_closed: str
+    bench_machine: str
+    bench_marks: str

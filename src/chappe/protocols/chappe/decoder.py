@@ -136,15 +136,28 @@ class ChappeProtocol:
 
     def _publication(self, wire: _Publish) -> base.Command:
         payload, kind = bytes(wire.data), _JSON
-        depth, keys = self._json_depth, self._json_keys
         if self._msgpack or BASE64_MEMBER in payload[:BASE64_WITHIN]:
             try:
-                payload, kind = from_msgpack(payload, depth, keys) if self._msgpack else from_base64(payload)
+                payload, kind = self._transcode(payload)
             except (*_MALFORMED, ValueError) as error:
                 return base.Rejected(wire.id, bad_request("data", str(error)))
-        if kind is _JSON and not self._msgpack and (problem := json_problem(payload, depth, keys)):
+        elif problem := json_problem(payload, self._json_depth, self._json_keys):
             return base.Rejected(wire.id, bad_request("data", problem))
         return base.Publish(wire.id, wire.channel, payload, kind, wire.key, wire.expect, wire.retain, wire.headers)
+
+    def _transcode(self, data: bytes) -> tuple[bytes, Kind]:
+        """Return as it is kept what is MessagePack, or bytes in JSON's clothes.
+
+        Raises:
+            ValueError: it cannot be kept.
+        """
+        depth, keys = self._json_depth, self._json_keys
+        if self._msgpack:
+            return from_msgpack(data, depth, keys)
+        payload, kind = from_base64(data)
+        if kind is _JSON and (problem := json_problem(payload, depth, keys)):
+            raise ValueError(problem)
+        return payload, kind
 
     def _too_large(self, size: int) -> ChappeError:
         return ChappeError(

@@ -144,12 +144,14 @@ cdef class NativeLink:
     cdef bint _drop_oldest(self):
         """Drop the oldest frame that may be; those before it are not looked at again."""
         cdef send_queue *queue = &self._out.queue
-        cdef uint32_t index = max(self._drop_from, <uint32_t>(1 if queue.sent else 0))
-        cdef uint32_t last = min(queue.count, index + <uint32_t>SEARCHED)
+        cdef uint32_t index = 1 if queue.sent else 0, last
+        if self._drop_from > queue.number + index:
+            index = <uint32_t>(self._drop_from - queue.number)
+        last = min(queue.count, index + <uint32_t>SEARCHED)
         while index < last:
             if sq_at(queue, index).frame is not NULL:
                 self._drop_at(index)
-                self._drop_from = index + 1
+                self._drop_from = queue.number + index + 1
                 return True
             index += 1
         return False
@@ -219,7 +221,7 @@ cdef class NativeLink:
             self._is_eof = True
             self._finish()
             return
-        self.last_heard = sq_now_s()
+        self.last_heard = reactor._now_s
         self.bytes_in += size
         reactor._bytes_in += size
         if self._probes is not None:

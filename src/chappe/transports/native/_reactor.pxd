@@ -81,6 +81,7 @@ cdef class Reactor:
     cdef bint _window_is_open
     cdef int _messages
     cdef double _serve_until_s
+    cdef double _now_s
     cdef uint64_t _bytes_in
     cdef uint64_t _bytes_out
     cdef uint64_t _messages_out
@@ -91,6 +92,7 @@ cdef class Reactor:
     cdef void _fail_later(self, NativeLink link)
     cdef void _schedule(self)
     cdef bint _is_out_of_time(self)
+    cdef bint _turn_is_over(self)
     cdef void _serve(self)
     cdef void _fetch(self)
     cdef void _flush(self)
@@ -125,7 +127,7 @@ cdef class NativeLink:
     cdef uint32_t _pings
     cdef uint32_t _index
     cdef uint32_t _watched
-    cdef uint32_t _drop_from
+    cdef uint64_t _drop_from  # the number in the queue of the first frame that may be dropped
     # The place in the first audience; further ones keep it themselves.
     cdef void *home
     cdef Py_ssize_t home_place

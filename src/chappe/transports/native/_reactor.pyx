@@ -211,6 +211,7 @@ cdef class Reactor:
             return
         self._is_serving = True
         try:
+            self._end_failing()
             # Nothing is read before all is written.
             if not self._dirty_count or self._batch_window_s > 0:
                 self._serve()
@@ -220,7 +221,7 @@ cdef class Reactor:
         finally:
             self._is_serving = False
         self._settle()
-        if self._has_more():
+        if self.has_more():
             self._schedule()
 
     def close(self):
@@ -291,21 +292,27 @@ cdef class Reactor:
     # --- Serving ------------------------------------------------------------------------------------------------------
 
     cdef bint _is_out_of_time(self):
-        return self._messages >= TURN_MESSAGES or sq_now_s() >= self._serve_until_s
+        self._now_s = sq_now_s()
+        return self._turn_is_over()
+
+    cdef bint _turn_is_over(self):
+        """The same by the clock as it was read last."""
+        return self._messages >= TURN_MESSAGES or self._now_s >= self._serve_until_s
 
     cdef void _serve(self):
         """Serve for one turn, going on where the last one stopped."""
         cdef NativeLink link
         cdef Event event
         self._messages = 0
-        self._serve_until_s = sq_now_s() + TURN_S
+        self._now_s = sq_now_s()
+        self._serve_until_s = self._now_s + TURN_S
         if not self._round and self._event_at == self._event_count:
             self._fetch()
         while self._round:
             link = self._round.pop()
             link._is_ready = False
             link._take_stash()
-            if self._is_out_of_time():
+            if self._turn_is_over():
                 return
         while self._event_at < self._event_count:
             event = self._events[self._event_at]
@@ -321,7 +328,7 @@ cdef class Reactor:
                 self._fail_later(link)
             elif event.events & (EPOLLIN | EPOLLERR | EPOLLHUP):
                 link._on_readable()
-                if self._is_out_of_time():
+                if self._turn_is_over():
                     return
 
     cdef void _fetch(self):
@@ -343,7 +350,8 @@ cdef class Reactor:
             self._ready.append(link)
             self._schedule()
 
-    def _has_more(self):
+    def has_more(self):
+        """Whether work waits that the kernel will not name."""
         if self._round or self._ready or self._failing or self._event_at < self._event_count:
             return True
         return self._dirty_count > 0 and (self._batch_window_s <= 0 or self._window_is_open)

@@ -1,8 +1,9 @@
-"""The peer of ASGI servers: /echo echoes, any other path broadcasts to all; `uvicorn asgi_app:app --port PORT`."""
+"""The peer of ASGI servers: `uvicorn asgi_app:app --port PORT`."""
 
+from collections import defaultdict
 from typing import Any
 
-senders: set[Any] = set()
+groups: defaultdict[str, set[Any]] = defaultdict(set)
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -12,11 +13,12 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     echo = scope["path"] == "/echo"
+    group = groups[scope["path"]]
     if not echo:
-        senders.add(send)
+        group.add(send)
     try:
         while (message := await receive())["type"] != "websocket.disconnect":
-            for target in (send,) if echo else tuple(senders):
+            for target in (send,) if echo else tuple(group):
                 await target({"type": "websocket.send", "text": message.get("text")})
     finally:
-        senders.discard(send)
+        group.discard(send)

@@ -1,0 +1,1 @@
+"""Measure hubs and their peers: a load generator in C, servers to stand beside, tables and charts."""

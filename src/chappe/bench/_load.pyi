@@ -1,0 +1,3 @@
+from typing import Any
+
+def run(wanted: dict[str, Any]) -> dict[str, Any]: ...

@@ -1,0 +1,435 @@
+/* What happens on the connections of a run: handshakes, deliveries, what is sent in answer. */
+#ifndef CHAPPE_LOAD_SESSION_H
+#define CHAPPE_LOAD_SESSION_H
+
+#include "load_histogram.h"
+#include "load_link.h"
+#include "load_options.h"
+
+enum {
+    READ_BYTES = 1 << 18,
+    HEAD_BYTES_MAX = 16384,
+    TIMES = 1 << 16, /* send times kept for frames whose stamp cannot be read: compressed ones */
+};
+
+struct load {
+    const struct load_options *options;
+    struct load_result *result;
+    struct network net;
+    struct link *links;
+    int total, members, publisher; /* members are the first links; publisher is the index of one */
+    int members_open;
+    int ready, running;
+    uint64_t stop, next_check;
+    uint64_t first_due, due, last_due, due_count; /* of an open loop; 0, 0 in a closed one */
+    struct prepared message;
+    struct bytes scratch;
+    uint8_t *buffer;
+    uint64_t *sent_at;
+    struct histogram latency, lateness;
+    uint64_t deliveries, sent, bytes_in, repeated, compressed;
+    int64_t outstanding; /* deliveries that sent messages still owe to open connections */
+    int64_t missing;     /* deliveries that will not come: skipped, or owed to a connection that ended */
+    uint32_t published;  /* by the one publisher */
+    int closed, close_code;
+};
+
+static void load_fail(struct load *load, enum load_error error, const char *reason)
+{
+    if (load->result->error != LOAD_OK)
+        return; /* the first one is the cause */
+    load->result->error = error;
+    snprintf(load->result->reason, REASON_BYTES, "%s", reason);
+}
+
+static void load_fail_with_errno(struct load *load, const char *what)
+{
+    char reason[REASON_BYTES];
+    snprintf(reason, sizeof reason, "%s: %s", what, strerror(errno));
+    load_fail(load, LOAD_SYSTEM, reason);
+}
+
+static double servers_cpu_s(const struct load *load)
+{
+    double sum = 0;
+    for (int i = 0; i < load->options->pid_count; i++)
+        sum += process_cpu_s(load->options->pids[i]);
+    return sum;
+}
+
+/* --- Sending ------------------------------------------------------------------------------------------------------ */
+
+static const struct bytes *stamped(struct load *load, const struct link *link, uint64_t at, uint32_t sequence)
+{
+    const struct load_options *o = load->options;
+    struct prepared *p = &load->message;
+    if (p->sender != link->index && (p->sender < 0 || template_names_sender(o->message)))
+        prepare(p, o->message, link->index, o->rooms, (size_t)o->payload_bytes);
+    prepared_stamp(p, (struct stamp){at, (uint32_t)link->index, sequence});
+    return &p->frame;
+}
+
+static int members_of_room(const struct load *load, int index)
+{
+    int rooms = load->options->rooms;
+    return load->members / rooms + (index % rooms < load->members % rooms ? 1 : 0);
+}
+
+/* A connection sends its next message: echo, publish and rooms. */
+static void send_own(struct load *load, struct link *link, uint64_t now)
+{
+    const struct load_options *o = load->options;
+    if (link->state != LINK_READY)
+        return;
+    if (o->mode == MODE_PUBLISH) {
+        if (!link->asked && !(link->asked = calloc((size_t)o->inflight, sizeof *link->asked)))
+            abort();
+        link->asked[link->sent % (uint32_t)o->inflight] = now;
+    }
+    const struct bytes *frame = stamped(load, link, now, link->sent++);
+    load->sent++;
+    load->outstanding += o->mode == MODE_ROOMS ? members_of_room(load, link->index) : 1;
+    link_send(&load->net, link, frame->data, frame->length);
+}
+
+/* The one publisher sends its next message: fan-out. */
+static void publish(struct load *load, uint64_t at)
+{
+    struct link *link = &load->links[load->publisher];
+    const struct bytes *frame = stamped(load, link, at, load->published);
+    load->sent_at[load->published++ % TIMES] = at;
+    load->sent++;
+    load->outstanding += load->members_open;
+    if (link->state == LINK_READY)
+        link_send(&load->net, link, frame->data, frame->length);
+}
+
+/* Many messages of the publisher in one write, so that the server finds them in one turn of its loop. */
+static void publish_burst(struct load *load, uint64_t now)
+{
+    struct link *link = &load->links[load->publisher];
+    load->scratch.length = 0;
+    for (int i = 0; i < load->options->burst; i++) {
+        const struct bytes *frame = stamped(load, link, now, load->published);
+        load->sent_at[load->published++ % TIMES] = now;
+        bytes_append(&load->scratch, frame->data, frame->length);
+    }
+    load->sent += (uint64_t)load->options->burst;
+    load->outstanding += (int64_t)load->members_open * load->options->burst;
+    if (link->state == LINK_READY)
+        link_send(&load->net, link, load->scratch.data, load->scratch.length);
+}
+
+/* --- Deliveries --------------------------------------------------------------------------------------------------- */
+
+static uint32_t *seen_from(struct load *load, struct link *link, uint32_t sender)
+{
+    const struct load_options *o = load->options;
+    if (o->mode != MODE_ROOMS)
+        return &link->seen;
+    if (!link->seen_of_member) {
+        size_t members = (size_t)(load->members / o->rooms + 1);
+        if (!(link->seen_of_member = calloc(members, sizeof *link->seen_of_member)))
+            abort();
+    }
+    return &link->seen_of_member[sender / (uint32_t)o->rooms];
+}
+
+/* Whether a message of that sender may come to this connection at all. */
+static int is_addressed(const struct load *load, const struct link *link, uint32_t sender)
+{
+    const struct load_options *o = load->options;
+    if (o->mode == MODE_ROOMS)
+        return sender < (uint32_t)load->members && (int)sender % o->rooms == link->index % o->rooms;
+    return sender == (uint32_t)(o->mode == MODE_ECHO ? link->index : load->publisher);
+}
+
+/* What a closed loop sends because a delivery came. */
+static void answer_delivery(struct load *load, struct link *link, uint32_t sender, uint64_t now)
+{
+    const struct load_options *o = load->options;
+    if (now >= load->stop || load->last_due)
+        return;
+    if (o->mode == MODE_FANOUT) {
+        while (load->outstanding <= (int64_t)load->members_open * (o->inflight - 1))
+            publish(load, now);
+    } else if (o->mode == MODE_BURST) {
+        if (load->outstanding <= 0)
+            publish_burst(load, now);
+    } else if (sender == (uint32_t)link->index) {
+        send_own(load, link, now);
+    }
+}
+
+static void deliver(struct load *load, struct link *link, struct stamp stamp, uint64_t now)
+{
+    if (!load->running || link->role > ROLE_STREAM || stamp.sender >= (uint32_t)load->total)
+        return;
+    if (!is_addressed(load, link, stamp.sender)) {
+        load->repeated++;
+        return;
+    }
+    uint32_t *seen = seen_from(load, link, stamp.sender);
+    load->deliveries++;
+    histogram_add(&load->latency, now > stamp.at ? now - stamp.at : 0);
+    if (stamp.sequence < *seen) {
+        load->repeated++;
+        return;
+    }
+    uint32_t skipped = stamp.sequence - *seen;
+    *seen = stamp.sequence + 1;
+    load->missing += skipped;
+    load->outstanding -= 1 + (int64_t)skipped;
+    answer_delivery(load, link, stamp.sender, now);
+}
+
+/* Any answer to a message of this connection: publish. */
+static void acknowledge(struct load *load, struct link *link, uint64_t now)
+{
+    const struct load_options *o = load->options;
+    if (!load->running || link->seen >= link->sent) {
+        load->repeated += (uint64_t)load->running;
+        return;
+    }
+    load->deliveries++;
+    load->outstanding--;
+    histogram_add(&load->latency, now - link->asked[link->seen++ % (uint32_t)o->inflight]);
+    if (now < load->stop)
+        send_own(load, link, now);
+}
+
+/* --- Opening a session -------------------------------------------------------------------------------------------- */
+
+static void send_request(struct load *load, struct link *link)
+{
+    const struct load_options *o = load->options;
+    int stream = link->role == ROLE_STREAM;
+    struct bytes *out = &load->scratch;
+    char host[300];
+    out->length = 0;
+    bytes_append(out, "GET ", 4);
+    template_expand(out, stream ? o->stream_path : link->role == ROLE_BYSTANDER ? o->bystander_path : o->path, link->index,
+                    o->rooms, 0);
+    bytes_append(out, host, (size_t)snprintf(host, sizeof host, " HTTP/1.1\r\nHost: %s:%d\r\n", o->host, o->port));
+    const char *kind = stream ? "Accept: text/event-stream\r\n"
+                              : "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    bytes_append(out, kind, strlen(kind));
+    const char *deflate = "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; "
+                          "server_no_context_takeover; server_max_window_bits=12\r\n";
+    if (o->deflate && !stream)
+        bytes_append(out, deflate, strlen(deflate));
+    if (*o->subprotocol && !stream) {
+        bytes_append(out, "Sec-WebSocket-Protocol: ", 24);
+        bytes_append(out, o->subprotocol, strlen(o->subprotocol));
+        bytes_append(out, "\r\n", 2);
+    }
+    bytes_append(out, o->headers, strlen(o->headers));
+    bytes_append(out, "\r\n", 2);
+    link_send(&load->net, link, out->data, out->length);
+}
+
+static void session_open(struct load *load, struct link *link, uint64_t now)
+{
+    link->state = LINK_READY;
+    load->ready++;
+    load->members_open += link->index < load->members;
+    histogram_add(&load->latency, now - link->began);
+}
+
+static void send_first_messages(struct load *load, struct link *link, uint64_t now)
+{
+    const struct load_options *o = load->options;
+    int count = link->role == ROLE_STREAM || link->role == ROLE_PUBLISHER ? 0
+                : link->role == ROLE_BYSTANDER                            ? o->bystander_first_count
+                                                                          : o->first_count;
+    load->scratch.length = 0;
+    for (int i = 0; i < count; i++) {
+        struct bytes text = {0};
+        template_expand(&text, o->first[i], link->index, o->rooms, 0);
+        frame_append(&load->scratch, OP_TEXT, text.data, text.length);
+        bytes_release(&text);
+    }
+    link->state = LINK_STARTING;
+    link->answers_due = *o->answer ? count : 0;
+    if (count)
+        link_send(&load->net, link, load->scratch.data, load->scratch.length);
+    if (!link->answers_due)
+        session_open(load, link, now);
+}
+
+/* Take the head of the server's answer off the front. Returns how many bytes it has; 0 while it is unfinished. */
+static size_t take_head(struct load *load, struct link *link, const uint8_t *data, size_t length, uint64_t now)
+{
+    const uint8_t *end = memmem(data, length, "\r\n\r\n", 4);
+    const char *wanted = link->role == ROLE_STREAM ? "HTTP/1.1 200" : "HTTP/1.1 101";
+    if (!end) {
+        if (length > HEAD_BYTES_MAX)
+            load_fail(load, LOAD_REFUSED, "a head without end");
+        return 0;
+    }
+    if (memcmp(data, wanted, 12)) {
+        char line[100];
+        const uint8_t *cr = memchr(data, '\r', length);
+        snprintf(line, sizeof line, "%.*s", cr ? (int)(cr - data) : 0, (const char *)data);
+        load_fail(load, LOAD_REFUSED, line);
+        return 0;
+    }
+    send_first_messages(load, link, now);
+    return (size_t)(end + 4 - data);
+}
+
+/* --- What comes in ------------------------------------------------------------------------------------------------ */
+
+static void send_control(struct load *load, struct link *link, int opcode, const uint8_t *payload, size_t length)
+{
+    struct bytes frame = {0};
+    frame_append(&frame, opcode, payload, length);
+    link_send(&load->net, link, frame.data, frame.length);
+    bytes_release(&frame);
+}
+
+static void take_payload(struct load *load, struct link *link, int compressed, const uint8_t *payload, size_t length,
+                         uint64_t now)
+{
+    const struct load_options *o = load->options;
+    const uint8_t *rest;
+    struct stamp stamp;
+    if (o->engine_io && length == 1 && *payload == '2') { /* Engine.IO pings in messages of its own: 2, answered by 3 */
+        send_control(load, link, OP_TEXT, (const uint8_t *)"3", 1);
+        return;
+    }
+    if (link->state == LINK_STARTING) {
+        if (!compressed && memmem(payload, length, o->answer, strlen(o->answer)) && --link->answers_due == 0)
+            session_open(load, link, now);
+        return;
+    }
+    if (o->mode == MODE_PUBLISH) {
+        acknowledge(load, link, now);
+    } else if (compressed) {
+        /* Its stamp cannot be read; one sender's messages come in order, so the count says which one it is. */
+        load->compressed++;
+        uint64_t at = load->sent_at[link->seen % TIMES];
+        deliver(load, link, (struct stamp){at, (uint32_t)load->publisher, link->seen}, now);
+    } else if (stamp_find(payload, payload + length, &stamp, &rest)) {
+        deliver(load, link, stamp, now);
+    }
+}
+
+/* Answer a close, so that the server ends the connection: its end is what is counted. */
+static void take_close(struct load *load, struct link *link, const uint8_t *payload, size_t length)
+{
+    if (length >= 2 && !load->close_code)
+        load->close_code = payload[0] << 8 | payload[1];
+    send_control(load, link, OP_CLOSE, payload, length < 2 ? 0 : 2);
+}
+
+/* Take whole frames off the front. Returns how many bytes they have. */
+static size_t take_frames(struct load *load, struct link *link, const uint8_t *data, size_t length, uint64_t now)
+{
+    size_t done = 0;
+    while (done < length && link->state != LINK_CLOSED) {
+        uint64_t payload_bytes;
+        const uint8_t *frame = data + done;
+        size_t head = frame_head(frame, length - done, &payload_bytes);
+        if (!head || length - done - head < payload_bytes)
+            break;
+        const uint8_t *payload = frame + head;
+        int opcode = frame[0] & 15;
+        done += head + payload_bytes;
+        if (opcode == OP_PING)
+            send_control(load, link, OP_PONG, payload, (size_t)payload_bytes);
+        else if (opcode == OP_CLOSE)
+            take_close(load, link, payload, (size_t)payload_bytes);
+        else if (opcode < OP_CLOSE)
+            take_payload(load, link, frame[0] & RSV1, payload, (size_t)payload_bytes, now);
+    }
+    return done;
+}
+
+/* Take the events out of a stream of them: stamps, whatever stands around. */
+static size_t take_events(struct load *load, struct link *link, const uint8_t *data, size_t length, uint64_t now)
+{
+    struct stamp stamp;
+    const uint8_t *rest = data;
+    while (stamp_find(rest, data + length, &stamp, &rest))
+        deliver(load, link, stamp, now);
+    return (size_t)(rest - data);
+}
+
+static size_t take(struct load *load, struct link *link, const uint8_t *data, size_t length, uint64_t now)
+{
+    size_t done = 0;
+    if (link->state == LINK_GREETING) {
+        done = take_head(load, link, data, length, now);
+        if (!done)
+            return 0;
+    }
+    if (link->role == ROLE_STREAM)
+        return done + take_events(load, link, data + done, length - done, now);
+    return done + take_frames(load, link, data + done, length - done, now);
+}
+
+/* A connection ended: what it was owed is missing, and a closed loop goes on without it. */
+static void session_lost(struct load *load, struct link *link)
+{
+    const struct load_options *o = load->options;
+    int opening = link->state < LINK_READY;
+    if (!opening && link->index < load->members) {
+        int one_sender = o->mode == MODE_FANOUT || o->mode == MODE_BURST;
+        int64_t owed = o->mode == MODE_ROOMS ? 0 : (int64_t)(one_sender ? load->published : link->sent) - link->seen;
+        load->missing += owed;
+        load->outstanding -= owed;
+        load->members_open--;
+    }
+    link_release(&load->net, link);
+    load->closed++;
+    if (opening)
+        load_fail(load, LOAD_REFUSED, "the server closed the connection before it was open");
+}
+
+static void session_read(struct load *load, struct link *link, uint64_t *now)
+{
+    do {
+        ssize_t count = link_read_some(&load->net, link, load->buffer, READ_BYTES);
+        if (count == WOULD_BLOCK)
+            return;
+        if (count < 0) {
+            session_lost(load, link);
+            return;
+        }
+        *now = monotonic_ns();
+        load->bytes_in += (uint64_t)count;
+        if (!link->in.length) { /* the usual case: whole frames, handled where they were read */
+            size_t done = take(load, link, load->buffer, (size_t)count, *now);
+            if (done < (size_t)count && link->state != LINK_CLOSED)
+                bytes_append(&link->in, load->buffer + done, (size_t)count - done);
+            continue;
+        }
+        bytes_append(&link->in, load->buffer, (size_t)count);
+        bytes_drop(&link->in, take(load, link, link->in.data, link->in.length, *now));
+        if (!link->in.length)
+            bytes_release(&link->in);
+    } while (link->session && link->state != LINK_CLOSED); /* TLS may hold bytes that epoll does not see */
+}
+
+/* A socket is ready. `*now` is brought up to date when bytes came. */
+static void session_ready(struct load *load, struct link *link, uint32_t events, uint64_t *now)
+{
+    if (link->state == LINK_CLOSED)
+        return;
+    if (link->state < LINK_GREETING) {
+        int advanced = link_advance(&load->net, link);
+        if (advanced < 0)
+            load_fail_with_errno(load, "connect");
+        if (advanced > 0)
+            send_request(load, link);
+        return;
+    }
+    if (events & EPOLLOUT)
+        link_flush(&load->net, link);
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        session_read(load, link, now);
+}
+
+#endif

@@ -1,0 +1,330 @@
+"""Lifetimes, fairness and slices of the reactor: each of these failed in the prototype."""
+
+import asyncio
+import contextlib
+import os
+import select
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from chappe.model.limits import Limits
+from chappe.transports.native import NativeAudience, NativeLink
+from tests.transports.native.place import Listener, a_place, frame, is_ended, masked, on_the_wire, read_all
+
+EPOLLIN, EPOLLOUT = select.EPOLLIN, select.EPOLLOUT
+#: As in the reactor: messages of one callback, messages of one link before others have their turn, links of a slice.
+TURN_MESSAGES, LINK_MESSAGES, SLICE = 256, 64, 2_000
+
+
+# --- Lifetimes -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_peer_hears_the_end_though_another_holder_has_the_connection_open() -> None:
+    with a_place() as place:
+        link, theirs = place.connect()
+        (held,) = place.watched()
+        other = os.dup(held)
+        link.abort()
+        place.serve()
+        assert is_ended(theirs)
+        # And its events do not come any more: a closed descriptor with a living file would be named for ever.
+        theirs.close()
+        assert not select.select([place.reactor.epfd], [], [], 0)[0]
+        os.close(other)
+
+
+async def test_an_event_of_a_link_that_ended_is_not_that_of_the_link_in_its_place() -> None:
+    with a_place() as place:
+        flooders = [place.connect() for _ in range(TURN_MESSAGES // LINK_MESSAGES)]
+        ends, its_peer = place.connect()
+        for _, theirs in flooders:
+            theirs.send(masked(b"x") * (LINK_MESSAGES + 1))
+        its_peer.close()
+        # The turn is over before the end of the fifth link has its turn.
+        place.reactor.process()
+        assert place.gone == []
+        ends.abort()
+        place.reactor.process()
+        assert place.gone == [ends]
+        successor, _ = place.connect()
+        successor.pause()
+        place.serve()
+        assert place.gone == [ends]
+
+
+async def test_a_paused_link_ends_when_its_connection_breaks() -> None:
+    with a_place() as place:
+        server = socket.create_server(("127.0.0.1", 0))
+        theirs = socket.create_connection(server.getsockname())
+        ours, _ = server.accept()
+        receiver = Listener()
+        link = place.reactor.attach(ours.detach(), b"")
+        link.begin(receiver)
+        link.pause()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.close()
+        place.serve()
+        assert receiver.lost_with == [1006]
+        assert place.gone == [link]
+        server.close()
+
+
+async def test_the_epoll_set_is_not_inherited() -> None:
+    with a_place() as place:
+        assert not os.get_inheritable(place.reactor.epfd)
+
+
+async def test_a_forked_child_gives_up_what_the_parent_goes_on_with() -> None:
+    with a_place() as place:
+        receiver = Listener()
+        _, theirs = place.connect(receiver)
+        descriptors = [place.reactor.epfd, *place.watched()]
+        child = os.fork()
+        if child == 0:
+            still_open = 0
+            for descriptor in descriptors:
+                try:
+                    os.fstat(descriptor)
+                    still_open += 1
+                except OSError:
+                    pass
+            os._exit(still_open)
+        _, status = os.waitpid(child, 0)  # noqa: ASYNC222 - it ends at once
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert not is_ended(theirs)
+        theirs.send(masked(b"still here"))
+        place.serve()
+        assert receiver.heard == [b"still here"]
+
+
+async def test_a_closed_reactor_ends_its_links_and_takes_no_more() -> None:
+    with a_place() as place:
+        receiver = Listener()
+        link, theirs = place.connect(receiver)
+        link.send(frame(b"never sent"))
+        place.reactor.close()
+        assert is_ended(theirs)
+        assert receiver.lost_with == [1006]
+        ours, other = socket.socketpair()
+        with pytest.raises(OSError, match="closed"):
+            place.reactor.attach(ours.detach(), b"")
+        assert is_ended(other)
+        other.close()
+        assert place.reactor.open_links == 0
+
+
+async def test_what_is_no_socket_is_refused_and_leaves_nothing() -> None:
+    with a_place() as place:
+        with Path("/dev/null").open("rb") as file:  # noqa: ASYNC230 - the kernel refuses to watch it
+            descriptor = os.dup(file.fileno())
+        with pytest.raises(PermissionError):
+            place.reactor.attach(descriptor, b"")
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+        assert place.reactor.open_links == 0
+
+
+async def test_a_receiver_that_ends_its_own_link_or_another_harms_nobody() -> None:
+    with a_place() as place:
+        links: list[NativeLink] = []
+
+        def on_message(payload: bytes) -> None:
+            links[0].abort()
+            links[1].close(4_000)
+
+        first, second, third = (Listener(on_message) for _ in range(3))
+        peers = []
+        for receiver in (first, second, third):
+            link, theirs = place.connect(receiver)
+            links.append(link)
+            peers.append(theirs)
+        for theirs in peers:
+            theirs.send(masked(b"a") + masked(b"b"))
+        place.serve()
+        assert third.heard == [b"a", b"b"]
+        assert first.lost_with == [1006]
+        assert read_all(peers[1]).endswith(bytes((0x88, 2)) + (4_000).to_bytes(2))
+
+
+async def test_a_receiver_that_fails_ends_its_link_only() -> None:
+    def fail(payload: bytes) -> None:
+        raise ValueError("a bug")
+
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    with a_place() as place:
+        failing, healthy = Listener(fail), Listener()
+        _, its_peer = place.connect(failing)
+        _, other = place.connect(healthy)
+        its_peer.send(masked(b"a"))
+        other.send(masked(b"b"))
+        place.serve()
+        assert healthy.heard == [b"b"]
+        assert (1_011).to_bytes(2) in read_all(its_peer)
+        assert [type(each) for each in reported] == [ValueError]
+
+
+# --- Fairness --------------------------------------------------------------------------------------------------------
+
+
+async def test_one_callback_serves_a_turn_of_messages_and_no_more() -> None:
+    with a_place() as place:
+        receivers = [Listener() for _ in range(8)]
+        for receiver in receivers:
+            _, theirs = place.connect(receiver)
+            theirs.send(masked(b"x") * 5_000)
+        place.reactor.process()
+        assert 0 < sum(len(receiver.heard) for receiver in receivers) <= TURN_MESSAGES
+        place.serve()
+        assert [len(receiver.heard) for receiver in receivers] == [5_000] * 8
+
+
+async def test_every_link_has_its_turn_before_a_flooder_has_its_third() -> None:
+    with a_place() as place:
+        flooders = [Listener() for _ in range(8)]
+        for receiver in flooders:
+            _, theirs = place.connect(receiver)
+            theirs.send(masked(b"x") * 5_000)
+        quiet = Listener()
+        _, theirs = place.connect(quiet)
+        theirs.send(masked(b"me too"))
+        while not quiet.heard:
+            place.reactor.process()
+        assert max(len(receiver.heard) for receiver in flooders) <= 2 * LINK_MESSAGES
+
+
+async def test_a_slow_receiver_ends_the_turn_by_time() -> None:
+    loop = asyncio.get_running_loop()
+
+    def busy(payload: bytes) -> None:
+        until = loop.time() + 0.002
+        while loop.time() < until:
+            pass
+
+    with a_place() as place:
+        receiver = Listener(busy)
+        _, theirs = place.connect(receiver)
+        theirs.send(masked(b"x") * 10)
+        place.reactor.process()
+        # uvloop's clock stands still within a callback: then time alone would never end the turn.
+        assert len(receiver.heard) <= 2
+
+
+async def test_bytes_left_in_user_space_are_served_though_the_kernel_names_them_no_more() -> None:
+    with a_place() as place:
+        receiver = Listener()
+        _, theirs = place.connect(receiver)
+        theirs.send(b"".join(masked(b"%d" % number) for number in range(1_000)))
+        async with asyncio.timeout(5):
+            while len(receiver.heard) < 1_000:  # noqa: ASYNC110 - turn by turn
+                # By the loop alone, which watches nothing but the epoll set.
+                await asyncio.sleep(0)
+        assert receiver.heard == [b"%d" % number for number in range(1_000)]
+
+
+@pytest.mark.slow
+async def test_flooding_links_do_not_make_timers_late() -> None:
+    loop = asyncio.get_running_loop()
+    with a_place() as place:
+        flooders = [place.connect() for _ in range(8)]
+        flood = masked(b"x" * 20) * 2_000
+        late_s = 0.0
+        for _ in range(50):
+            for _, theirs in flooders:
+                with contextlib.suppress(BlockingIOError):
+                    theirs.send(flood)
+            due = loop.time() + 0.001
+            await asyncio.sleep(0.001)
+            late_s = max(late_s, loop.time() - due)
+        # Without turns it is a quarter of a second; the machine itself may be late by some milliseconds.
+        assert late_s < 0.1
+
+
+# --- Slices ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_large_fan_out_is_written_in_slices_in_order_and_nothing_is_read_before_its_end() -> None:
+    with a_place() as place:
+        audience = NativeAudience()
+        speaker, talks = Listener(), place.connect()
+        peers = []
+        for _ in range(SLICE + 100):
+            link, theirs = place.connect()
+            audience.add(link)
+            peers.append((link, theirs))
+        talks[0].receiver = speaker
+        place.serve()
+        talks[1].send(masked(b"hello"))
+        assert audience.publish(frame(b"one")) == SLICE + 100
+        audience.publish(frame(b"two"))
+        place.reactor.process()
+        written = [number for number, (link, _) in enumerate(peers) if not link.queued_bytes]
+        # Or fewer, if the machine is slow: a slice ends by time too.
+        assert 16 <= len(written) <= SLICE
+        assert speaker.heard == []
+        # Who goes in between is written to no more, and nobody else is.
+        last_link, last = peers[-1]
+        last_link.abort()
+        audience.discard(last_link)
+        place.serve()
+        assert speaker.heard == [b"hello"]
+        assert all(read_all(theirs) == on_the_wire(b"one", b"two") for _, theirs in peers[:-1])
+        assert read_all(last) == b""
+        assert is_ended(last)
+
+
+async def test_what_a_turn_sends_is_written_at_its_end() -> None:
+    with a_place() as place:
+        link, theirs = place.connect()
+        for number in range(64):
+            link.send(frame(b"%d" % number))
+        assert read_all(theirs) == b""
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert read_all(theirs) == on_the_wire(*[b"%d" % number for number in range(64)])
+
+
+async def test_a_batch_window_lets_frames_wait_for_company() -> None:
+    with a_place(batch_window_s=0.05) as place:
+        link, theirs = place.connect()
+        link.send(frame(b"one"))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        place.reactor.process()
+        assert read_all(theirs) == b""
+        link.send(frame(b"two"))
+        async with asyncio.timeout(5):
+            while not (received := read_all(theirs)):  # noqa: ASYNC110 - a plain socket tells nobody
+                await asyncio.sleep(0.01)
+        assert received == on_the_wire(b"one", b"two")
+
+
+async def test_the_kernel_is_asked_for_writability_only_while_a_link_waits_for_it() -> None:
+    with a_place(Limits(send_queue_bytes=10_000_000)) as place:
+        link, theirs = place.connect()
+        (descriptor,) = place.watched()
+
+        def asked() -> int:
+            return place.watched()[descriptor] & (EPOLLIN | EPOLLOUT)
+
+        link.send(frame(b"small"))
+        place.serve()
+        assert asked() == EPOLLIN
+        content = os.urandom(4_000_000)
+        link.send(frame(content))
+        place.reactor.process()
+        assert asked() == EPOLLIN | EPOLLOUT
+        received = bytearray()
+        while link.queued_bytes:
+            received += read_all(theirs)
+            place.reactor.process()
+        received += read_all(theirs)
+        assert received == on_the_wire(b"small", content)
+        assert asked() == EPOLLIN
+        link.pause()
+        assert asked() == 0
+        link.resume()
+        assert asked() == EPOLLIN
