@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import ssl
 import threading
@@ -228,6 +229,11 @@ def test_more_connections_than_files_are_refused_with_the_limit() -> None:
 def test_options_that_contradict_each_other_are_refused(wanted: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         run(Load(port=1, **wanted))
+
+
+def test_an_error_crosses_from_one_process_to_another() -> None:
+    copy = pickle.loads(pickle.dumps(LoadError(Problem.FILES, "", 10, 20)))
+    assert (copy.problem, copy.files_max, copy.connections, str(copy)) == (Problem.FILES, 10, 20, "files")
 
 
 def test_a_signal_ends_a_run_at_once() -> None:
