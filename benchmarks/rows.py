@@ -72,11 +72,7 @@ class Bench:
         rounds = self.rounds if rounds is None else min(rounds, self.rounds)
 
         def tell(name: str, number: int, result: Result) -> None:
-            print(
-                f"  [{number}/{rounds}] {name}: {result.per_s:,.0f}/s, {result.per_cpu_s:,.0f} per CPU-second, "
-                f"p99 {result.p99_us:,.0f} us, generator {result.generator_share:.0%}",
-                flush=True,
-            )
+            print(f"  [{number}/{rounds}] {name}: {in_short(result)}", flush=True)
 
         return {each.name: each for each in compare(cases, rounds, tell)}
 
@@ -93,6 +89,14 @@ class Bench:
                 yield find(name)
             except MissingPeer as missing:
                 print(f"  {name} is left out, get it with: {missing.install}")
+
+
+def in_short(result: Result) -> str:
+    """Say what one run found while the others go on."""
+    if not result.deliveries:
+        return f"{result.opened_per_s:,.0f} opened/s, {result.pss_kb_per_connection:.2f} KB per connection"
+    speed = f"{result.per_s:,.0f}/s, {result.per_cpu_s:,.0f} per CPU-second, p99 {result.p99_us:,.0f} us"
+    return f"{speed}, generator {result.generator_share:.0%}"
 
 
 def per_cpu(result: Result) -> float:
