@@ -9,7 +9,7 @@ WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup installed demo test test-python test-browser test-typescript chromium check generate docs
-.PHONY: bench kills models sanitize flakes
+.PHONY: bench kills models sanitize conformance fuzz flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,21 @@ models: setup ## run the state machine of the whole hub 20,000 times (about half
 
 sanitize: setup ## run the tests of the native modules under AddressSanitizer and UBSan (about 5 minutes)
 	@$(BIN)/python tools/sanitize.py tests/wire tests/transports tests/hostile/test_frames.py
+
+conformance: setup ## run Autobahn's 517 cases against every server and the client (about 20 minutes)
+	@$(BIN)/python -m tests.conformance.autobahn
+
+FUZZ_SECONDS ?= 60
+FUZZ_FOUND := fuzz/found
+fuzz: setup ## fuzz every parser, each for FUZZ_SECONDS (60)
+	@for name in $$(ls fuzz/corpus | grep -v websocket_core); do \
+	  echo "fuzz: $$name"; $(BIN)/python fuzz/run.py $$name $(FUZZ_SECONDS) || exit 1; done
+	@command -v clang >/dev/null || { echo "fuzzing the C parser needs clang: sudo apt-get install clang, then again" >&2; exit 1; }
+	@mkdir -p $(FUZZ_FOUND)/websocket_core
+	@clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	  -o $(FUZZ_FOUND)/websocket_core_fuzz fuzz/websocket_core_fuzz.c
+	@echo "fuzz: websocket_core"; $(FUZZ_FOUND)/websocket_core_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
+	  -print_final_stats=1 -artifact_prefix=$(FUZZ_FOUND)/websocket_core/crash- $(FUZZ_FOUND)/websocket_core fuzz/corpus/websocket_core
 
 flakes: setup ## run the Python tests 20 times
 	@for i in $$(seq 20); do $(BIN)/pytest tests --ignore=tests/browser -q || exit 1; done

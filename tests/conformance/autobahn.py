@@ -18,6 +18,8 @@ from typing import Any, Final
 
 from kosoku import FailureError, run_fuzzingclient, run_fuzzingserver
 
+import chappe
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 #: All of them, in all sections.
 CASES: Final = 517
@@ -57,7 +59,8 @@ async def judge_server(
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.conformance.server", *SERVERS[name]),
-        **_subprocess_options(),
+        cwd=ROOT,
+        env=_environment(),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -84,7 +87,8 @@ async def judge_client(include: Iterable[str], exclude: Iterable[str] = (), conc
     async with run_fuzzingserver(list(include), list(exclude), host="127.0.0.1", port=0) as server:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.conformance.client", f"ws://127.0.0.1:{server.port}", str(concurrency)),
-            **_subprocess_options(),
+            cwd=ROOT,
+            env=_environment(),
         )
         assert await process.wait() == 0
         try:
@@ -119,16 +123,14 @@ def unusual(verdicts: Verdicts) -> Verdicts:
     return {case: verdict for case, verdict in verdicts.items() if verdict not in ("OK", "INFORMATIONAL")}
 
 
-def _subprocess_options() -> dict[str, object]:
-    import chappe
-
+def _environment() -> dict[str, str]:
     # The tests' own chappe, wherever it is imported from.
     path = str(Path(chappe.__file__).resolve().parents[1])
     # The client refuses messages of over 4,096 fragments, Autobahn has some of 65,536 (9.3.1).
-    return {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": path, "WEBSOCKETS_MAX_FRAGMENTS": "65537"}}
+    return {**os.environ, "PYTHONPATH": path, "WEBSOCKETS_MAX_FRAGMENTS": "65537"}
 
 
-def _verdicts(results: Iterable[object]) -> Verdicts:
+def _verdicts(results: Iterable[Any]) -> Verdicts:
     found: Verdicts = {}
     for result in results:
         behavior = result.behavior.value

@@ -1,5 +1,6 @@
 """What clients may send, right and wrong, and what a codec makes of it, in a form that can be compared."""
 
+import itertools
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -126,7 +127,9 @@ MASKS = st.binary(min_size=4, max_size=4)
 PAYLOADS = st.one_of(
     st.tuples(st.just(Opcode.TEXT), st.text(max_size=60).map(str.encode)),
     st.tuples(st.just(Opcode.BINARY), st.binary(max_size=300)),
-    st.tuples(st.just(Opcode.BINARY), st.builds(lambda unit, n: (unit * n)[:1_500], st.binary(max_size=9), st.just(200))),
+    st.tuples(
+        st.just(Opcode.BINARY), st.builds(lambda unit, n: (unit * n)[:1_500], st.binary(max_size=9), st.just(200))
+    ),
 )
 
 
@@ -162,7 +165,9 @@ def controls() -> st.SearchStrategy[bytes]:
 def goodbyes() -> st.SearchStrategy[bytes]:
     """Return close frames, with code and reason or without."""
     codes = st.sampled_from([1000, 1001, 1003, 3000, 4999])
-    payloads = st.one_of(st.just(b""), st.builds(lambda code, reason: Close(code, reason).serialize(), codes, st.text(max_size=20)))
+    payloads = st.one_of(
+        st.just(b""), st.builds(lambda code, reason: Close(code, reason).serialize(), codes, st.text(max_size=20))
+    )
     return st.builds(lambda payload, mask: frame(Opcode.CLOSE, payload, mask=mask), payloads, MASKS)
 
 
@@ -215,4 +220,4 @@ def mutated(draw: Callable[..., Any], deflate: bool) -> bytes:
 def cut(data: bytes, cuts: Sequence[int]) -> list[bytes]:
     """Return bytes in pieces, cut where it is said; some of them may be empty."""
     edges = [0, *sorted(min(at, len(data)) for at in cuts), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]

@@ -25,12 +25,13 @@ DEFLATE = pytest.mark.parametrize("deflate", [False, True], ids=["plain", "defla
 #: Where we are stricter than the library, or earlier, by the reason of our close frame.
 STRICTER = {
     "length not in its shortest form": "the library takes any form",
-    "text is no UTF-8": "the library waits for the end of the message, which may not come, or be an error of another kind",
+    "text is no UTF-8": "the library waits for the end of the message; that may not come, or be another error",
     "too many fragments": "the library's protocol does not count them",
     "message too large": "the library counts a compressed message after inflating only",
     "a compressed message breaks off": "the library takes what there is of a block",
-    "a compressed message is no deflated data": "the library reads nothing behind the end of the data, or a final block",
+    "a compressed message is no deflated data": "the library reads nothing behind the end, or a final block",
     "a compressed message has more than 16 final blocks": "the library reads one",
+    "invalid close code": "the library looks at the reason first",
     "fragmented control frame": "the library waits for the payload",
     "control frame too long": "the library waits for the payload",
     "reserved bits are set": "the library waits for the payload",
@@ -64,7 +65,9 @@ def comparable(outcome: Outcome) -> Outcome:
 
 @DEFLATE
 @given(data=st.data(), cuts=CUTS)
-def test_any_split_of_the_bytes_gives_the_same(wire: Codec, deflate: bool, data: st.DataObject, cuts: list[int]) -> None:
+def test_any_split_of_the_bytes_gives_the_same(
+    wire: Codec, deflate: bool, data: st.DataObject, cuts: list[int]
+) -> None:
     sent = data.draw(st.one_of(conversations(deflate), mutated(deflate)))
     assert outcome_of(wire, cut(sent, cuts), deflate) == outcome_of(wire, [sent], deflate)
 

@@ -28,10 +28,10 @@ _TAIL: Final = b"\x00\x00\xff\xff"
 #: An empty final block: a decompressor that reaches its end stood at the border of two blocks.
 _END: Final = b"\x03\x00"
 
-_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_NAME: Final = re.compile(rf"[ \t]*({_TOKEN})[ \t]*")
+_WORD: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_NAME: Final = re.compile(rf"[ \t]*({_WORD})[ \t]*")
 _PARAMETER: Final = re.compile(
-    rf'[ \t]*;[ \t]*({_TOKEN})[ \t]*(?:=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)")[ \t]*)?',
+    rf'[ \t]*;[ \t]*({_WORD})[ \t]*(?:=[ \t]*(?:({_WORD})|"((?:[^"\\]|\\.)*)")[ \t]*)?',
 )
 _SEPARATOR: Final = re.compile(r"[ \t]*(?:,|$)")
 _ESCAPED: Final = re.compile(r"\\(.)")
@@ -175,6 +175,6 @@ def _value(parameter: re.Match[str]) -> str | None:
         return plain
     unquoted = _ESCAPED.sub(r"\1", quoted)
     # What is quoted must be a token all the same (RFC 6455, 9.1).
-    if re.fullmatch(_TOKEN, unquoted) is None:
+    if re.fullmatch(_WORD, unquoted) is None:
         raise ValueError("malformed Sec-WebSocket-Extensions")
     return unquoted

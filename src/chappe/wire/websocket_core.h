@@ -172,7 +172,7 @@ static inline int ws_fail(ws_receiver *r, ws_event *e, int code, const char *pro
 }
 
 /* Read a head. Returns 1: it is whole, -1: the length is not in its shortest form (5.2), 0: there are too few bytes; with
- * two of them the rest can be judged, by a length that is 0 until it has come, and stays 0 if its form is wrong. */
+ * two of them the rest can be judged, by a length that is 0 until it has come. */
 static inline int ws_read_head(const uint8_t *p, size_t size, ws_head *head) {
     size_t at = 2;
     if (size < 2) return 0;
@@ -183,10 +183,7 @@ static inline int ws_read_head(const uint8_t *p, size_t size, ws_head *head) {
         head->length = 0;
         if (size < at + bytes) return 0;
         for (size_t i = 0; i < bytes; i++) head->length = head->length << 8 | p[at + i];
-        if (head->length < (bytes == 2 ? 126u : 65536u)) {
-            head->length = 0;
-            return -1;
-        }
+        if (head->length < (bytes == 2 ? 126u : 65536u)) return -1;
         at += bytes;
     }
     if (p[1] & 0x80) {
@@ -354,10 +351,16 @@ static inline int ws_start(ws_receiver *r, uint8_t *data, size_t size, size_t *o
     ws_head head;
     uint8_t *p = data + *offset;
     size_t there = size - *offset;
-    int whole = ws_read_head(p, there, &head);
-    /* In the order of the bytes, so that any split of them gives the same. */
-    if (whole <= 0 && there >= 2 && ws_refuse(r, p, &head, e)) return WS_FAIL;
+    int whole;
+    if (there >= 2 && (p[1] & 0x7f) >= 126) {
+        /* The two bytes ahead of a length are judged ahead of it, so that any split of the bytes gives the same. */
+        memset(&head, 0, sizeof head);
+        head.first = p[0];
+        if (ws_refuse(r, p, &head, e)) return WS_FAIL;
+    }
+    whole = ws_read_head(p, there, &head);
     if (whole < 0) return ws_fail(r, e, 1002, "length not in its shortest form");
+    if (!whole && there >= 2 && ws_refuse(r, p, &head, e)) return WS_FAIL;
     if (!whole) return ws_hold(r, data, size, offset, e);
     if (ws_begin(r, p, &head, e) == WS_FAIL) return WS_FAIL;
     if ((head.first & 15) >= 8) {

@@ -8,10 +8,15 @@ import codecs
 from typing import Final
 
 from websockets.exceptions import ProtocolError
-from websockets.frames import Close, CloseCode, Frame, Opcode, apply_mask
+from websockets.frames import Close, CloseCode, Frame, Opcode
 
 from chappe.wire.deflate import Inflate, InflateError
 from chappe.wire.websocket_limits import MAX_FRAGMENTS, shorten_reason
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:
+    from websockets.utils import apply_mask
 
 _make_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 _FIN: Final = 0x80
@@ -128,7 +133,8 @@ class WebSocketCodec:
             return messages
         self._buffer += data
         try:
-            while not self.ended and (self._opcode is not None or self._begin_frame()):
+            # Behind the end no frame begins, as nothing is left in the buffer.
+            while self._opcode is not None or self._begin_frame():
                 self._take_payload()
                 if self._left:
                     break
@@ -300,9 +306,13 @@ class WebSocketCodec:
     def _receive_close(self, payload: bytes) -> None:
         """End; a goodbye may come between the fragments of a message (RFC 6455, 5.4; Autobahn 7.1.5)."""
         try:
+            # A code that is wrong is a greater fault than its reason.
+            Close.parse(payload[:2])
             self._close_rcvd = Close.parse(payload)
         except ProtocolError:
-            raise _Violation(CloseCode.PROTOCOL_ERROR, "close frame of one byte" if len(payload) == 1 else "invalid close code") from None
+            raise _Violation(
+                CloseCode.PROTOCOL_ERROR, "close frame of one byte" if len(payload) == 1 else "invalid close code"
+            ) from None
         except UnicodeDecodeError:
             raise _Violation(CloseCode.INVALID_DATA, "close reason is no UTF-8") from None
         if not self._close_sent:

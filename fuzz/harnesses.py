@@ -1,0 +1,194 @@
+"""What is fuzzed: one function for each parser that takes bytes of strangers. Any exception is a finding.
+
+Each knows more than "it does not crash": what comes out is within its limits, and the same however the bytes came.
+"""
+
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from chappe.model.channels import check_channel, check_pattern, is_pattern, pattern_matches, patterns_intersect
+from chappe.model.errors import ChappeError, RemoteProtocolError
+from chappe.model.limits import Limits
+from chappe.protocols import base
+from chappe.protocols.chappe import ChappeProtocol, JsonEncoder, MsgpackEncoder
+from chappe.protocols.classic import ClassicEncoder, ClassicProtocol
+from chappe.protocols.sse.cursor import parse_cursor
+from chappe.transports.upgrade import (
+    Gate,
+    Rejected,
+    Request,
+    bearer_token,
+    check_handshake,
+    first_values,
+    language_of,
+    negotiate_deflate,
+)
+from chappe.wire import websocket_pure
+from chappe.wire.deflate import InflateError, compress, inflate, negotiate
+
+LIMIT: Final = 2_000
+_LIMITS: Final = Limits()
+
+
+def _pieces(control: bytes, data: bytes) -> Iterator[bytes]:
+    """Cut bytes as other bytes say."""
+    at = 0
+    for step in control:
+        yield data[at : at + step]
+        at += step
+    yield data[at:]
+
+
+def _events(module: Any, pieces: Iterator[bytes] | list[bytes], deflate: bool) -> list[object]:
+    codec = module.WebSocketCodec(LIMIT, inflate if deflate else None)
+    messages, sent = [], b""
+    for piece in pieces:
+        messages += codec.receive(piece)
+        sent += codec.data_to_send()
+    assert all(len(payload) <= LIMIT for payload, _ in messages)
+    for payload, text in messages:
+        if text:
+            payload.decode()
+    told = None if codec.ended else (codec.frames_in, codec.pings_in, codec.is_within_message)
+    return [messages, sent, codec.ended, codec.close_code, told]
+
+
+def _codec(module: Any, data: bytes) -> list[object]:
+    """Take frames whole and cut; the first byte says how."""
+    if not data:
+        return []
+    deflate, cuts = bool(data[0] & 1), data[0] >> 4
+    control, rest = data[1 : 1 + cuts], data[1 + cuts :]
+    whole = _events(module, [rest], deflate)
+    assert _events(module, _pieces(control, rest), deflate) == whole
+    return whole
+
+
+def codec_pure(data: bytes) -> None:
+    """Read frames with the codec in Python."""
+    _codec(websocket_pure, data)
+
+
+def codec_native(data: bytes) -> None:
+    """Read frames with the native codec; its twin must do the same."""
+    native = importlib.import_module("chappe.wire._websocket")
+    assert _codec(native, data) == _codec(websocket_pure, data)
+
+
+def deflate_offers(data: bytes) -> None:
+    """Read a `Sec-WebSocket-Extensions` header."""
+    try:
+        deflate = negotiate(data.decode("latin-1"))
+    except ValueError:
+        return
+    assert deflate is None or deflate.answer.startswith("permessage-deflate; server_no_context_takeover; ")
+
+
+def deflate_messages(data: bytes) -> None:
+    """Inflate anything; what was compressed comes back."""
+    for limit in (0, LIMIT, 100_000):
+        try:
+            assert len(inflate(data, limit)) <= limit
+        except InflateError as error:
+            assert error.close_code in (1002, 1008, 1009)
+    assert inflate(compress(data), len(data)) == data
+
+
+def _commands(protocol: Any, payload: bytes, text: bool) -> None:
+    try:
+        commands = protocol.receive(payload, text)
+    except RemoteProtocolError:
+        return
+    assert len(commands) <= _LIMITS.batch_commands
+    for command in commands:
+        if isinstance(command, base.Rejected):
+            # It is sent to the peer as it is.
+            json.dumps(command.error.detail, default=str)
+
+
+def chappe_json(data: bytes) -> None:
+    """Decode chappe.v1 in JSON."""
+    _commands(ChappeProtocol(_LIMITS, JsonEncoder()), data, True)
+
+
+def chappe_msgpack(data: bytes) -> None:
+    """Decode chappe.v1 in MessagePack."""
+    _commands(ChappeProtocol(_LIMITS, MsgpackEncoder(), msgpack=True), data, False)
+
+
+def classic(data: bytes) -> None:
+    """Decode classic, before and after the login."""
+    protocol = ClassicProtocol(_LIMITS, ClassicEncoder())
+    for text in (True, False):
+        _commands(protocol, data, text)
+    protocol.opened("Ada")
+    protocol.entered("chat/lobby")
+    for text in (True, False):
+        _commands(protocol, data, text)
+
+
+def upgrade(data: bytes) -> None:
+    """Judge a handshake: a line with path and query, then header fields."""
+    head, *lines = data.decode("latin-1").split("\n")
+    path, _, query = head.partition("?")
+    fields = (line.partition(":") for line in lines)
+    headers = {name.strip().lower(): value.strip() for name, _, value in fields}
+    try:
+        values = first_values(query)
+    except ValueError:
+        return
+    request = Request(method="GET", path=path, query=values, headers=headers, address="127.0.0.1")
+    assert language_of(request, "en") in ("en", "fr")
+    bearer_token(request)
+    for step in (Gate().check, Gate(hosts=frozenset({"a"})).check, check_handshake, negotiate_deflate):
+        try:
+            step(request)
+        except Rejected as rejected:
+            assert 400 <= rejected.status < 500
+
+
+def channels(data: bytes) -> None:
+    """Check names, and match them; two of them on two lines."""
+    one, _, other = data.decode("utf-8", "surrogatepass" if data[:1] == b"\xed" else "replace").partition("\n")
+    for check in (check_channel, check_pattern):
+        try:
+            check(one)
+        except ChappeError as error:
+            assert error.code == 107
+            return
+    assert not is_pattern(one)
+    assert pattern_matches(one, one)
+    try:
+        check_pattern(other)
+    except ChappeError:
+        return
+    if pattern_matches(other, one):
+        assert patterns_intersect(other, one)
+
+
+def sse_cursor(data: bytes) -> None:
+    """Read the cursor of a stream."""
+    places = parse_cursor(data.decode("latin-1"))
+    assert places is None or all(len(key) == 8 for key in places)
+    msgspec.json.encode(places)
+
+
+HARNESSES: Final[dict[str, Callable[[bytes], None]]] = {
+    harness.__name__: harness
+    for harness in (
+        codec_pure,
+        codec_native,
+        deflate_offers,
+        deflate_messages,
+        chappe_json,
+        chappe_msgpack,
+        classic,
+        upgrade,
+        channels,
+        sse_cursor,
+    )
+}
