@@ -12,9 +12,7 @@ from websockets.protocol import CLIENT, OPEN, Protocol
 from chappe.wire.deflate import InflateError, compress, inflate
 from chappe.wire.websocket import (
     MAX_FRAGMENTS,
-    MAX_REASON_BYTES,
     accept_key,
-    shorten_reason,
 )
 from tests.protocols.vectors import load, title
 from tests.wire.codecs import Codec
@@ -239,14 +237,6 @@ def test_nothing_is_pinged_after_the_end(wire: Codec) -> None:
     codec.data_to_send()
     codec.ping()
     assert codec.data_to_send() == b""
-
-
-@given(st.text(max_size=300))
-def test_ws_10_a_reason_is_cut_at_the_edge_of_a_character(reason: str) -> None:
-    cut = shorten_reason(reason)
-    assert reason.startswith(cut)
-    assert len(cut.encode()) <= MAX_REASON_BYTES
-    assert cut == reason or len(reason[: len(cut) + 1].encode()) > MAX_REASON_BYTES
 
 
 def test_ws_1_the_key_of_the_rfc_has_its_answer() -> None:
