@@ -7,6 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import slow_reader
+
 from chappe.bench.comparison import GENERATOR_LIMIT, Case, Measured, Spread, compare, measure
 from chappe.bench.hub import Algorithm, has_data_planes, hub
 from chappe.bench.load import Result
@@ -453,6 +455,40 @@ def steady(bench: Bench) -> Section:
     )
 
 
+def slow(bench: Bench) -> Section:
+    """One reader of 1 KB/s among 1,000, with and without it in turn."""
+    wanted = {
+        "connections": bench.count(1_000),
+        "rate": 100.0,
+        "payload_bytes": 2_000,
+        "seconds": 2.0 if bench.is_quick else 30.0,
+    }
+    results: dict[bool, list[Result]] = {False: [], True: []}
+    closed = []
+    for number in range(min(3, bench.rounds)):
+        for is_there in (False, True):
+            result, count = slow_reader.measure(bench.hub(), is_there, **wanted)
+            results[is_there].append(result)
+            closed += [count] if is_there else []
+            print(f"  [{number + 1}] {'with' if is_there else 'without'} it: {in_short(result)}", flush=True)
+    found = {
+        name: Measured(name=name, version="", results=tuple(results[is_there]))
+        for name, is_there in (("without it", False), ("with it", True))
+    }
+    p99 = [each.spread(lambda r: r.p99_us).median for each in found.values()]
+    memory_kb = [each.spread(lambda r: r.after.pss_kb).median for each in found.values()]
+    return Section(
+        "One reader of 1 KB/s among 1,000, 100 publications/s of 2 KB",
+        "deliveries",
+        [table(found)],
+        [
+            at_most("p99 of the others, with it / without it", p99[1] / p99[0], 1.1),
+            at_least("slow consumers closed (3008) in each run", min(closed), 1),
+            at_most("KB of memory more at the end than without it", memory_kb[1] - memory_kb[0], 1_024),
+        ],
+    )
+
+
 ROWS: dict[str, Callable[[Bench], Section]] = {
     "P1": p1,
     "P2": p2,
@@ -470,4 +506,5 @@ ROWS: dict[str, Callable[[Bench], Section]] = {
     "P18": p18,
     "P19": p19,
     "steady": steady,
+    "slow": slow,
 }
