@@ -7,6 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import slow_reader
+
 from chappe.bench.comparison import GENERATOR_LIMIT, Case, Measured, Spread, compare, measure
 from chappe.bench.hub import Algorithm, has_data_planes, hub
 from chappe.bench.load import Result
@@ -72,11 +74,7 @@ class Bench:
         rounds = self.rounds if rounds is None else min(rounds, self.rounds)
 
         def tell(name: str, number: int, result: Result) -> None:
-            print(
-                f"  [{number}/{rounds}] {name}: {result.per_s:,.0f}/s, {result.per_cpu_s:,.0f} per CPU-second, "
-                f"p99 {result.p99_us:,.0f} us, generator {result.generator_share:.0%}",
-                flush=True,
-            )
+            print(f"  [{number}/{rounds}] {name}: {in_short(result)}", flush=True)
 
         return {each.name: each for each in compare(cases, rounds, tell)}
 
@@ -93,6 +91,14 @@ class Bench:
                 yield find(name)
             except MissingPeer as missing:
                 print(f"  {name} is left out, get it with: {missing.install}")
+
+
+def in_short(result: Result) -> str:
+    """Say what one run found while the others go on."""
+    if not result.deliveries:
+        return f"{result.opened_per_s:,.0f} opened/s, {result.pss_kb_per_connection:.2f} KB per connection"
+    speed = f"{result.per_s:,.0f}/s, {result.per_cpu_s:,.0f} per CPU-second, p99 {result.p99_us:,.0f} us"
+    return f"{speed}, generator {result.generator_share:.0%}"
 
 
 def per_cpu(result: Result) -> float:
@@ -449,6 +455,40 @@ def steady(bench: Bench) -> Section:
     )
 
 
+def slow(bench: Bench) -> Section:
+    """One reader of 1 KB/s among 1,000, with and without it in turn."""
+    wanted = {
+        "connections": bench.count(1_000),
+        "rate": 100.0,
+        "payload_bytes": 2_000,
+        "seconds": 2.0 if bench.is_quick else 30.0,
+    }
+    results: dict[bool, list[Result]] = {False: [], True: []}
+    closed = []
+    for number in range(min(3, bench.rounds)):
+        for is_there in (False, True):
+            result, count = slow_reader.measure(bench.hub(), is_there, **wanted)
+            results[is_there].append(result)
+            closed += [count] if is_there else []
+            print(f"  [{number + 1}] {'with' if is_there else 'without'} it: {in_short(result)}", flush=True)
+    found = {
+        name: Measured(name=name, version="", results=tuple(results[is_there]))
+        for name, is_there in (("without it", False), ("with it", True))
+    }
+    p99 = [each.spread(lambda r: r.p99_us).median for each in found.values()]
+    memory_kb = [each.spread(lambda r: r.after.pss_kb).median for each in found.values()]
+    return Section(
+        "One reader of 1 KB/s among 1,000, 100 publications/s of 2 KB",
+        "deliveries",
+        [table(found)],
+        [
+            at_most("p99 of the others, with it / without it", p99[1] / p99[0], 1.1),
+            at_least("slow consumers closed (3008) in each run", min(closed), 1),
+            at_most("KB of memory more at the end than without it", memory_kb[1] - memory_kb[0], 1_024),
+        ],
+    )
+
+
 ROWS: dict[str, Callable[[Bench], Section]] = {
     "P1": p1,
     "P2": p2,
@@ -466,4 +506,5 @@ ROWS: dict[str, Callable[[Bench], Section]] = {
     "P18": p18,
     "P19": p19,
     "steady": steady,
+    "slow": slow,
 }

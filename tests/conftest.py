@@ -33,6 +33,8 @@ IN_CI = os.environ.get("CI") == "true"
 SHARED_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", SHARED_MACHINE, max_examples=50)
 settings.register_profile("ci", SHARED_MACHINE, max_examples=200, derandomize=False, print_blob=True)
+# For runs that are many times slower than usual, as under sanitizers.
+settings.register_profile("quick", SHARED_MACHINE, max_examples=5)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if IN_CI else "default"))
 
 

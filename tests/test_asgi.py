@@ -83,6 +83,14 @@ async def test_a_mounted_hub_serves_every_protocol_and_its_application_publishes
             assert await receive(classic, "join") == {"type": "join", "username": "Ada"}
             await modern.send(json.dumps({"type": "publish", "id": 2, "channel": "chat/lobby", "data": "hello"}))
             assert (await receive(classic, "message"))["content"] == "hello"
+            async with http.stream("GET", f"http://{where}/realtime/events?channel=orders&since=latest") as events:
+                assert events.headers["content-type"].startswith("text/event-stream")
+                lines = events.aiter_lines()
+                while "subscribed" not in await anext(lines):
+                    pass
+                assert (await http.post(f"http://{where}/orders/8")).json() == {"offset": 2}
+                while '"number":8' not in await anext(lines):
+                    pass
             await echo.send(b"\x00\xff")
             assert await echo.recv() == b"\x00\xff"
         with pytest.raises(websockets.InvalidStatus):

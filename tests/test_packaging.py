@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -210,3 +211,23 @@ def test_every_page_opens_and_so_does_all_that_it_links_to(url: str) -> None:
             waiting += links_of(answer) - seen
     assert not broken
     assert len(seen) > len(ENTRIES)
+
+
+def test_without_a_compiler_it_installs_and_the_pure_twins_serve(
+    work: Path, sdist: Path, installed: Path, without_node: dict[str, str]
+) -> None:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(work / "uncompiled", filter="data")
+    (source,) = (work / "uncompiled").iterdir()
+    target = work / "pure"
+    command = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(target))
+    run(sys.executable, *command, str(source), cwd=work, env={**without_node, "CC": "/bin/false"})
+    assert not list(target.rglob("*.so"))
+    # The packages of this environment, but the hub that was just installed.
+    environment = {**os.environ, "PYTHONPATH": str(target), "LANG": "C"}
+    doctor = [str(installed / "python"), "-m", "chappe", "doctor", "--json"]
+    done = subprocess.run(doctor, cwd=work, env=environment, capture_output=True, text=True, check=False)
+    found = {finding["check"]: finding for finding in json.loads(done.stdout)}
+    for check in ("codec", "data plane"):
+        assert found[check]["state"] == "warning"
+        assert "install a C compiler" in found[check]["next_step"]

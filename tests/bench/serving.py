@@ -14,7 +14,7 @@ from websockets.sync.server import ServerConnection, serve
 from chappe.bench.load import Load, Result, run
 
 #: Short runs: what is shown is that things are counted, not how fast they are.
-QUICK: dict[str, Any] = {"connections": 3, "seconds": 0.2, "warmup_s": 0.0, "settle_s": 0.05, "payload_bytes": 40}
+QUICK: dict[str, Any] = {"connections": 3, "seconds": 0.4, "warmup_s": 0.0, "settle_s": 0.05, "payload_bytes": 40}
 
 
 @contextlib.contextmanager

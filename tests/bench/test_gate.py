@@ -14,8 +14,8 @@ from chappe.bench.comparison import Case, compare
 from chappe.bench.hub import hub
 from chappe.bench.servers import Kind, find
 
-#: Measured per CPU-second on an idle machine with the portable path: echo 1.3, fan-out 1.55.
-LEAST: dict[Kind, float] = {"echo": 0.8, "fanout": 0.9}
+#: About half of what the native path shows beside it: echo 3 to 4, fan-out 1.7 and more.
+LEAST: dict[Kind, float] = {"echo": 1.5, "fanout": 1.0}
 ATTEMPTS = 2
 
 

@@ -22,7 +22,7 @@ def test_a_hub_understands_every_load(tmp_path: Path) -> None:
         _, result = measure(server, kind, **{**QUICK, "rooms": 3 if kind == "rooms" else 1})
         assert result.opened == 3, kind
         assert (result.lost, result.repeated, result.closed) == (0, 0, 0), kind
-        assert (result.deliveries > 10) is (kind != "idle"), kind
+        assert (result.deliveries > 3) is (kind != "idle"), kind
 
 
 @pytest.mark.slow
@@ -40,7 +40,7 @@ def test_its_tokens_are_needed_and_good(tmp_path: Path, algorithm: Algorithm) ->
 @pytest.mark.slow
 def test_it_speaks_tls(tmp_path: Path) -> None:
     _, result = measure(hub(tmp_path, tls=True), "fanout", **QUICK)
-    assert result.deliveries > 10
+    assert result.deliveries > 3
 
 
 def test_its_files_are_private_and_its_configuration_is_toml(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import ssl
 import threading
@@ -24,7 +25,7 @@ def test_each_echo_is_counted_and_none_is_lost() -> None:
     with serving(echo) as port:
         result = measured(port, mode="echo")
     assert result.opened == 3
-    assert result.deliveries > 10
+    assert result.deliveries > 3
     assert abs(result.sent - result.deliveries) <= 3
     assert (result.lost, result.repeated, result.closed) == (0, 0, 0)
     assert 0 < result.p50_us <= result.p99_us <= result.p999_us <= result.max_us
@@ -45,7 +46,7 @@ def test_latency_is_what_the_server_takes() -> None:
 def test_everybody_gets_each_message(mode: Mode) -> None:
     with serving(Group(to_all).handle) as port:
         result = measured(port, mode=mode, burst=5)
-    assert result.deliveries > 10
+    assert result.deliveries > 3
     assert (result.lost, result.repeated) == (0, 0)
 
 
@@ -58,7 +59,7 @@ def test_a_delivery_that_is_swallowed_is_told_as_lost() -> None:
         to_all(members[1:] if count == 5 else members, message)
 
     with serving(Group(swallow).handle) as port:
-        result = measured(port, mode="fanout", rate=100.0, seconds=0.3)
+        result = measured(port, mode="fanout", rate=100.0)
     assert (result.lost, result.repeated) == (1, 0)
 
 
@@ -73,7 +74,7 @@ def test_a_delivery_that_comes_twice_is_told() -> None:
             members[1].send(message)
 
     with serving(Group(double).handle) as port:
-        result = measured(port, mode="fanout", rate=100.0, seconds=0.3)
+        result = measured(port, mode="fanout", rate=100.0)
     assert (result.lost, result.repeated) == (0, 1)
 
 
@@ -87,7 +88,7 @@ def test_messages_out_of_order_are_told() -> None:
             to_all(members, held.pop())
 
     with serving(Group(swap).handle) as port:
-        result = measured(port, mode="fanout", rate=100.0, seconds=0.3)
+        result = measured(port, mode="fanout", rate=100.0)
     assert result.repeated > 0
 
 
@@ -104,7 +105,7 @@ def test_any_answer_acknowledges() -> None:
 
     with serving(acknowledge) as port:
         result = measured(port, mode="publish", inflight=4)
-    assert result.deliveries > 10
+    assert result.deliveries > 3
     assert result.lost == 0
 
 
@@ -121,7 +122,7 @@ def test_a_connection_that_ends_is_counted_with_its_code_and_the_others_go_on() 
     with serving(Group(close_one).handle) as port:
         result = measured(port, mode="fanout")
     assert (result.closed, result.close_code) == (1, 4001)
-    assert result.sent > 10
+    assert result.sent > 5
 
 
 def test_an_open_loop_sends_what_is_due() -> None:
@@ -170,7 +171,7 @@ def test_pings_of_engine_io_are_answered() -> None:
 def test_compressed_frames_are_deliveries() -> None:
     with serving(Group(to_all).handle, compression="deflate") as port:
         result = measured(port, mode="fanout", deflate=True, payload_bytes=500)
-    assert result.deliveries > 10
+    assert result.deliveries > 3
     assert result.compressed >= result.deliveries
     assert (result.lost, result.repeated) == (0, 0)
 
@@ -181,7 +182,7 @@ def test_tls_carries_the_same(tmp_path: Path) -> None:
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     with serving(echo, ssl=context) as port:
         result = measured(port, mode="echo", tls=True, payload_bytes=5000)
-    assert result.deliveries > 10
+    assert result.deliveries > 3
     assert result.lost == 0
 
 
@@ -194,7 +195,7 @@ def test_server_sent_events_are_deliveries() -> None:
         server.shutdown()
         thread.join()
     assert result.opened == 4
-    assert result.deliveries > 10
+    assert result.deliveries > 3
     assert (result.lost, result.repeated) == (0, 0)
 
 
@@ -228,6 +229,11 @@ def test_more_connections_than_files_are_refused_with_the_limit() -> None:
 def test_options_that_contradict_each_other_are_refused(wanted: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         run(Load(port=1, **wanted))
+
+
+def test_an_error_crosses_from_one_process_to_another() -> None:
+    copy = pickle.loads(pickle.dumps(LoadError(Problem.FILES, "", 10, 20)))
+    assert (copy.problem, copy.files_max, copy.connections, str(copy)) == (Problem.FILES, 10, 20, "files")
 
 
 def test_a_signal_ends_a_run_at_once() -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.browser.visiting import chromium
@@ -83,3 +84,30 @@ async def test_the_rules_of_the_tutorial_reach_the_page(tmp_path: Path) -> None:
         await page.keyboard.press("Enter")
         await page.get_by_text("choose a name first").wait_for()
         assert await page.input_value("#text") == "who am I"
+
+
+async def test_a_page_reads_events_from_another_origin_and_misses_nothing_when_it_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "chappe.toml").write_text((EXAMPLES / "tutorial" / "dev.toml").read_text(encoding="utf-8"), "utf-8")
+    async with (
+        site(tmp_path) as origin,
+        hub_for(origin, tmp_path, "--dev") as where,
+        chromium() as browser,
+        httpx.AsyncClient(base_url=f"http://{where}", trust_env=False) as backend,
+    ):
+
+        async def publish(channel: str, data: object) -> None:
+            (await backend.post("/api/publish", json={"channel": channel, "data": data})).raise_for_status()
+
+        await publish("news", "before")
+        page = await browser.new_page()
+        await page.goto(f"{origin}/{copied('events.html', where, tmp_path).name}")
+        await page.get_by_text("from here on").wait_for()
+        await page.get_by_text('news: "before"').wait_for()
+        await publish("weather", {"text": "l'été\n\r\n"})
+        await page.get_by_text('weather: {"text":"l\'été\\n\\r\\n"}').wait_for()
+        (connection,) = (await backend.get("/api/connections")).json()["connections"]
+        (await backend.post("/api/disconnect", json={"session": connection["session"]})).raise_for_status()
+        await publish("news", "meanwhile")
+        await page.get_by_text("back, nothing was missed").wait_for(timeout=15_000)
+        await page.get_by_text('news: "meanwhile"').wait_for()
+        assert await page.locator("li").count() == 3

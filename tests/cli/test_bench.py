@@ -17,7 +17,7 @@ from chappe.cli import bench as module
 from .conftest import Run
 
 #: As short as a run can be.
-SHORT = ("--seconds", "0.2", "--rounds", "1", "-n", "4")
+SHORT = ("--seconds", "0.6", "--rounds", "1", "-n", "4")
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from chappe.cli import main
 
 from .conftest import Run
 
-COMMANDS = ["serve", "demo", "connect", "pub", "sub", "token", "config", "doctor", "version"]
+COMMANDS = ["serve", "demo", "connect", "pub", "sub", "token", "config", "doctor", "bench", "version"]
 
 
 def pages() -> list[list[str]]:

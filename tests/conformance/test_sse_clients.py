@@ -25,7 +25,7 @@ Read = Callable[[str, str, int], tuple[list[Any], str]]
 
 def payloads(events: Any, count: int) -> tuple[list[Any], str]:
     """Take publications from events that have `data`, `id` and a name."""
-    found = [event for event in itertools.islice((e for e in events if e.event in ("message", None)), count)]
+    found = list(itertools.islice((event for event in events if event.event in ("message", None)), count))
     return [json.loads(event.data)["data"] for event in found], found[-1].id
 
 
@@ -43,7 +43,7 @@ def by_sseclient(url: str, last_id: str, count: int) -> tuple[list[Any], str]:
     with requests.Session() as session:
         session.trust_env = False
         with session.get(url, stream=True, headers=headers, timeout=10) as response:
-            return payloads(sseclient.SSEClient(response).events(), count)
+            return payloads(sseclient.SSEClient(response.iter_content(None)).events(), count)
 
 
 def by_requests_sse(url: str, last_id: str, count: int) -> tuple[list[Any], str]:
@@ -87,12 +87,15 @@ async def test_a_client_reads_a_stream_and_resumes_it(read: Read, channels: str)
 
 
 async def test_a_heartbeat_is_no_event_to_a_client_that_takes_blank_lines_for_events() -> None:
-    async with served(limits__sse_heartbeat_s=1.0) as server, httpx.AsyncClient(trust_env=False, timeout=10) as client:
-        async with httpx_sse.aconnect_sse(client, "GET", f"{server.url}/events?channel=a") as source:
-            events = source.aiter_sse()
-            assert (await anext(events)).event == "subscribed"
-            waiting = asyncio.ensure_future(anext(events))
-            done, _ = await asyncio.wait({waiting}, timeout=2.5)
-            assert not done
-            await server.hub.publish("a", 1)
-            assert json.loads((await waiting).data)["data"] == 1
+    async with (
+        served(limits__sse_heartbeat_s=1.0) as server,
+        httpx.AsyncClient(trust_env=False, timeout=10) as client,
+        httpx_sse.aconnect_sse(client, "GET", f"{server.url}/events?channel=a") as source,
+    ):
+        events = source.aiter_sse()
+        assert (await anext(events)).event == "subscribed"
+        waiting = asyncio.ensure_future(anext(events))
+        done, _ = await asyncio.wait({waiting}, timeout=2.5)
+        assert not done
+        await server.hub.publish("a", 1)
+        assert json.loads((await waiting).data)["data"] == 1

@@ -15,7 +15,7 @@ from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError, ConfigurationError
 from chappe.model.publication import Kind
 from chappe.protocols import base
-from tests.hub.harness import World, namespace
+from tests.hub.harness import RecordingLink, World, namespace
 
 
 class Told:
@@ -44,6 +44,36 @@ def publish(world: World, channel: str = "a", data: bytes = b"1", actor: Actor =
     world.hub.publish(actor, base.Publish(0, channel, data, **fields), told)
     world.settle()
     return told
+
+
+def test_a_session_speaks_over_another_link_from_the_moment_it_is_given_one(world: World) -> None:
+    client, other = world.client(name="Ada"), world.client(name="Blaise")
+    client.ask("subscribe", channel="a", presence=True)
+    client.ask("subscribe", channel="b/#")
+    publish(world, "a", b"1")
+    old, new = client.link, RecordingLink(world)
+    seen = len(old.frames)
+    world.hub.relink(client.session, new)
+    publish(world, "a", b"2")
+    publish(world, "b/c", b"3")
+    other.ask("subscribe", channel="a")
+    assert len(old.frames) == seen
+    client.link = new
+    assert client.data() == [2, 3]
+    assert client.kinds()[-1] == "join"
+    client.session.lost(1006)
+    publish(world, "a", b"4")
+    assert client.data() == [2, 3]
+
+
+def test_a_session_in_background_gets_nothing_ephemeral_over_another_link(world: World) -> None:
+    client = world.client(name="Ada")
+    client.ask("subscribe", channel="cursor/a")
+    client.ask("state", background=True)
+    new = RecordingLink(world)
+    world.hub.relink(client.session, new)
+    publish(world, "cursor/a")
+    assert new.frames == []
 
 
 def test_a_promise_that_the_broker_cannot_keep_is_refused_at_the_start() -> None:

@@ -14,6 +14,7 @@ from chappe.model.limits import Limits
 from chappe.testing.fake_clock import FakeClock, FakeTimer
 from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import SLICE, Heartbeat
+from chappe.transports.sse_link import SseLink
 from chappe.transports.websocket import Commons, LinkCounters, WebSocketLink
 from tests.hub.harness import World
 
@@ -136,6 +137,23 @@ def test_a_link_without_a_session_is_closed_too(rig: Rig) -> None:
     rig.clock.advance(40)
     assert link.closing
     assert close_code(wire) == Code.NO_PONG
+
+
+@pytest.mark.parametrize("seconds", [15.0, 40.0, 0.0])
+def test_a_stream_gets_comments_in_its_own_time_and_needs_to_answer_none(
+    monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    rig = Rig(monkeypatch, sse_heartbeat_s=seconds)
+    link, wire = SseLink(ClockLoop(rig.clock), rig.limits, rig.counters, lambda _: None), Wire()  # type: ignore[arg-type]
+    link.attach(wire)
+    link.begin(rig.world.hub.open(link, rig.world.protocol("json"), Peer(carrier="sse")))
+    rig.heartbeat.add(link)
+    for _ in range(3_600):
+        rig.clock.advance(1)
+    expected = 3_600 / seconds if seconds else 0
+    assert expected * 0.85 <= len(wire.written) <= expected
+    assert set(wire.written) <= {b"2\r\n:\n\r\n"}
+    assert not link.closing
 
 
 def test_a_session_in_background_is_pinged_rarely(rig: Rig) -> None:

@@ -28,6 +28,7 @@ def openapi_document(commands: Sequence[Command]) -> dict[str, Any]:
     paths["/readyz"] = _operation_path("ready", "Tell whether requests should come here.", schema_of[Readiness], "503")
     paths["/version"] = _operation_path("version", "Tell which hub this is.", schema_of[Version])
     paths["/metrics"] = _metrics_path()
+    paths["/events"] = _events_path()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -108,6 +109,28 @@ def _metrics_path() -> dict[str, Any]:
             "description": "Scope: `api` or `operator`.",
             "tags": ["operation"],
             "responses": {"200": page, "default": {"$ref": "#/components/responses/Problem"}},
+        }
+    }
+
+
+def _events_path() -> dict[str, Any]:
+    stream = {"description": "The stream.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    parameters = [
+        {"name": "channel", "in": "query", "schema": {"type": "array", "items": {"type": "string"}}},
+        {"name": "since", "in": "query", "schema": {"type": "string"}, "description": "`latest` or a count."},
+        {"name": "last_event_id", "in": "query", "schema": {"type": "string"}, "description": "A cursor."},
+        {"name": "raw", "in": "query", "schema": {"type": "string", "enum": ["0", "1"]}},
+        {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}, "description": "A cursor."},
+    ]
+    return {
+        "get": {
+            "operationId": "events",
+            "summary": "Read channels as Server-Sent Events.",
+            "description": "For clients: with the token of a user, or anonymous where the hub allows it.",
+            "tags": ["client"],
+            "security": [{}, {"bearer": []}],
+            "parameters": parameters,
+            "responses": {"200": stream, "default": {"$ref": "#/components/responses/Problem"}},
         }
     }
 

@@ -97,7 +97,13 @@ def speech(headers: tuple[str, ...] = ()) -> dict[Kind, dict[str, Any]]:
 def _key_and_token(folder: Path, algorithm: Algorithm) -> tuple[str, str]:
     """Write a key; return the lines of `[auth]` and a token that it verifies."""
     now = datetime.datetime.now(tz=datetime.UTC)
-    claims = {"sub": "bench", "aud": AUDIENCE, "exp": now + datetime.timedelta(seconds=TOKEN_TTL_S), "iat": now}
+    claims = {
+        "sub": "bench",
+        "aud": AUDIENCE,
+        "scope": "operator",
+        "exp": now + datetime.timedelta(seconds=TOKEN_TTL_S),
+        "iat": now,
+    }
     if algorithm == "HS256":
         secret = secrets.token_hex(32)
         _write_private(folder / "secret", secret.encode())

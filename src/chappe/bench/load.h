@@ -11,6 +11,7 @@
 #endif
 
 #include <netdb.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "load_session.h"
@@ -18,7 +19,8 @@
 enum {
     EVENTS = 1024,
     SPARE_FILES = 64,            /* what the process has open beside its connections */
-    SPIN_NS = 15000,             /* an open loop sleeps until this long before a message is due: the kernel wakes late */
+    SPIN_NS = 100000,            /* an open loop polls this long before a message is due: sleepers wake late, in a
+                                    virtual machine by tens of microseconds */
     CHECK_NS = 100000000,        /* how often a run asks whether it shall stop */
 };
 #define DRAIN_NS (3 * NS_PER_S)
@@ -277,11 +279,14 @@ static int load_run(const struct load_options *options, struct load_result *resu
         if (!tls_open(&tls))
             load_fail(load, LOAD_NO_TLS, "");
     }
+    int slack = prctl(PR_GET_TIMERSLACK);
+    prctl(PR_SET_TIMERSLACK, 1L); /* else the kernel may wake this thread 50 us late on purpose */
     read_memory(load, &result->before);
     if (result->error == LOAD_OK)
         open_all(load);
     if (result->error == LOAD_OK && options->mode != MODE_CONNECT)
         measure(load);
+    prctl(PR_SET_TIMERSLACK, (long)slack);
     close_all(load);
     free(load);
     return result->error;

@@ -34,11 +34,15 @@ class LoadError(Exception):
     """End a measurement; `problem` says why, `reason` is what the system or the server said."""
 
     def __init__(self, problem: Problem, reason: str = "", files_max: int = 0, connections: int = 0) -> None:
-        super().__init__(reason or problem.name.lower())
+        # All of them, so that the error crosses from one process to another.
+        super().__init__(problem, reason, files_max, connections)
         self.problem = problem
         self.reason = reason
         self.files_max = files_max
         self.connections = connections
+
+    def __str__(self) -> str:
+        return self.reason or self.problem.name.lower().replace("_", " ")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -26,9 +26,12 @@ class StartError(Exception):
     """Tell that a server did not come up; `said` is the last line of what it printed."""
 
     def __init__(self, name: str, said: str) -> None:
-        super().__init__(f"{name} did not start: {said}")
+        super().__init__(name, said)
         self.name = name
         self.said = said
+
+    def __str__(self) -> str:
+        return f"{self.name} did not start: {self.said}"
 
 
 @dataclasses.dataclass(frozen=True)

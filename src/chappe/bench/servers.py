@@ -61,9 +61,12 @@ class MissingPeer(Exception):
     """Tell that a peer is not on this machine; `install` is the command that brings it."""
 
     def __init__(self, name: str, install: str) -> None:
-        super().__init__(f"{name} is missing: {install}")
+        super().__init__(name, install)
         self.name = name
         self.install = install
+
+    def __str__(self) -> str:
+        return f"{self.name} is missing: {self.install}"
 
 
 def cache() -> Path:

@@ -280,6 +280,7 @@ class FrontDoor(HttpToolsProtocol):
         """Be no connection of HTTP any more: another link has it."""
         self.connections.discard(self)
         self._leave_seat()
+        self._takeovers = ()
 
     @property
     def is_awaiting_head(self) -> bool:
