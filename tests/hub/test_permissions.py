@@ -240,3 +240,13 @@ def test_the_decisions_of_actors_who_are_gone_are_forgotten() -> None:
         permissions.outlet(Actor(Claims(user="ada", publish=(f"token/{number}",))), f"token/{number}")
     gc.collect()
     assert len(permissions._decisions) == 0
+
+
+def test_for_the_application_nothing_is_remembered() -> None:
+    # It belongs to all hubs of a process and to none of them: the table that the first hub gave it, the others filled,
+    # and no count of theirs ever cleared it.
+    for hub in (Permissions(NAMESPACES, anonymous=True), Permissions(NAMESPACES, anonymous=True)):
+        for number in range(10):
+            hub.authorize(APPLICATION, Action.PUBLISH, f"token/{number}")
+        assert hub._remembered == 0
+    assert APPLICATION.decisions is None or not APPLICATION.decisions.by_action

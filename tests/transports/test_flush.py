@@ -153,3 +153,30 @@ async def test_a_hub_with_a_window_delivers_within_it() -> None:
         answers = [json.loads(await client.recv()) for _ in range(6)]
         assert 0.05 <= time.monotonic() - began <= 0.5
         assert [answer["data"] for answer in answers if answer["type"] == "publication"] == [0, 1, 2]
+
+
+async def test_a_link_that_fails_to_write_holds_up_nobody() -> None:
+    # One callback writes for all links: when it broke off, nothing was written on the whole server any more.
+    loop = asyncio.get_running_loop()
+    reported: list[object] = []
+    loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    flush = Flush(loop)
+    flushed: list[str] = []
+
+    class Broken:
+        def flush(self) -> None:
+            raise MemoryError
+
+    class Sound:
+        def flush(self) -> None:
+            flushed.append("sound")
+
+    for link in (Broken(), Sound()):
+        flush.add(link)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert flushed == ["sound"]
+    flush.add(Sound())
+    await asyncio.sleep(0)
+    assert flushed == ["sound"] * 2
+    assert [type(error) for error in reported] == [MemoryError]

@@ -258,5 +258,24 @@ def test_one_timer_serves_all_links(rig: Rig) -> None:
     assert isinstance(rig.heartbeat._timer, FakeTimer)
 
 
+def test_a_link_whose_end_fails_holds_up_nobody(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One timer looks after all links: when it broke off, no link of the server was pinged or closed ever after.
+    broken, _ = rig.link()
+    _, wire = rig.link()
+
+    def fail() -> None:
+        raise MemoryError
+
+    ping = WebSocketLink.ping
+    monkeypatch.setattr(WebSocketLink, "ping", lambda link: fail() if link is broken else ping(link))
+    for _ in range(30):
+        try:
+            rig.clock.advance(1)
+        except MemoryError:
+            # As a loop does: it reports, and runs what was scheduled.
+            continue
+    assert rig.said(wire, PING) == 1
+
+
 def _text(payload: bytes) -> bytes:
     return bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload

@@ -44,9 +44,12 @@ class Flush:
 
     def _run(self) -> None:
         links = self._links
-        # Taken out one by one: one that comes while others are written has its turn in the next slice or tick.
-        for _ in range(min(len(links), SLICE)):
-            links.popleft().flush()
-        self._scheduled = bool(links)
-        if links:
-            self._loop.call_soon(self._run)
+        try:
+            # Taken out one by one: one that comes while others are written has its turn in the next slice or tick.
+            for _ in range(min(len(links), SLICE)):
+                links.popleft().flush()
+        finally:
+            # A link that fails is the loop's to report; the others are written all the same.
+            self._scheduled = bool(links)
+            if links:
+                self._loop.call_soon(self._run)

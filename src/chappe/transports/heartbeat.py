@@ -107,16 +107,19 @@ class Heartbeat:
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         due, overdue = self._due, self._overdue
-        for _ in range(min(len(overdue), SLICE)):
-            overdue.pop().abort()
-        for _ in range(min(len(due), SLICE)):
-            link = due.pop()
-            if not link.closing:
-                self._look_at(link, now)
-        if due or overdue:
-            self._timer = loop.call_soon(self._work, loop)
-        else:
-            self._timer = loop.call_later(TICK_S, self._tick, loop)
+        try:
+            for _ in range(min(len(overdue), SLICE)):
+                overdue.pop().abort()
+            for _ in range(min(len(due), SLICE)):
+                link = due.pop()
+                if not link.closing:
+                    self._look_at(link, now)
+        finally:
+            # Also behind a link that fails, which is the loop's to report: the others are looked at all the same.
+            if due or overdue:
+                self._timer = loop.call_soon(self._work, loop)
+            else:
+                self._timer = loop.call_later(TICK_S, self._tick, loop)
 
     def _look_at(self, link: BeatingLink, now: float) -> None:
         limits = self._limits

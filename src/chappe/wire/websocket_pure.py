@@ -106,7 +106,7 @@ class WebSocketCodec:
         self._mask = b""
         self._payload: list[bytes] = []
         # The message that is being put together.
-        self._message: list[bytes] = []
+        self._message: bytes | bytearray = b""
         self._fragments = 0
         self._size = 0
         self._text = False
@@ -253,7 +253,13 @@ class WebSocketCodec:
         if self._opcode & _CONTROL:
             self._payload.append(piece)
             return
-        self._message.append(piece)
+        # Most messages come in one piece, which is handed on as it is. A piece of two bytes as an object costs sixty.
+        if not self._size:
+            self._message = piece
+        elif isinstance(self._message, bytearray):
+            self._message += piece
+        else:
+            self._message = bytearray(self._message) + piece
         self._size += taken
         if self._text and not self._compressed:
             self._check_text(piece, False)
@@ -276,8 +282,7 @@ class WebSocketCodec:
         return message
 
     def _end_message(self) -> tuple[bytes, bool]:
-        payload = b"".join(self._message)
-        self._message = []
+        payload, self._message = bytes(self._message), b""
         self._fragments = self._size = 0
         if self._compressed:
             assert self._inflate is not None
@@ -327,5 +332,5 @@ class WebSocketCodec:
         """Forget what has come: nothing of it is read any more."""
         self.ended = True
         self._buffer.clear()
-        self._message = []
+        self._message = b""
         self._payload = []
