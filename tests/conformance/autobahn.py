@@ -171,8 +171,8 @@ def _report(found: Mapping[str, Verdicts], took_s: float) -> str:
         *_table(found),
         "",
         "UNIMPLEMENTED: the case asks for a window below 12 bits, which is declined; the connection opens without",
-        "compression. NON-STRICT: the client sees what breaks the rules before the message ahead of it was echoed (3, 4,",
-        "5), and text that is no UTF-8 at the end of its frame (6.4).",
+        "compression. NON-STRICT: the client sees what breaks the rules before the message ahead of it was echoed (3,",
+        "4, 5), and text that is no UTF-8 at the end of its frame (6.4).",
         "",
     ]
     return "\n".join(lines)
