@@ -40,7 +40,7 @@ cdef bytes make_frame(uint8_t first, const uint8_t *payload, size_t size)
 cdef class WebSocketCodec:
     cdef ws_receiver _receiver
     cdef object _inflate
-    cdef bytes _output  # control frames to be sent; None: none
+    cdef list _output  # control frames to be sent; None: none
     cdef bint _said_goodbye
     cdef int _close_code
     cdef readonly bint ended
