@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import socket
+import sys
 from typing import Any
 
 import pytest
@@ -365,6 +366,51 @@ async def test_an_answer_is_never_dropped_for_a_publication() -> None:
             *range(20)
         ]
         assert receiver.dropped_counts["a"] > 0
+
+
+async def test_the_newest_of_a_key_replaces_what_came_when_nothing_waited() -> None:
+    # What was noted of the first backlog hid, in the second one, the frames from before it began.
+    with a_place() as place:
+        link, theirs = place.connect(buffer_bytes=4_096)
+        received = bytearray()
+        for before, behind in ((b"", b"1"), (b"2", b"3")):
+            link.send(frame(bytes(200_000)))
+            if before:
+                link.send(Frame(before, False, "prices", "k", SlowConsumer.LATEST))
+            place.serve()
+            link.send(Frame(behind, False, "prices", "k", SlowConsumer.LATEST))
+            while link.queued_bytes:
+                received += read_all(theirs)
+                place.serve()
+        received += read_all(theirs)
+        fill = on_the_wire(bytes(200_000))
+        assert received.replace(fill, b"") == on_the_wire(b"1", b"3")
+
+
+async def test_what_a_receiver_sends_when_told_of_drops_is_written() -> None:
+    # It was queued at a link that had been written to in the same turn, and nobody wrote it.
+    class Teller(Listener):
+        def dropped(self, channel: str, count: int) -> None:
+            super().dropped(channel, count)
+            other.send(frame(b"told"))
+
+    with a_place(Limits(send_queue_bytes=5_000)) as place:
+        teller = Teller()
+        slow, its_peer = place.connect(teller, buffer_bytes=4_096)
+        other, other_peer = place.connect(Listener(lambda payload: other.send(frame(payload))))
+        slow.send(frame(bytes(300_000)))
+        place.serve()
+        for _ in range(20):
+            slow.send(Frame(bytes(1_000), False, "a", None, SlowConsumer.DROP_OLDEST))
+        echoes = 0
+        while not teller.dropped_counts:
+            read_all(its_peer)
+            # Named behind the slow one, so written behind it too.
+            other_peer.send(masked(b"x"))
+            place.reactor.process()
+            echoes += 1
+        place.serve()
+        assert read_all(other_peer) == on_the_wire(*[b"x"] * echoes, b"told")
 
 
 # --- Ending ----------------------------------------------------------------------------------------------------------

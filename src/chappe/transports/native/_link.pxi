@@ -89,7 +89,7 @@ cdef class NativeLink:
         """Queue bytes; `droppable` is their frame if its policy allows that it goes unsent. Return False: refused."""
         if self.closing:
             return False
-        if droppable is not None and self._is_blocked and droppable.policy is LATEST:
+        if droppable is not None and self._keeps_latest() and droppable.policy is LATEST:
             self._drop_older(droppable)
         if self._is_over() and not self._make_room(droppable):
             # Not from inside a fan-out: the end of a session changes the audience that is being served.
@@ -110,13 +110,18 @@ cdef class NativeLink:
             raise MemoryError
         if moved:
             self._drop_from = 0
-            self._latest = None
-        if droppable is not None and self._is_blocked and droppable.policy is LATEST:
+            if self._latest is not None:
+                self._remember_latest()
+        if droppable is not None and self._keeps_latest() and droppable.policy is LATEST:
             if self._latest is None or len(self._latest) > 2 * queue.count + MOST_LATEST:
                 self._remember_latest()
             self._latest[droppable.channel, droppable.key] = queue.number + queue.count - 1
         if not self._is_blocked:
             self._reactor._mark_dirty(self)
+
+    cdef bint _keeps_latest(self):
+        """Whether something waits for the peer: also while it is tried again whether the socket takes it."""
+        return self._is_blocked or self._latest is not None
 
     cdef bint _is_over(self):
         """Measured before a frame is added: one large frame may exceed the cap once."""
