@@ -127,6 +127,10 @@ cdef class WebSocketCodec:
         """End the connection because of what the peer did."""
         self.close(code, reason)
         self.ended = True
+        self.forget()
+
+    cdef void forget(self):
+        """Receive nothing more, and let go of what came of an unfinished message."""
         ws_free(&self._receiver)
         self._receiver.ended = True
 

@@ -495,6 +495,20 @@ async def test_who_goes_while_its_window_is_full_is_cut_in_bounded_time() -> Non
         assert place.gone == [link]
 
 
+async def test_a_link_that_is_gone_keeps_nothing_of_an_unfinished_message() -> None:
+    # The heartbeat forgets links up to half a minute late: peers that come, send and go would fill the memory.
+    with a_place() as place:
+        link, theirs = place.connect()
+        empty = sys.getsizeof(link)
+        theirs.send(masked(bytes(50_000))[:-1])
+        place.serve()
+        assert sys.getsizeof(link) - empty >= 50_000 - 1
+        theirs.close()
+        place.serve()
+        assert place.gone == [link]
+        assert sys.getsizeof(link) <= empty
+
+
 async def test_calls_after_the_end_do_nothing() -> None:
     with a_place() as place:
         receiver = Listener()

@@ -21,6 +21,11 @@ cdef class NativeLink:
     def __dealloc__(self):
         PyMem_Free(self._stash)
 
+    def __sizeof__(self):
+        """Return the bytes it holds, with what came of an unfinished message, without frames, which are shared."""
+        cdef size_t unfinished = self._codec._receiver.capacity if self._codec is not None else 0
+        return object.__sizeof__(self) + unfinished + (self._stash_end if self._stash is not NULL else 0)
+
     @property
     def bytes_out(self):
         """Bytes written to the socket."""
@@ -201,7 +206,7 @@ cdef class NativeLink:
         self._drop_from = 0
         for channel, count in dropped.items():
             if self.receiver is not None:
-                self.receiver.dropped(channel, count)
+                self._tell(self.receiver.dropped, channel, count)
 
     cdef void _queue_control(self):
         cdef bytes output = self._codec.take_output()
@@ -295,7 +300,7 @@ cdef class NativeLink:
             self.receiver.receive(payload, text)
         except Exception as error:
             # A bug of the receiver; the peer may not take the message for received.
-            self._reactor._loop.call_exception_handler({"message": "a receiver failed", "exception": error})
+            self._report(error)
             self.fail(1011, "internal error")
 
     cdef void _keep(self, const uint8_t *data, size_t size):
@@ -357,7 +362,7 @@ cdef class NativeLink:
         probes, self._probes = self._probes, None
         for timer, done in probes or ():
             timer.cancel()
-            done(alive)
+            self._tell(done, alive)
 
     # --- Ending -------------------------------------------------------------------------------------------------------
 
@@ -385,6 +390,8 @@ cdef class NativeLink:
             self._reactor._fail_later(self)
 
     def _say_goodbye(self, int code, str reason):
+        if self._gone:
+            return
         if self._codec is None:
             self._push(LAST_CHUNK, None)
             self._finish()
@@ -449,17 +456,33 @@ cdef class NativeLink:
             reactor._control(EPOLL_CTL_DEL, self)
         shutdown(self._out.fd, SHUT_RDWR)
         close_fd(self._out.fd)
+        self._out.fd = -1
+        # The wheel forgets a link late: until then it must not keep half a message.
         sq_clear(&self._out.queue)
+        if self._codec is not None:
+            self._codec.forget()
+        if self._stash is not NULL:
+            reactor._mark_ready(self)
         self._answer_probes(False)
         self._dropped = self._latest = None
-        reactor._on_gone(self)
+        self._tell(reactor._on_gone, self)
         self._tell_lost(self._codec._close_code if self._codec is not None else 1006)
         reactor._release(self)
 
     cdef void _tell_lost(self, int code):
         receiver, self.receiver = self.receiver, None
         if receiver is not None:
-            receiver.lost(code)
+            self._tell(receiver.lost, code)
+
+    def _tell(self, told, *news):
+        """Tell somebody; his bug may not keep us from what else is to be done."""
+        try:
+            told(*news)
+        except Exception as error:
+            self._report(error)
+
+    def _report(self, error):
+        self._reactor._loop.call_exception_handler({"message": "a receiver failed", "exception": error})
 
     cdef void _watch(self):
         """Tell the kernel what to name this link for, if that changed."""

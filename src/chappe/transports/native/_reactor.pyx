@@ -220,34 +220,44 @@ cdef class Reactor:
             self._end_failing()
         finally:
             self._is_serving = False
-        self._settle()
-        if self.has_more():
-            self._schedule()
+            self._settle()
+            if self.has_more():
+                self._schedule()
 
     def close(self):
         """End every connection without a word, and the epoll set."""
         cdef uint32_t index
-        if self.epfd < 0:
+        cdef int epfd = self.epfd
+        cdef NativeLink link
+        if epfd < 0:
             return
-        self._loop.remove_reader(self.epfd)
+        self._loop.remove_reader(epfd)
+        # From here on nothing is attached, whoever is told of an end.
+        self.epfd = -1
         for index in range(self._slot_count):
             if self._slots[index].link is not NULL:
-                (<NativeLink>self._slots[index].link)._end()
+                link = <NativeLink>self._slots[index].link
+                link._end()
         self._forget_dirty()
+        # The collector sees no links: in one of these they would keep us, and we them.
+        self._ready, self._round, self._failing = [], [], []
+        self._event_at = self._event_count
         self._settle()
-        close_fd(self.epfd)
-        self.epfd = -1
+        close_fd(epfd)
 
     def _after_fork(self):
         """Give up in a forked child what the parent goes on with: close descriptors, tell no peer and no loop."""
         cdef uint32_t index
+        cdef NativeLink link
         if self.epfd < 0:
             return
         close_fd(self.epfd)
         self.epfd = -1
         for index in range(self._slot_count):
             if self._slots[index].link is not NULL:
-                close_fd((<NativeLink>self._slots[index].link)._out.fd)
+                link = <NativeLink>self._slots[index].link
+                close_fd(link._out.fd)
+                link._out.fd = -1
 
     # --- Slots: an event names a link by index and generation, never by address ---------------------------------------
 
