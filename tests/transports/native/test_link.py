@@ -458,6 +458,20 @@ async def test_a_goodbye_is_read_though_the_link_is_paused() -> None:
         assert place.gone == [link]
 
 
+async def test_a_goodbye_is_read_behind_more_than_one_turn_of_messages_though_the_link_is_paused() -> None:
+    with a_place() as place:
+        links: list[NativeLink] = []
+        receiver = Listener(lambda _: links[0].pause())
+        link, theirs = place.connect(receiver)
+        links.append(link)
+        theirs.send(masked(b"x") * 200 + CLOSE_1000)
+        place.serve()
+        link.close(4_000)
+        place.serve()
+        assert receiver.heard == [b"x"]
+        assert place.gone == [link]
+
+
 @pytest.mark.parametrize("code", [6_000, 1_006, 999, 0])
 async def test_a_code_that_no_close_frame_may_carry_becomes_3503(code: int) -> None:
     with a_place() as place:

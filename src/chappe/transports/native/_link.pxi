@@ -252,7 +252,7 @@ cdef class NativeLink:
         if not self._gone and not self._is_finishing:
             self._stash_at += self._feed(self._stash + self._stash_at, self._stash_end - self._stash_at)
             if self._stash_at < self._stash_end and not self._is_finishing:
-                if not self._is_paused:
+                if not self._is_paused or self.closing:
                     self._reactor._mark_ready(self)
                 return
         PyMem_Free(self._stash)
@@ -310,7 +310,7 @@ cdef class NativeLink:
             raise MemoryError
         memcpy(stash, data, size)
         self._stash, self._stash_at, self._stash_end = stash, 0, size
-        if not self._is_paused:
+        if not self._is_paused or self.closing:
             self._reactor._mark_ready(self)
         self._watch()
 
