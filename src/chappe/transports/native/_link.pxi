@@ -280,6 +280,9 @@ cdef class NativeLink:
                 return size
             if (self._is_paused and not self.closing) or messages >= LINK_MESSAGES or reactor._is_out_of_time():
                 break
+        if not messages:
+            # A piece of a large message took its time too.
+            reactor._is_out_of_time()
         if messages or not ws_within_message(&codec._receiver):
             self.message_began = 0.0
         elif not self.message_began:
