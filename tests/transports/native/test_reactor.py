@@ -125,9 +125,10 @@ async def test_what_is_no_socket_is_refused_and_leaves_nothing() -> None:
         with Path("/dev/null").open("rb") as file:  # noqa: ASYNC230 - the kernel refuses to watch it
             descriptor = os.dup(file.fileno())
         with pytest.raises(PermissionError):
-            place.reactor.attach(descriptor, b"")
+            place.reactor.attach(descriptor, b"head")
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
+        place.serve()
         assert place.reactor.open_links == 0
 
 
@@ -233,9 +234,7 @@ async def test_nothing_is_attached_to_a_reactor_that_is_closing() -> None:
 
 
 async def test_a_closed_reactor_is_let_go_of_though_a_link_had_bytes_left() -> None:
-    reactor = Reactor(
-        asyncio.get_running_loop(), Limits(), LinkCounters(), lambda _: None, lambda _, in_s: None, 5.0
-    )
+    reactor = Reactor(asyncio.get_running_loop(), Limits(), LinkCounters(), lambda _: None, lambda _, in_s: None, 5.0)
     ours, theirs = socket.socketpair()
     reactor.attach(ours.detach(), b"").begin(Listener())
     theirs.send(masked(b"x") * 2 * LINK_MESSAGES)
@@ -249,6 +248,24 @@ async def test_a_closed_reactor_is_let_go_of_though_a_link_had_bytes_left() -> N
     await asyncio.sleep(0)
     gc.collect()
     assert gone() is None
+
+
+async def test_a_link_whose_bytes_were_lost_ends() -> None:
+    # What breaks through a receiver, as no memory does through us, leaves the rest of what was received unread.
+    class Breaking(Listener):
+        def receive(self, payload: bytes, text: bool) -> None:
+            super().receive(payload, text)
+            raise asyncio.CancelledError
+
+    with a_place() as place:
+        receiver = Breaking()
+        link, theirs = place.connect(receiver)
+        theirs.send(masked(b"a") + masked(b"b"))
+        with pytest.raises(asyncio.CancelledError):
+            place.reactor.process()
+        place.serve()
+        assert receiver.heard == [b"a"]
+        assert place.gone == [link]
 
 
 # --- Fairness --------------------------------------------------------------------------------------------------------

@@ -241,16 +241,24 @@ cdef class NativeLink:
                 # An event stream takes nothing; a little may be a pipelined request that nobody will answer.
                 self._finish()
         elif not self._is_finishing:
-            done = self._feed(reactor._scratch, size)
-            if done < <size_t>size and not self._gone:
-                self._keep(reactor._scratch + done, size - done)
+            try:
+                done = self._feed(reactor._scratch, size)
+                if done < <size_t>size and not self._gone:
+                    self._keep(reactor._scratch + done, size - done)
+            except BaseException:
+                self._lose()
+                raise
 
     cdef void _take_stash(self):
         """Go on with bytes that are here already."""
         if self._stash is NULL or (self._is_paused and not self.closing):
             return
         if not self._gone and not self._is_finishing:
-            self._stash_at += self._feed(self._stash + self._stash_at, self._stash_end - self._stash_at)
+            try:
+                self._stash_at += self._feed(self._stash + self._stash_at, self._stash_end - self._stash_at)
+            except BaseException:
+                self._lose()
+                raise
             if self._stash_at < self._stash_end and not self._is_finishing:
                 if not self._is_paused or self.closing:
                     self._reactor._mark_ready(self)
@@ -323,6 +331,11 @@ cdef class NativeLink:
         self._pings += count
         if self._pings > PINGS_PER_S * PING_WINDOW_S and not self._codec.ended:
             self.fail(1008, f"more than {PINGS_PER_S} pings a second")
+
+    def _lose(self):
+        """End without a word: bytes were lost, and nobody may take what follows for all there was."""
+        self.closing = True
+        self.abort()
 
     def pause(self):
         """Stop reading."""

@@ -179,31 +179,40 @@ cdef class Reactor:
         Raises:
             OSError: the kernel takes no more.
         """
-        cdef NativeLink link = NativeLink.__new__(NativeLink)
+        cdef NativeLink link = None
+        try:
+            link = NativeLink.__new__(NativeLink)
+            link._index = NO_SLOT
+            self._attach(link, fd, head, carrier, inflate)
+        except BaseException:
+            if link is not None and link._index != NO_SLOT:
+                self._release(link)
+                # It may be on the list of those to be written.
+                link._gone = link.closing = True
+                sq_clear(&link._out.queue)
+            close_fd(fd)
+            raise
+        return link
+
+    def _attach(self, NativeLink link, int fd, bytes head, int carrier, inflate):
         cdef int one = 1
         cdef int problem
         link._reactor = self
         link._out.fd = fd
-        link._index = NO_SLOT
         if carrier == WEBSOCKET:
             link._codec = WebSocketCodec(self._frame_bytes, inflate, self._fragments)
             link._is_deflating = inflate is not None
         link.opened_at = link.last_heard = link.pinged_at = sq_now_s()
         if self.epfd < 0 or fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK) < 0:
-            close_fd(fd)
             raise OSError("the reactor is closed, or this is no descriptor")
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
         self._take_slot(link)
+        if head:
+            link._push(head, None)
         link._watched = EPOLLIN
         problem = self._control(EPOLL_CTL_ADD, link)
         if problem:
-            link._gone = True
-            self._release(link)
-            close_fd(fd)
             raise OSError(problem, os.strerror(problem))
-        if head:
-            link._push(head, None)
-        return link
 
     def process(self):
         """Serve what is ready and write what is to be written; called by the loop."""
