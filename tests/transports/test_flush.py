@@ -153,3 +153,29 @@ async def test_a_hub_with_a_window_delivers_within_it() -> None:
         answers = [json.loads(await client.recv()) for _ in range(6)]
         assert 0.05 <= time.monotonic() - began <= 0.5
         assert [answer["data"] for answer in answers if answer["type"] == "publication"] == [0, 1, 2]
+
+
+async def test_a_link_that_cannot_be_written_keeps_nobody_else_from_it() -> None:
+    class Counted:
+        flushed = 0
+
+        def flush(self) -> None:
+            self.flushed += 1
+
+    class Broken:
+        def flush(self) -> None:
+            raise RuntimeError("a transport's bug")
+
+    loop = asyncio.get_running_loop()
+    reported: list[str] = []
+    loop.set_exception_handler(lambda _, context: reported.append(str(context["exception"])))
+    flush, behind, later = Flush(loop), Counted(), Counted()
+    flush.add(Broken())
+    flush.add(behind)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    flush.add(later)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert reported == ["a transport's bug"]
+    assert (behind.flushed, later.flushed) == (1, 1)

@@ -45,8 +45,11 @@ class Flush:
     def _run(self) -> None:
         links = self._links
         # Taken out one by one: one that comes while others are written has its turn in the next slice or tick.
-        for _ in range(min(len(links), SLICE)):
-            links.popleft().flush()
-        self._scheduled = bool(links)
-        if links:
-            self._loop.call_soon(self._run)
+        try:
+            for _ in range(min(len(links), SLICE)):
+                links.popleft().flush()
+        finally:
+            # Also when one of them raises: nobody would be flushed any more.
+            self._scheduled = bool(links)
+            if links:
+                self._loop.call_soon(self._run)
