@@ -87,6 +87,13 @@ def test_the_native_codec_is_its_pure_twin(deflate: bool, data: st.DataObject, c
     assert found[0] == found[1]
 
 
+def test_of_two_flaws_of_a_goodbye_all_name_the_same(wire: Codec) -> None:
+    # A code that nobody may send, and a reason that is no UTF-8.
+    sent = frame(8, b"\x02\xe8\xff")
+    assert outcome_of(wire, [sent], False).closed == outcome_of(load_codec("pure"), [sent], False).closed
+    assert comparable(outcome_of(wire, [sent], False)) == comparable(outcome_of_library(sent, False))
+
+
 @DEFLATE
 @given(data=st.data())
 def test_what_is_right_is_read_as_the_library_reads_it(wire: Codec, deflate: bool, data: st.DataObject) -> None:

@@ -1,6 +1,7 @@
 """Each WebSocket codec against byte vectors, against the client of the `websockets` library, and against any split."""
 
 import itertools
+import time
 import tracemalloc
 from typing import Any
 
@@ -143,6 +144,34 @@ def test_ws_10_a_frame_has_the_shortest_head(wire: Codec, size: int, head: int) 
 def test_a_frame_is_what_the_library_would_send(wire: Codec, payload: bytes, text: bool) -> None:
     expected = Frame(Opcode.TEXT if text else Opcode.BINARY, payload).serialize(mask=False)
     assert wire.encode_frame(payload, text) == expected
+
+
+def test_a_connection_served_while_another_one_inflates_changes_nothing_of_its_bytes(wire: Codec) -> None:
+    # zlib lets go of the GIL: another thread, with a hub of its own, wrote over what was still to be read.
+    other, peer = wire.WebSocketCodec(100_000), client()
+    peer.send_binary(b"z" * 50_000)
+    others = sent(peer)
+
+    def interrupted(data: bytes, max_bytes: int) -> bytes:
+        assert other.receive(others) == [(b"z" * 50_000, False)]
+        return inflate(data, max_bytes)
+
+    codec = wire.WebSocketCodec(LIMIT, interrupted)
+    peer.send_binary(b"behind it")
+    compressed = compress(b"hello")
+    data = bytes([0xC2, 0x80 | len(compressed)]) + bytes(4) + compressed + sent(peer)
+    assert codec.receive(data) == [(b"hello", False), (b"behind it", False)]
+
+
+def test_a_flood_of_pings_costs_no_more_than_its_bytes(wire: Codec) -> None:
+    # Each pong was joined to all before it: 256 KiB of pings, one read of a transport, held the loop for 0.2 s.
+    def cpu_s(pings: int) -> float:
+        began = time.process_time()
+        wire.WebSocketCodec(LIMIT).receive(b"\x89\x80\0\0\0\0" * pings)
+        return time.process_time() - began
+
+    few_s, many_s = (min(cpu_s(pings) for _ in range(3)) for pings in (4_000, 40_000))
+    assert many_s < 40 * few_s
 
 
 def test_ws_5_what_is_too_large_is_refused_before_it_comes(wire: Codec) -> None:

@@ -22,6 +22,7 @@ cdef extern from "websocket_core.h" nogil:
         size_t size
 
     ctypedef struct ws_receiver:
+        size_t capacity
         size_t max_message
         uint32_t frames
         bint ended
@@ -40,7 +41,7 @@ cdef bytes make_frame(uint8_t first, const uint8_t *payload, size_t size)
 cdef class WebSocketCodec:
     cdef ws_receiver _receiver
     cdef object _inflate
-    cdef bytes _output  # control frames to be sent; None: none
+    cdef list _output  # control frames to be sent; None: none
     cdef bint _said_goodbye
     cdef int _close_code
     cdef readonly bint ended
@@ -50,5 +51,6 @@ cdef class WebSocketCodec:
     cdef bytes take_output(self)
     cdef bytes _inflated(self, ws_event *event)
     cdef void _add(self, bytes frame)
+    cdef void forget(self)
     cdef void _answer_close(self, ws_event *event)
     cpdef void fail(self, int code, str reason)

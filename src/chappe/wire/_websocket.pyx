@@ -16,6 +16,8 @@ cdef enum:
 
 # Bytes of the peer are unmasked in place, and Python's may not be changed: they are copied here first.
 cdef uint8_t[SCRATCH] scratch
+# Inflating lets another thread, with a hub of its own, come in between.
+cdef bint scratch_is_taken = False
 
 
 def encode_frame(bytes payload not None, bint text, bint deflated=False):
@@ -80,6 +82,7 @@ cdef class WebSocketCodec:
         Never raises: what breaks the protocol ends the connection with the code that RFC 6455 asks for, and what comes
         behind it is ignored.
         """
+        global scratch_is_taken
         cdef const uint8_t[::1] view = data
         cdef size_t size = view.shape[0], offset = 0
         cdef bint text = False
@@ -88,10 +91,12 @@ cdef class WebSocketCodec:
         cdef uint8_t *copy = scratch
         if size == 0 or self.ended:
             return messages
-        if size > SCRATCH:
+        if size > SCRATCH or scratch_is_taken:
             copy = <uint8_t *>malloc(size)
             if copy is NULL:
                 raise MemoryError
+        else:
+            scratch_is_taken = True
         memcpy(copy, &view[0], size)
         try:
             while True:
@@ -100,7 +105,9 @@ cdef class WebSocketCodec:
                     return messages
                 messages.append((payload, text))
         finally:
-            if copy is not scratch:
+            if copy is scratch:
+                scratch_is_taken = False
+            else:
                 free(copy)
 
     def ping(self):
@@ -120,6 +127,10 @@ cdef class WebSocketCodec:
         """End the connection because of what the peer did."""
         self.close(code, reason)
         self.ended = True
+        self.forget()
+
+    cdef void forget(self):
+        """Receive nothing more, and let go of what came of an unfinished message."""
         ws_free(&self._receiver)
         self._receiver.ended = True
 
@@ -156,9 +167,11 @@ cdef class WebSocketCodec:
                 return None
 
     cdef bytes take_output(self):
-        cdef bytes output = self._output
+        cdef list output = self._output
+        if output is None:
+            return None
         self._output = None
-        return output
+        return output[0] if len(output) == 1 else b"".join(output)
 
     cdef bytes _inflated(self, ws_event *event):
         """Return a compressed message as it was before, or None: it was refused."""
@@ -177,7 +190,11 @@ cdef class WebSocketCodec:
         return plain
 
     cdef void _add(self, bytes frame):
-        self._output = frame if self._output is None else self._output + frame
+        # Joined once: a flood of pings is answered before anybody counts it.
+        if self._output is None:
+            self._output = [frame]
+        else:
+            self._output.append(frame)
 
     cdef void _answer_close(self, ws_event *event):
         """Echo the peer's close (RFC 6455, 5.5.1), unless it answers ours."""

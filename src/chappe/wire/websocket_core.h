@@ -230,9 +230,10 @@ static inline int ws_control(ws_receiver *r, ws_event *e, int opcode, const uint
     if (opcode != WS_OP_CLOSE) return e->kind = opcode == WS_OP_PING ? WS_PING : WS_PONG;
     if (size == 1) return ws_fail(r, e, 1002, "close frame of one byte");
     e->code = size ? payload[0] << 8 | payload[1] : 1005;
-    if (size && !ws_valid_close_code(e->code)) return ws_fail(r, e, 1002, "invalid close code");
+    /* Before the code, as the pure twin and `websockets` do it: of two flaws all name the same. */
     if (size > 2 && (!ws_utf8(&state, payload + 2, size - 2) || state))
         return ws_fail(r, e, 1007, "close reason is no UTF-8");
+    if (size && !ws_valid_close_code(e->code)) return ws_fail(r, e, 1002, "invalid close code");
     r->ended = 1;
     return e->kind = WS_CLOSE;
 }

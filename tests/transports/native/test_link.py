@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import socket
+import sys
 from typing import Any
 
 import pytest
@@ -367,6 +368,51 @@ async def test_an_answer_is_never_dropped_for_a_publication() -> None:
         assert receiver.dropped_counts["a"] > 0
 
 
+async def test_the_newest_of_a_key_replaces_what_came_when_nothing_waited() -> None:
+    # What was noted of the first backlog hid, in the second one, the frames from before it began.
+    with a_place() as place:
+        link, theirs = place.connect(buffer_bytes=4_096)
+        received = bytearray()
+        for before, behind in ((b"", b"1"), (b"2", b"3")):
+            link.send(frame(bytes(200_000)))
+            if before:
+                link.send(Frame(before, False, "prices", "k", SlowConsumer.LATEST))
+            place.serve()
+            link.send(Frame(behind, False, "prices", "k", SlowConsumer.LATEST))
+            while link.queued_bytes:
+                received += read_all(theirs)
+                place.serve()
+        received += read_all(theirs)
+        fill = on_the_wire(bytes(200_000))
+        assert received.replace(fill, b"") == on_the_wire(b"1", b"3")
+
+
+async def test_what_a_receiver_sends_when_told_of_drops_is_written() -> None:
+    # It was queued at a link that had been written to in the same turn, and nobody wrote it.
+    class Teller(Listener):
+        def dropped(self, channel: str, count: int) -> None:
+            super().dropped(channel, count)
+            other.send(frame(b"told"))
+
+    with a_place(Limits(send_queue_bytes=5_000)) as place:
+        teller = Teller()
+        slow, its_peer = place.connect(teller, buffer_bytes=4_096)
+        other, other_peer = place.connect(Listener(lambda payload: other.send(frame(payload))))
+        slow.send(frame(bytes(300_000)))
+        place.serve()
+        for _ in range(20):
+            slow.send(Frame(bytes(1_000), False, "a", None, SlowConsumer.DROP_OLDEST))
+        echoes = 0
+        while not teller.dropped_counts:
+            read_all(its_peer)
+            # Named behind the slow one, so written behind it too.
+            other_peer.send(masked(b"x"))
+            place.reactor.process()
+            echoes += 1
+        place.serve()
+        assert read_all(other_peer) == on_the_wire(*[b"x"] * echoes, b"told")
+
+
 # --- Ending ----------------------------------------------------------------------------------------------------------
 
 
@@ -412,6 +458,20 @@ async def test_a_goodbye_is_read_though_the_link_is_paused() -> None:
         assert place.gone == [link]
 
 
+async def test_a_goodbye_is_read_behind_more_than_one_turn_of_messages_though_the_link_is_paused() -> None:
+    with a_place() as place:
+        links: list[NativeLink] = []
+        receiver = Listener(lambda _: links[0].pause())
+        link, theirs = place.connect(receiver)
+        links.append(link)
+        theirs.send(masked(b"x") * 200 + CLOSE_1000)
+        place.serve()
+        link.close(4_000)
+        place.serve()
+        assert receiver.heard == [b"x"]
+        assert place.gone == [link]
+
+
 @pytest.mark.parametrize("code", [6_000, 1_006, 999, 0])
 async def test_a_code_that_no_close_frame_may_carry_becomes_3503(code: int) -> None:
     with a_place() as place:
@@ -447,6 +507,20 @@ async def test_who_goes_while_its_window_is_full_is_cut_in_bounded_time() -> Non
         link.abort()
         place.serve()
         assert place.gone == [link]
+
+
+async def test_a_link_that_is_gone_keeps_nothing_of_an_unfinished_message() -> None:
+    # The heartbeat forgets links up to half a minute late: peers that come, send and go would fill the memory.
+    with a_place() as place:
+        link, theirs = place.connect()
+        empty = sys.getsizeof(link)
+        theirs.send(masked(bytes(50_000))[:-1])
+        place.serve()
+        assert sys.getsizeof(link) - empty >= 50_000 - 1
+        theirs.close()
+        place.serve()
+        assert place.gone == [link]
+        assert sys.getsizeof(link) <= empty
 
 
 async def test_calls_after_the_end_do_nothing() -> None:

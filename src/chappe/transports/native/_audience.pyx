@@ -117,11 +117,13 @@ cdef class NativeAudience:
 
     cdef void _append(self, NativeLink link):
         cdef Py_ssize_t wanted
+        cdef void *grown
         if self._count == self._capacity:
             wanted = self._capacity * 2 if self._capacity else 4
-            self._links = <void **>PyMem_Realloc(self._links, wanted * sizeof(void *))
-            if self._links is NULL:
+            grown = PyMem_Realloc(self._links, wanted * sizeof(void *))
+            if grown is NULL:
                 raise MemoryError
+            self._links = <void **>grown
             self._capacity = wanted
         if link.home is NULL:
             link.home = <void *>self

@@ -21,6 +21,11 @@ cdef class NativeLink:
     def __dealloc__(self):
         PyMem_Free(self._stash)
 
+    def __sizeof__(self):
+        """Return the bytes it holds, with what came of an unfinished message, without frames, which are shared."""
+        cdef size_t unfinished = self._codec._receiver.capacity if self._codec is not None else 0
+        return object.__sizeof__(self) + unfinished + (self._stash_end if self._stash is not NULL else 0)
+
     @property
     def bytes_out(self):
         """Bytes written to the socket."""
@@ -89,7 +94,7 @@ cdef class NativeLink:
         """Queue bytes; `droppable` is their frame if its policy allows that it goes unsent. Return False: refused."""
         if self.closing:
             return False
-        if droppable is not None and self._is_blocked and droppable.policy is LATEST:
+        if droppable is not None and self._keeps_latest() and droppable.policy is LATEST:
             self._drop_older(droppable)
         if self._is_over() and not self._make_room(droppable):
             # Not from inside a fan-out: the end of a session changes the audience that is being served.
@@ -110,13 +115,18 @@ cdef class NativeLink:
             raise MemoryError
         if moved:
             self._drop_from = 0
-            self._latest = None
-        if droppable is not None and self._is_blocked and droppable.policy is LATEST:
+            if self._latest is not None:
+                self._remember_latest()
+        if droppable is not None and self._keeps_latest() and droppable.policy is LATEST:
             if self._latest is None or len(self._latest) > 2 * queue.count + MOST_LATEST:
                 self._remember_latest()
             self._latest[droppable.channel, droppable.key] = queue.number + queue.count - 1
         if not self._is_blocked:
             self._reactor._mark_dirty(self)
+
+    cdef bint _keeps_latest(self):
+        """Whether something waits for the peer: also while it is tried again whether the socket takes it."""
+        return self._is_blocked or self._latest is not None
 
     cdef bint _is_over(self):
         """Measured before a frame is added: one large frame may exceed the cap once."""
@@ -196,7 +206,7 @@ cdef class NativeLink:
         self._drop_from = 0
         for channel, count in dropped.items():
             if self.receiver is not None:
-                self.receiver.dropped(channel, count)
+                self._tell(self.receiver.dropped, channel, count)
 
     cdef void _queue_control(self):
         cdef bytes output = self._codec.take_output()
@@ -231,18 +241,26 @@ cdef class NativeLink:
                 # An event stream takes nothing; a little may be a pipelined request that nobody will answer.
                 self._finish()
         elif not self._is_finishing:
-            done = self._feed(reactor._scratch, size)
-            if done < <size_t>size and not self._gone:
-                self._keep(reactor._scratch + done, size - done)
+            try:
+                done = self._feed(reactor._scratch, size)
+                if done < <size_t>size and not self._gone:
+                    self._keep(reactor._scratch + done, size - done)
+            except BaseException:
+                self._lose()
+                raise
 
     cdef void _take_stash(self):
         """Go on with bytes that are here already."""
         if self._stash is NULL or (self._is_paused and not self.closing):
             return
         if not self._gone and not self._is_finishing:
-            self._stash_at += self._feed(self._stash + self._stash_at, self._stash_end - self._stash_at)
+            try:
+                self._stash_at += self._feed(self._stash + self._stash_at, self._stash_end - self._stash_at)
+            except BaseException:
+                self._lose()
+                raise
             if self._stash_at < self._stash_end and not self._is_finishing:
-                if not self._is_paused:
+                if not self._is_paused or self.closing:
                     self._reactor._mark_ready(self)
                 return
         PyMem_Free(self._stash)
@@ -270,6 +288,9 @@ cdef class NativeLink:
                 return size
             if (self._is_paused and not self.closing) or messages >= LINK_MESSAGES or reactor._is_out_of_time():
                 break
+        if not messages:
+            # A piece of a large message took its time too.
+            reactor._is_out_of_time()
         if messages or not ws_within_message(&codec._receiver):
             self.message_began = 0.0
         elif not self.message_began:
@@ -290,7 +311,7 @@ cdef class NativeLink:
             self.receiver.receive(payload, text)
         except Exception as error:
             # A bug of the receiver; the peer may not take the message for received.
-            self._reactor._loop.call_exception_handler({"message": "a receiver failed", "exception": error})
+            self._report(error)
             self.fail(1011, "internal error")
 
     cdef void _keep(self, const uint8_t *data, size_t size):
@@ -300,7 +321,7 @@ cdef class NativeLink:
             raise MemoryError
         memcpy(stash, data, size)
         self._stash, self._stash_at, self._stash_end = stash, 0, size
-        if not self._is_paused:
+        if not self._is_paused or self.closing:
             self._reactor._mark_ready(self)
         self._watch()
 
@@ -310,6 +331,11 @@ cdef class NativeLink:
         self._pings += count
         if self._pings > PINGS_PER_S * PING_WINDOW_S and not self._codec.ended:
             self.fail(1008, f"more than {PINGS_PER_S} pings a second")
+
+    def _lose(self):
+        """End without a word: bytes were lost, and nobody may take what follows for all there was."""
+        self.closing = True
+        self.abort()
 
     def pause(self):
         """Stop reading."""
@@ -352,7 +378,7 @@ cdef class NativeLink:
         probes, self._probes = self._probes, None
         for timer, done in probes or ():
             timer.cancel()
-            done(alive)
+            self._tell(done, alive)
 
     # --- Ending -------------------------------------------------------------------------------------------------------
 
@@ -380,6 +406,8 @@ cdef class NativeLink:
             self._reactor._fail_later(self)
 
     def _say_goodbye(self, int code, str reason):
+        if self._gone:
+            return
         if self._codec is None:
             self._push(LAST_CHUNK, None)
             self._finish()
@@ -444,17 +472,33 @@ cdef class NativeLink:
             reactor._control(EPOLL_CTL_DEL, self)
         shutdown(self._out.fd, SHUT_RDWR)
         close_fd(self._out.fd)
+        self._out.fd = -1
+        # The wheel forgets a link late: until then it must not keep half a message.
         sq_clear(&self._out.queue)
+        if self._codec is not None:
+            self._codec.forget()
+        if self._stash is not NULL:
+            reactor._mark_ready(self)
         self._answer_probes(False)
         self._dropped = self._latest = None
-        reactor._on_gone(self)
+        self._tell(reactor._on_gone, self)
         self._tell_lost(self._codec._close_code if self._codec is not None else 1006)
         reactor._release(self)
 
     cdef void _tell_lost(self, int code):
         receiver, self.receiver = self.receiver, None
         if receiver is not None:
-            receiver.lost(code)
+            self._tell(receiver.lost, code)
+
+    def _tell(self, told, *news):
+        """Tell somebody; his bug may not keep us from what else is to be done."""
+        try:
+            told(*news)
+        except Exception as error:
+            self._report(error)
+
+    def _report(self, error):
+        self._reactor._loop.call_exception_handler({"message": "a receiver failed", "exception": error})
 
     cdef void _watch(self):
         """Tell the kernel what to name this link for, if that changed."""

@@ -96,7 +96,8 @@ cdef class Reactor:
     cdef void _serve(self)
     cdef void _fetch(self)
     cdef void _flush(self)
-    cdef void _written(self, NativeLink link)
+    cdef void _grow_dirty(self) except *
+    cdef bint _has_news(self, NativeLink link)
     cdef void _end_failing(self)
     cdef void _settle(self)
     cdef void _release(self, NativeLink link)
@@ -146,6 +147,7 @@ cdef class NativeLink:
     cdef bytes bytes_of(self, object frame)
     cdef bint enqueue(self, bytes data, object droppable) except -1
     cdef void _push(self, bytes data, object droppable)
+    cdef bint _keeps_latest(self)
     cdef bint _is_over(self)
     cdef bint _make_room(self, object droppable)
     cdef bint _drop_oldest(self)

@@ -179,31 +179,40 @@ cdef class Reactor:
         Raises:
             OSError: the kernel takes no more.
         """
-        cdef NativeLink link = NativeLink.__new__(NativeLink)
+        cdef NativeLink link = None
+        try:
+            link = NativeLink.__new__(NativeLink)
+            link._index = NO_SLOT
+            self._attach(link, fd, head, carrier, inflate)
+        except BaseException:
+            if link is not None and link._index != NO_SLOT:
+                self._release(link)
+                # It may be on the list of those to be written.
+                link._gone = link.closing = True
+                sq_clear(&link._out.queue)
+            close_fd(fd)
+            raise
+        return link
+
+    def _attach(self, NativeLink link, int fd, bytes head, int carrier, inflate):
         cdef int one = 1
         cdef int problem
         link._reactor = self
         link._out.fd = fd
-        link._index = NO_SLOT
         if carrier == WEBSOCKET:
             link._codec = WebSocketCodec(self._frame_bytes, inflate, self._fragments)
             link._is_deflating = inflate is not None
         link.opened_at = link.last_heard = link.pinged_at = sq_now_s()
         if self.epfd < 0 or fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK) < 0:
-            close_fd(fd)
             raise OSError("the reactor is closed, or this is no descriptor")
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
         self._take_slot(link)
+        if head:
+            link._push(head, None)
         link._watched = EPOLLIN
         problem = self._control(EPOLL_CTL_ADD, link)
         if problem:
-            link._gone = True
-            self._release(link)
-            close_fd(fd)
             raise OSError(problem, os.strerror(problem))
-        if head:
-            link._push(head, None)
-        return link
 
     def process(self):
         """Serve what is ready and write what is to be written; called by the loop."""
@@ -220,34 +229,44 @@ cdef class Reactor:
             self._end_failing()
         finally:
             self._is_serving = False
-        self._settle()
-        if self.has_more():
-            self._schedule()
+            self._settle()
+            if self.has_more():
+                self._schedule()
 
     def close(self):
         """End every connection without a word, and the epoll set."""
         cdef uint32_t index
-        if self.epfd < 0:
+        cdef int epfd = self.epfd
+        cdef NativeLink link
+        if epfd < 0:
             return
-        self._loop.remove_reader(self.epfd)
+        self._loop.remove_reader(epfd)
+        # From here on nothing is attached, whoever is told of an end.
+        self.epfd = -1
         for index in range(self._slot_count):
             if self._slots[index].link is not NULL:
-                (<NativeLink>self._slots[index].link)._end()
+                link = <NativeLink>self._slots[index].link
+                link._end()
         self._forget_dirty()
+        # The collector sees no links: in one of these they would keep us, and we them.
+        self._ready, self._round, self._failing = [], [], []
+        self._event_at = self._event_count
         self._settle()
-        close_fd(self.epfd)
-        self.epfd = -1
+        close_fd(epfd)
 
     def _after_fork(self):
         """Give up in a forked child what the parent goes on with: close descriptors, tell no peer and no loop."""
         cdef uint32_t index
+        cdef NativeLink link
         if self.epfd < 0:
             return
         close_fd(self.epfd)
         self.epfd = -1
         for index in range(self._slot_count):
             if self._slots[index].link is not NULL:
-                close_fd((<NativeLink>self._slots[index].link)._out.fd)
+                link = <NativeLink>self._slots[index].link
+                close_fd(link._out.fd)
+                link._out.fd = -1
 
     # --- Slots: an event names a link by index and generation, never by address ---------------------------------------
 
@@ -369,16 +388,10 @@ cdef class Reactor:
     # --- Writing ------------------------------------------------------------------------------------------------------
 
     cdef void _mark_dirty(self, NativeLink link):
-        cdef Py_ssize_t wanted
         if link._is_dirty:
             return
         if self._dirty_count == self._dirty_capacity:
-            wanted = self._dirty_capacity * 2 if self._dirty_capacity else 256
-            self._dirty = <void **>PyMem_Realloc(self._dirty, wanted * sizeof(void *))
-            self._outlets = <sq_outlet **>PyMem_Realloc(self._outlets, wanted * sizeof(sq_outlet *))
-            if self._dirty is NULL or self._outlets is NULL:
-                raise MemoryError
-            self._dirty_capacity = wanted
+            self._grow_dirty()
         link._is_dirty = True
         Py_INCREF(link)
         self._dirty[self._dirty_count] = <void *>link
@@ -389,49 +402,70 @@ cdef class Reactor:
         elif self._dirty_count == 1 and not self._window_is_open:
             self._loop.call_later(self._batch_window_s, self._end_window)
 
+    cdef void _grow_dirty(self) except *:
+        cdef Py_ssize_t wanted = self._dirty_capacity * 2 if self._dirty_capacity else 256
+        cdef void *grown = PyMem_Realloc(self._dirty, wanted * sizeof(void *))
+        if grown is NULL:
+            raise MemoryError
+        self._dirty = <void **>grown
+        grown = PyMem_Realloc(self._outlets, wanted * sizeof(sq_outlet *))
+        if grown is NULL:
+            raise MemoryError
+        self._outlets = <sq_outlet **>grown
+        self._dirty_capacity = wanted
+
     def _end_window(self):
         self._window_is_open = True
         self.process()
 
     cdef void _flush(self):
         """Write to the links that wait for it, one slice of them."""
-        cdef Py_ssize_t i, count = min(self._dirty_count, <Py_ssize_t>SLICE), done
+        cdef Py_ssize_t i, count = min(self._dirty_count, <Py_ssize_t>SLICE), done, settled = 0
         cdef double deadline_s
         cdef NativeLink link
+        cdef list news = []
         if not count:
             self._window_is_open = False
             return
         with nogil:
             deadline_s = sq_now_s() + SLICE_S
             done = sq_write_many(self._outlets, count, deadline_s)
-        for i in range(done):
-            link = <NativeLink>self._dirty[i]
-            link._is_dirty = False
-            self._written(link)
-            Py_XDECREF(<PyObject *>link)
-        # Telling a receiver may have added links behind.
-        self._dirty_count -= done
-        memmove(self._dirty, self._dirty + done, self._dirty_count * sizeof(void *))
-        memmove(self._outlets, self._outlets + done, self._dirty_count * sizeof(sq_outlet *))
-        if not self._dirty_count:
-            self._window_is_open = False
-
-    cdef void _written(self, NativeLink link):
-        """Look after a link that was written to."""
-        if link._gone:
-            return
-        sq_settle(&link._out.queue)
-        if link._out.state == SQ_BROKEN:
-            self._fail_later(link)
-        elif link._out.state == SQ_BLOCKED:
-            link._is_blocked = True
-            link._watch()
-        else:
-            link._watch()
+        try:
+            for i in range(done):
+                link = <NativeLink>self._dirty[i]
+                if self._has_news(link):
+                    news.append(link)
+                link._is_dirty = False
+                Py_XDECREF(<PyObject *>link)
+                settled += 1
+        finally:
+            self._dirty_count -= settled
+            memmove(self._dirty, self._dirty + settled, self._dirty_count * sizeof(void *))
+            memmove(self._outlets, self._outlets + settled, self._dirty_count * sizeof(sq_outlet *))
+        # Only now: who is told may send to any of these links, or end them all.
+        for link in news:
             if link._dropped is not None:
                 link._tell_dropped()
             if link._is_finishing:
                 link._finish()
+        if not self._dirty_count:
+            self._window_is_open = False
+
+    cdef bint _has_news(self, NativeLink link):
+        """Look after a link that was written to; return whether it was all, and somebody waits for that."""
+        if link._gone:
+            return False
+        sq_settle(&link._out.queue)
+        if link._out.state == SQ_BROKEN:
+            self._fail_later(link)
+            return False
+        link._is_blocked = link._out.state == SQ_BLOCKED
+        link._watch()
+        if link._is_blocked:
+            return False
+        if link._latest is not None:
+            link._latest = None
+        return link._dropped is not None or link._is_finishing
 
     def _forget_dirty(self):
         cdef Py_ssize_t i
