@@ -182,3 +182,41 @@ async def test_a_stream_does_not_answer_probes_and_counts_as_alive() -> None:
         link.send(Frame(b"data: 1\n\n", True))
         link.close(3001)
         await server.until(lambda: answers == [True, False])
+
+
+@both_links
+async def test_the_gaps_of_all_channels_may_be_more_than_may_wait_for_a_slow_reader(native: bool) -> None:
+    # They come before there is a connection. The second one ended the stream at its first byte, and the reader came
+    # back with the same cursor to the same end, for ever.
+    async with served(native=native, limits__send_queue_bytes=50_000) as server:
+        channels = "channel=a&channel=b&channel=c&channel=d"
+        reader, _ = await server.stream(f"/events?{channels}")
+        cursor = reader.last_id
+        reader.close()
+        for number in range(12):
+            await server.hub.publish("abcd"[number % 4], "x" * 30_000)
+        again, told = await server.stream(f"/events?{channels}", last_event_id=cursor)
+        assert all(channel["recovered"] for channel in told["channels"].values())
+        for _ in range(12):
+            assert await again.data() == "x" * 30_000
+
+
+@both_links
+async def test_a_gap_is_not_held_against_a_slow_reader_while_it_is_being_written(native: bool) -> None:
+    # The portable link cut who recovered more than its cap at the next publication, a WebSocket it did not.
+    async with served(native=native) as server:
+        reader, _ = await server.stream("/events?channel=a")
+        cursor = reader.last_id
+        reader.close()
+        for _ in range(90):
+            await server.hub.publish("a", "x" * 65_000)
+        slow = await slow_reader(server, f"/events?channel=a&last_event_id={cursor}")
+        (session,) = server.hub.core.sessions.values()
+        assert session.link.queued_bytes > server.hub.core.limits.send_queue_bytes
+        await server.hub.publish("a", "live")
+        seen = b""
+        async with asyncio.timeout(10):
+            while b'"live"' not in seen[-2_000:]:
+                seen += await asyncio.get_running_loop().sock_recv(slow, 1_048_576)
+        assert server.lobby.counters.slow_consumers == 0
+        slow.close()
