@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 
 from chappe.model.frame import Bundle, Frame
-from chappe.transports import sse_link
+from chappe.transports import asgi_link, sse_link
 from chappe.transports.sse_link import encode_frame
 from tests.transports.sse_harness import Served, served
 
 both_links = pytest.mark.parametrize("native", [True, False], ids=["native", "portable"])
 
 
-async def slow_reader(server: Served, path: str) -> socket.socket:
+async def slow_reader(server: Served, path: str, version: str = "1.1") -> socket.socket:
     """Return a socket that opened a stream and reads nothing more; its kernel buffer is small."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     sock.setblocking(False)
     loop = asyncio.get_running_loop()
     await loop.sock_connect(sock, ("127.0.0.1", server.port))
-    await loop.sock_sendall(sock, f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    await loop.sock_sendall(sock, f"GET {path} HTTP/{version}\r\nHost: a\r\n\r\n".encode())
     while b'"session"' not in await loop.sock_recv(sock, 4_096):
         pass
     return sock
@@ -149,6 +149,25 @@ async def test_control_characters_in_a_payload_break_no_event(native: bool) -> N
         said = await raw.event()
         assert said.data == text.replace("\r\n", "\n").replace("\r", "\n")
         assert said.id == reader.last_id
+
+
+@pytest.mark.slow
+async def test_a_reader_that_cannot_be_taken_over_and_does_not_take_the_end_is_cut_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Its session had ended, but uvicorn waited for ever until what it had written was read, and logged an error.
+    monkeypatch.setattr(asgi_link, "CLOSE_TIMEOUT_S", 0.2)
+    async with served(limits__send_queue_bytes=100_000) as server:
+        slow = await slow_reader(server, "/events?channel=a", "1.0")
+        assert server.lobby.streams
+        for _ in range(200):
+            await server.hub.publish("a", "x" * 60_000)
+            await asyncio.sleep(0)
+        await server.until(lambda: not server.lobby.admission.others.taken)
+        assert not server.lobby.streams
+        assert not server.hub.core.sessions
+        assert "without completing" not in caplog.text
+        slow.close()
 
 
 @both_links
