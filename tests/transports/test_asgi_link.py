@@ -60,6 +60,22 @@ async def test_frames_and_the_parts_of_bundles_are_sent_in_order_before_the_good
     assert receiver.ends == [1006]
 
 
+async def test_the_rest_of_a_gap_that_is_being_written_is_not_held_against_its_reader() -> None:
+    link, server = AsgiStreamLink(Limits(send_queue_bytes=100)), Server()
+    server.taking.clear()
+    writing = link.start(server.send)
+    link.send(Bundle.of([event("x" * 80) for _ in range(10)]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    link.send(event("live"))
+    assert not link.closing
+    server.taking.set()
+    link.close(3001)
+    await writing
+    await link.detach(1006)
+    assert server.bodies == [b"x" * 80] * 10 + [b"live", b""]
+
+
 async def test_over_the_cap_the_link_closes_and_the_end_is_told_once() -> None:
     link, server, receiver = AsgiStreamLink(Limits(send_queue_bytes=10)), Server(), Receiver()
     link.begin(receiver)

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 
 from chappe.model.frame import Bundle, Frame
-from chappe.transports import sse_link
+from chappe.transports import asgi_link, sse_link
 from chappe.transports.sse_link import encode_frame
 from tests.transports.sse_harness import Served, served
 
 both_links = pytest.mark.parametrize("native", [True, False], ids=["native", "portable"])
 
 
-async def slow_reader(server: Served, path: str) -> socket.socket:
+async def slow_reader(server: Served, path: str, version: str = "1.1") -> socket.socket:
     """Return a socket that opened a stream and reads nothing more; its kernel buffer is small."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     sock.setblocking(False)
     loop = asyncio.get_running_loop()
     await loop.sock_connect(sock, ("127.0.0.1", server.port))
-    await loop.sock_sendall(sock, f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    await loop.sock_sendall(sock, f"GET {path} HTTP/{version}\r\nHost: a\r\n\r\n".encode())
     while b'"session"' not in await loop.sock_recv(sock, 4_096):
         pass
     return sock
@@ -151,6 +151,25 @@ async def test_control_characters_in_a_payload_break_no_event(native: bool) -> N
         assert said.id == reader.last_id
 
 
+@pytest.mark.slow
+async def test_a_reader_that_cannot_be_taken_over_and_does_not_take_the_end_is_cut_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Its session had ended, but uvicorn waited for ever until what it had written was read, and logged an error.
+    monkeypatch.setattr(asgi_link, "CLOSE_TIMEOUT_S", 0.2)
+    async with served(limits__send_queue_bytes=100_000) as server:
+        slow = await slow_reader(server, "/events?channel=a", "1.0")
+        assert server.lobby.streams
+        for _ in range(200):
+            await server.hub.publish("a", "x" * 60_000)
+            await asyncio.sleep(0)
+        await server.until(lambda: not server.lobby.admission.others.taken)
+        assert not server.lobby.streams
+        assert not server.hub.core.sessions
+        assert "without completing" not in caplog.text
+        slow.close()
+
+
 @both_links
 async def test_a_gap_comes_in_order_before_what_is_live(native: bool) -> None:
     async with served(native=native, namespaces__default__history_count=1_000) as server:
@@ -182,3 +201,41 @@ async def test_a_stream_does_not_answer_probes_and_counts_as_alive() -> None:
         link.send(Frame(b"data: 1\n\n", True))
         link.close(3001)
         await server.until(lambda: answers == [True, False])
+
+
+@both_links
+async def test_the_gaps_of_all_channels_may_be_more_than_may_wait_for_a_slow_reader(native: bool) -> None:
+    # They come before there is a connection. The second one ended the stream at its first byte, and the reader came
+    # back with the same cursor to the same end, for ever.
+    async with served(native=native, limits__send_queue_bytes=50_000) as server:
+        channels = "channel=a&channel=b&channel=c&channel=d"
+        reader, _ = await server.stream(f"/events?{channels}")
+        cursor = reader.last_id
+        reader.close()
+        for number in range(12):
+            await server.hub.publish("abcd"[number % 4], "x" * 30_000)
+        again, told = await server.stream(f"/events?{channels}", last_event_id=cursor)
+        assert all(channel["recovered"] for channel in told["channels"].values())
+        for _ in range(12):
+            assert await again.data() == "x" * 30_000
+
+
+@both_links
+async def test_a_gap_is_not_held_against_a_slow_reader_while_it_is_being_written(native: bool) -> None:
+    # The portable link cut who recovered more than its cap at the next publication, a WebSocket it did not.
+    async with served(native=native) as server:
+        reader, _ = await server.stream("/events?channel=a")
+        cursor = reader.last_id
+        reader.close()
+        for _ in range(90):
+            await server.hub.publish("a", "x" * 65_000)
+        slow = await slow_reader(server, f"/events?channel=a&last_event_id={cursor}")
+        (session,) = server.hub.core.sessions.values()
+        assert session.link.queued_bytes > server.hub.core.limits.send_queue_bytes
+        await server.hub.publish("a", "live")
+        seen = b""
+        async with asyncio.timeout(10):
+            while b'"live"' not in seen[-2_000:]:
+                seen += await asyncio.get_running_loop().sock_recv(slow, 1_048_576)
+        assert server.lobby.counters.slow_consumers == 0
+        slow.close()

@@ -113,8 +113,9 @@ class AsgiLink(abc.ABC):
             self._wake.clear()
             while len(self._queue):
                 frame = self._queue.pop()
-                self._writing_bytes = size_of(frame)
                 for part in frame.frames if isinstance(frame, Bundle) else (frame,):
+                    # Of a recovered gap what is being written now; the rest is not held against its reader.
+                    self._writing_bytes = size_of(part)
                     await send(self.message_of(part))
                 self._writing_bytes = 0
             for channel, count in self._queue.take_dropped().items():

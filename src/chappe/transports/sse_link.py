@@ -8,7 +8,7 @@ from chappe.model.error_codes import Code
 from chappe.model.frame import Bundle, Frame
 from chappe.model.limits import Limits
 from chappe.transports.send_queue import SendQueue
-from chappe.transports.websocket import CLOSE_TIMEOUT_S, LinkCounters, Receiver
+from chappe.transports.websocket import CLOSE_TIMEOUT_S, LARGE_FRAME_BYTES, LinkCounters, Receiver
 from chappe.wire.sse import COMMENT, LAST_CHUNK, chunk
 
 #: What a reader may say on its connection before it is cut: a stray request or two, and nothing is made of it.
@@ -27,6 +27,7 @@ class SseLink(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_allowance",
         "_close_timer",
         "_counters",
         "_gone",
@@ -61,6 +62,7 @@ class SseLink(asyncio.Protocol):
         self._queue: SendQueue | None = None
         self._transport: asyncio.Transport | None = None
         self._writable = True
+        self._allowance = 0
         self._gone = False
         self._close_timer: asyncio.TimerHandle | None = None
         self._said_bytes = 0
@@ -99,6 +101,7 @@ class SseLink(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Send what waited."""
         self._writable = True
+        self._allowance = 0
         queue = self._queue
         while queue and self._writable:
             self._write(queue.pop())
@@ -133,7 +136,7 @@ class SseLink(asyncio.Protocol):
         if queue is None:
             queue = self._queue = SendQueue(self._limits.send_queue_bytes, self._limits.send_queue_messages)
         assert self._transport is not None
-        if not queue.put(frame, self._transport.get_write_buffer_size()):
+        if not queue.put(frame, max(0, self._transport.get_write_buffer_size() - self._allowance)):
             self._counters.slow_consumers += 1
             queue.clear()
             # Not from inside a fan-out: the end of a session changes the audience that is being served.
@@ -195,6 +198,9 @@ class SseLink(asyncio.Protocol):
         if data is None:
             data = frame.sse = encode_frame(frame)
         self._counters.messages_out += 1
+        if len(data) >= LARGE_FRAME_BYTES:
+            # A recovered gap is not held against its reader while it is being written.
+            self._allowance += len(data)
         self._write_bytes(data)
 
     def _write_bytes(self, data: bytes) -> None:

@@ -42,6 +42,9 @@ OPENING_S: Final = 10.0
 #: Readers whose stream ends come back after so many milliseconds, each after its own time: one hub that goes away has
 #: all of them at its door at once.
 _RETRY_MS: Final = (2_000, 5_000)
+#: How many times what may wait for a slow reader may wait for a connection: the gaps of all channels come before there
+#: is one, and a reader that was refused for them would come back to the same gaps.
+_OPENING_QUEUES: Final = 16
 
 
 class Carrier(Link, Protocol):
@@ -132,7 +135,10 @@ class Stream:
         self._log_epochs: dict[str, str] = {}
         self._handle = ""
         self._replies: dict[str, base.Subscribed] = {}
-        self._queue: SendQueue | None = SendQueue(hub.limits.send_queue_bytes, hub.limits.send_queue_messages)
+        limits = hub.limits
+        self._queue: SendQueue | None = SendQueue(
+            _OPENING_QUEUES * limits.send_queue_bytes, _OPENING_QUEUES * limits.send_queue_messages
+        )
         self._with_history: set[str | None] = set()
         self._carrier: Carrier | None = None
 
@@ -146,9 +152,12 @@ class Stream:
             carrier.close(Code.DISCONNECTED)
             return
         carrier.begin(session)
-        carrier.send(self._first_event())
+        frames = [self._first_event()]
         while queue:
-            carrier.send(self._ended(queue.pop()))
+            ended = self._ended(queue.pop())
+            frames += ended.frames if isinstance(ended, Bundle) else (ended,)
+        # In one piece, as a recovered gap always goes: the reader could take nothing of it yet.
+        carrier.send(Bundle.of(frames))
         if self._whole:
             self._hub.relink(session, carrier)
         for channel, count in queue.take_dropped().items():

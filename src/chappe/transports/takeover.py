@@ -104,8 +104,12 @@ class Takeover:
         self._door.lobby.streams.add(session)
 
     def release(self, session: "Session") -> None:
-        """Forget a stream that has ended."""
+        """Forget a stream that has ended, and cut the connection of a reader that did not take its end."""
         self._door.lobby.streams.discard(session)
+        if not self._cycle.response_complete and not self._cycle.disconnected:
+            # uvicorn would close when what is written has gone, which is never, and blame the app.
+            self.lost()
+            self._door.transport.abort()
 
     def _is_free(self) -> bool:
         """Whether the connection is at this response and at nothing else."""

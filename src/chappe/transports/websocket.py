@@ -21,7 +21,7 @@ _PING_WINDOW_S: Final = 5.0
 #: Frames are joined to one write up to here; it is also where asyncio's transports begin to say that they are full.
 _JOINED_BYTES: Final = 65_536
 #: A frame from here on (a file, a recovered gap) is not held against its reader while it is being written.
-_LARGE_FRAME_BYTES: Final = 262_144
+LARGE_FRAME_BYTES: Final = 262_144
 #: The registered codes below 3000 that may be sent; 1005, 1006 and 1015 stand for frames that never came.
 _SPECIFIED_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 
@@ -344,7 +344,7 @@ class WebSocketLink(asyncio.Protocol):
         if size >= _JOINED_BYTES:
             # Shared as it is: joined to others it would be copied for every reader.
             self.flush()
-            if size >= _LARGE_FRAME_BYTES:
+            if size >= LARGE_FRAME_BYTES:
                 self._allowance += size
             self._write(data)
             return
