@@ -62,6 +62,12 @@ class Wire(asyncio.Transport):
     def abort(self) -> None:
         self.written.append(b"aborted")
 
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
 
 class Rig:
     """Links of a hub under a heartbeat, on a clock."""
@@ -122,6 +128,23 @@ def test_a_ping_that_is_not_answered_closes_with_3012(rig: Rig) -> None:
     assert close_code(wire) == Code.NO_PONG
     assert rig.counters.pong_timeouts == 1
     assert rig.world.hub.sessions == {}
+
+
+def test_a_peer_that_is_not_read_from_is_not_held_to_answer(rig: Rig) -> None:
+    # Its pong waited in the socket while a hook kept its session busy, and it was cut with 3012.
+    link, wire = rig.link()
+    rig.clock.advance(27)
+    link.pause()
+    rig.clock.advance(1_000)
+    assert not link.closing
+    link.resume()
+    for _ in range(10):
+        rig.clock.advance(5)
+        rig.hear(link)
+    assert not link.closing
+    # Who is dead is found all the same, once it is read again.
+    rig.clock.advance(40)
+    assert close_code(wire) == Code.NO_PONG
 
 
 def test_any_bytes_are_a_sign_of_life(rig: Rig) -> None:

@@ -23,8 +23,10 @@ class BeatingLink(Protocol):
         last_heard: of the last bytes of the peer.
         opened_at, pinged_at: of its beginning and of our last ping.
         message_began: of the bytes in which an unfinished message was first seen; 0: none is.
+        paused: nothing is read from the peer now, so that its silence says nothing; `last_heard` begins anew behind it.
     """
 
+    paused: bool
     receiver: Receiver | None
     closing: bool
     last_heard: float
@@ -135,6 +137,10 @@ class Heartbeat:
         if session is not None and session.peer.carrier == "sse":
             # Nothing ever comes from a reader: what is sent to it keeps proxies from closing, and TCP finds the dead.
             self._ping_when_due(link, now, limits.sse_heartbeat_s)
+            return
+        if link.paused:
+            # Its pongs wait in the socket while a hook keeps its session busy.
+            self._look_again(link, limits.pong_timeout_s, now)
             return
         heard, pinged = link.last_heard, link.pinged_at
         if pinged > heard and now - pinged >= limits.pong_timeout_s:

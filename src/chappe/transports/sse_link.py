@@ -42,6 +42,7 @@ class SseLink(asyncio.Protocol):
         "last_heard",
         "message_began",
         "opened_at",
+        "paused",
         "pinged_at",
         "receiver",
         "seat",
@@ -66,7 +67,7 @@ class SseLink(asyncio.Protocol):
         self._gone = False
         self._close_timer: asyncio.TimerHandle | None = None
         self._said_bytes = 0
-        self.closing = False
+        self.closing = self.paused = False
         self.message_began = 0.0
         self.last_heard = self.opened_at = self.pinged_at = loop.time()
         self.receiver: Receiver | None = None

@@ -155,8 +155,9 @@ def stream_link(door: "FrontDoor") -> "SseLink | NativeLink":
     """
     lobby, transport = door.lobby, door.transport
     connection = transport.get_extra_info("socket")
+    # First of all: if it failed behind the hand-over, two would have the connection.
+    give_up_early(connection)
     if lobby.reactor is None:
-        give_up_early(connection)
         portable = SseLink(door.loop, lobby.hub.limits, lobby.counters, lobby.leave)
         portable.attach(transport)
         transport.resume_reading()
@@ -165,7 +166,6 @@ def stream_link(door: "FrontDoor") -> "SseLink | NativeLink":
 
     # The loop closes its own descriptor, without a word to the peer, since ours holds the connection.
     native = lobby.reactor.attach(os.dup(connection.fileno()), b"", SSE)
-    give_up_early(connection)
     transport.abort()
     return native
 

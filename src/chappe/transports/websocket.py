@@ -111,6 +111,7 @@ class WebSocketLink(asyncio.Protocol):
     Attributes:
         last_heard: loop time of the last bytes of the peer.
         message_began: loop time of the bytes in which an unfinished message was first seen; 0: none is.
+        paused: nothing is read.
         pinged_at: loop time of the last ping of ours.
         receiver: where messages go; None: not begun, or over.
         seat: what the server noted about it.
@@ -135,6 +136,7 @@ class WebSocketLink(asyncio.Protocol):
         "last_heard",
         "message_began",
         "opened_at",
+        "paused",
         "pinged_at",
         "receiver",
         "seat",
@@ -157,7 +159,7 @@ class WebSocketLink(asyncio.Protocol):
         self._gone = False
         self._probes: list[tuple[asyncio.TimerHandle, Callable[[bool], None]]] | None = None
         self._ping_window = (0.0, 0)
-        self.closing = False
+        self.closing = self.paused = False
         self.message_began = 0.0
         self.last_heard = self.opened_at = self.pinged_at = commons.time()
         self.receiver: Receiver | None = None
@@ -291,11 +293,15 @@ class WebSocketLink(asyncio.Protocol):
         """Stop reading."""
         # What we do not read does not come late.
         self.message_began = 0.0
+        self.paused = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Read again."""
+        """Read again; what was not read meanwhile is not held against the peer."""
+        if self.paused:
+            self.last_heard = self._commons.time()
+        self.paused = False
         if self._transport is not None:
             self._transport.resume_reading()
 

@@ -119,7 +119,11 @@ async def test_nothing_is_heard_while_a_link_is_paused_and_everything_in_order_a
         theirs.send(masked(b"10"))
         place.serve()
         assert receiver.heard == [b"0", b"1", b"2", b"3"]
+        was_paused, heard_before = link.paused, link.last_heard
         link.resume()
+        assert (was_paused, link.paused) == (True, False)
+        # What was not read is not held against the peer.
+        assert link.last_heard > heard_before
         place.serve()
         assert receiver.heard == [b"%d" % number for number in range(11)]
 

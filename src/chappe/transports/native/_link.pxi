@@ -14,6 +14,7 @@ cdef class NativeLink:
         last_heard: loop time of the last bytes of the peer.
         message_began: loop time of the bytes in which an unfinished message was first seen; 0: none is.
         pinged_at: loop time of the last ping of ours.
+        paused: nothing is received.
         closing: nothing more is sent.
         bytes_in, bytes_out, messages_in, messages_out: of this connection.
     """
@@ -251,7 +252,7 @@ cdef class NativeLink:
 
     cdef void _take_stash(self):
         """Go on with bytes that are here already."""
-        if self._stash is NULL or (self._is_paused and not self.closing):
+        if self._stash is NULL or (self.paused and not self.closing):
             return
         if not self._gone and not self._is_finishing:
             try:
@@ -260,7 +261,7 @@ cdef class NativeLink:
                 self._lose()
                 raise
             if self._stash_at < self._stash_end and not self._is_finishing:
-                if not self._is_paused or self.closing:
+                if not self.paused or self.closing:
                     self._reactor._mark_ready(self)
                 return
         PyMem_Free(self._stash)
@@ -286,7 +287,7 @@ cdef class NativeLink:
             self._deliver(payload, text)
             if self._gone:
                 return size
-            if (self._is_paused and not self.closing) or messages >= LINK_MESSAGES or reactor._is_out_of_time():
+            if (self.paused and not self.closing) or messages >= LINK_MESSAGES or reactor._is_out_of_time():
                 break
         if not messages:
             # A piece of a large message took its time too.
@@ -321,7 +322,7 @@ cdef class NativeLink:
             raise MemoryError
         memcpy(stash, data, size)
         self._stash, self._stash_at, self._stash_end = stash, 0, size
-        if not self._is_paused or self.closing:
+        if not self.paused or self.closing:
             self._reactor._mark_ready(self)
         self._watch()
 
@@ -341,12 +342,14 @@ cdef class NativeLink:
         """Stop reading."""
         # What we do not read does not come late.
         self.message_began = 0.0
-        self._is_paused = True
+        self.paused = True
         self._watch()
 
     def resume(self):
-        """Read again."""
-        self._is_paused = False
+        """Read again; what was not read meanwhile is not held against the peer."""
+        if self.paused:
+            self.last_heard = sq_now_s()
+        self.paused = False
         if self._stash is not NULL:
             self._reactor._mark_ready(self)
         self._watch()
@@ -503,7 +506,7 @@ cdef class NativeLink:
     cdef void _watch(self):
         """Tell the kernel what to name this link for, if that changed."""
         cdef uint32_t wanted = 0
-        if not self._is_eof and (not self._is_paused or self.closing) and (self._stash is NULL or self._is_finishing):
+        if not self._is_eof and (not self.paused or self.closing) and (self._stash is NULL or self._is_finishing):
             wanted |= EPOLLIN
         if self._is_blocked:
             wanted |= EPOLLOUT

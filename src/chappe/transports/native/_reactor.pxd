@@ -136,7 +136,7 @@ cdef class NativeLink:
     cdef bint _is_deflating
     cdef bint _is_dirty
     cdef bint _is_blocked
-    cdef bint _is_paused
+    cdef readonly bint paused
     cdef bint _is_ready
     cdef bint _is_finishing
     cdef bint _is_lingering

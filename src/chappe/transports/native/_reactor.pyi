@@ -12,6 +12,7 @@ class NativeLink:
     receiver: Any
     seat: Any
     closing: bool
+    paused: bool
     last_heard: float
     opened_at: float
     pinged_at: float
