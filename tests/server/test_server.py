@@ -1,6 +1,7 @@
 """One listener: accept, drain, end. What a process does at a signal is in tests/test_app.py."""
 
 import asyncio
+import socket
 import time
 
 import pytest
@@ -33,6 +34,27 @@ async def test_a_drain_ends_in_bounded_time_for_who_does_not_go() -> None:
     # The harness gives a second to go; this client never answers the close frame.
     assert 0.9 < time.monotonic() - began < 3
     writer.close()
+
+
+@pytest.mark.slow
+@pytest.mark.loops("asyncio", "uvloop")
+async def test_who_does_not_read_the_answers_of_http_does_not_keep_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    # uvicorn waits its time and leaves the connection behind; uvloop then waited for it, and the process never ended.
+    monkeypatch.setattr("chappe.server.server._REQUESTS_S", 1)
+    peer = socket.socket()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    peer.setblocking(False)
+    async with front_door() as server:
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(peer, ("127.0.0.1", server.port))
+        for _ in range(500):
+            await loop.sock_sendall(peer, b"GET /count HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        async with asyncio.timeout(5):
+            connections = server.server.server_state.connections
+            while not any(each.transport.get_write_buffer_size() for each in connections):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert not server.server.server_state.connections
+    peer.close()
 
 
 async def test_the_advice_when_to_come_back_is_spread() -> None:

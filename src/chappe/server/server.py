@@ -103,6 +103,7 @@ class HubServer(uvicorn.Server):
             server.close()
         await self._drain()
         await super().shutdown()
+        await self._cut_connections()
         self._lobby.stop()
         self._watchdog.stop()
         self._garbage.restore()
@@ -161,6 +162,15 @@ class HubServer(uvicorn.Server):
             await asyncio.sleep(0.02)  # as uvicorn itself waits: a drain has no event that a signal can end
         for link in list(self._lobby.links):
             link.abort()
+
+    async def _cut_connections(self) -> None:
+        """Cut what HTTP has left: a peer that does not read its answer would keep the loop from closing for ever."""
+        for connection in tuple(self.server_state.connections):
+            transport = connection.transport
+            if transport is not None:
+                transport.abort()
+        # Transports tell their end in the next turn.
+        await asyncio.sleep(0)
 
 
 def _uvicorn_config(app: Any, lobby: Lobby) -> uvicorn.Config:
