@@ -277,5 +277,19 @@ def test_a_link_whose_end_fails_holds_up_nobody(rig: Rig, monkeypatch: pytest.Mo
     assert rig.said(wire, PING) == 1
 
 
+def test_pongs_that_nobody_reads_are_held_against_their_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ten pings a second are allowed, and each is a sign of life: the pongs of who read none of them piled up.
+    rig = Rig(monkeypatch, send_queue_bytes=2_000)
+    link, _ = rig.link()
+    monkeypatch.setattr(Wire, "get_write_buffer_size", lambda wire: sum(map(len, wire.written)))
+    link.pause_writing()
+    for _ in range(40):
+        rig.clock.advance(0.2)
+        link.data_received(bytes([0x89, 0x80 | 125]) + bytes(4 + 125))
+    assert link.queued_bytes < 2_300
+    assert rig.counters.slow_consumers == 1
+    assert rig.world.hub.sessions == {}
+
+
 def _text(payload: bytes) -> bytes:
     return bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload

@@ -361,18 +361,28 @@ class WebSocketLink(asyncio.Protocol):
         queue = self._queue
         if queue is None:
             queue = self._queue = SendQueue(limits.send_queue_bytes, limits.send_queue_messages)
-        assert self._transport is not None
-        beyond_bytes = max(0, self._transport.get_write_buffer_size() + self._pending_bytes - self._allowance)
-        if not queue.put(frame, beyond_bytes):
-            self._commons.counters.slow_consumers += 1
+        if not queue.put(frame, self._written_bytes()):
             queue.clear()
-            # Not from inside a fan-out: the end of a session changes the audience that is being served.
-            self.closing = True
-            self._commons.loop.call_soon(self._close_slow)
+            self._give_up_slow()
+
+    def _written_bytes(self) -> int:
+        """Return how much of what was written or gathered counts against a slow peer."""
+        assert self._transport is not None
+        return max(0, self._transport.get_write_buffer_size() + self._pending_bytes - self._allowance)
+
+    def _give_up_slow(self) -> None:
+        self._commons.counters.slow_consumers += 1
+        # Not from inside a fan-out: the end of a session changes the audience that is being served.
+        self.closing = True
+        self._commons.loop.call_soon(self._close_slow)
 
     def _put_control(self) -> None:
         data = self._codec.data_to_send()
         if not data:
+            return
+        if not self._writable and not self.closing and self._written_bytes() > self._commons.limits.send_queue_bytes:
+            # Who pings and reads nothing would have its pongs pile up.
+            self._give_up_slow()
             return
         if self._pending or self._corked:
             self._pending.append(data)
