@@ -50,9 +50,8 @@ async def test_who_does_not_read_the_answers_of_http_does_not_keep_the_server(mo
         for _ in range(500):
             await loop.sock_sendall(peer, b"GET /count HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         async with asyncio.timeout(5):
-            while not any(
-                connection.transport.get_write_buffer_size() for connection in server.server.server_state.connections
-            ):
+            connections = server.server.server_state.connections
+            while not any(each.transport.get_write_buffer_size() for each in connections):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert not server.server.server_state.connections
     peer.close()

@@ -303,7 +303,7 @@ def test_a_link_whose_end_fails_holds_up_nobody(rig: Rig, monkeypatch: pytest.Mo
 def test_pongs_that_nobody_reads_are_held_against_their_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     # Ten pings a second are allowed, and each is a sign of life: the pongs of who read none of them piled up.
     rig = Rig(monkeypatch, send_queue_bytes=2_000)
-    link, wire = rig.link()
+    link, _ = rig.link()
     monkeypatch.setattr(Wire, "get_write_buffer_size", lambda wire: sum(map(len, wire.written)))
     link.pause_writing()
     for _ in range(40):

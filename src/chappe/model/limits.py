@@ -34,7 +34,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         handshake_timeout_s: from the connection to the first command, where anonymous is refused.
         ping_interval_s: between the hub's pings.
         sse_heartbeat_s: between comments on a stream of events; 15 s is below the 30 s after which strict proxies end
-            a silent connection. 0: none.
+            a silent connection.
         pong_timeout_s: from a ping to any frame of the peer.
         message_timeout_s: from the first byte of a message to its last; above: close 1008. A byte a second would hold
             the connection and its buffer for ever.
