@@ -172,15 +172,6 @@ class HubServer(uvicorn.Server):
         # Transports tell their end in the next turn.
         await asyncio.sleep(0)
 
-    async def _cut_connections(self) -> None:
-        """Cut what HTTP has left: a peer that does not read its answer would keep the loop from closing for ever."""
-        for connection in tuple(self.server_state.connections):
-            transport = connection.transport
-            if transport is not None:
-                transport.abort()
-        # Transports tell their end in the next turn.
-        await asyncio.sleep(0)
-
 
 def _uvicorn_config(app: Any, lobby: Lobby) -> uvicorn.Config:
     return uvicorn.Config(
