@@ -10,7 +10,8 @@ import pytest
 from chappe.model.frame import Frame
 from chappe.model.limits import Limits
 from chappe.transports.flush import SLICE, Flush
-from chappe.transports.websocket import Commons, LinkCounters, WebSocketLink
+from chappe.transports.portable import Commons, LinkCounters
+from chappe.transports.websocket import WebSocketLink
 from tests.transports.front_door_harness import front_door
 
 PING = bytes((0x81, 0x80 | 4)) + bytes(4) + b"ping"

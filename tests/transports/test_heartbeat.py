@@ -14,8 +14,9 @@ from chappe.model.limits import Limits
 from chappe.testing.fake_clock import FakeClock, FakeTimer
 from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import SLICE, Heartbeat
+from chappe.transports.portable import Commons, LinkCounters
 from chappe.transports.sse_link import SseLink
-from chappe.transports.websocket import Commons, LinkCounters, WebSocketLink
+from chappe.transports.websocket import WebSocketLink
 from tests.hub.harness import World
 
 PING, CLOSE = 0x89, 0x88
@@ -167,7 +168,7 @@ def test_a_stream_gets_comments_in_its_own_time_and_needs_to_answer_none(
     monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     rig = Rig(monkeypatch, sse_heartbeat_s=seconds)
-    link, wire = SseLink(ClockLoop(rig.clock), rig.limits, rig.counters, lambda _: None), Wire()  # type: ignore[arg-type]
+    link, wire = SseLink(rig.commons), Wire()
     link.attach(wire)
     link.begin(rig.world.hub.open(link, rig.world.protocol("json"), Peer(carrier="sse")))
     rig.heartbeat.add(link)

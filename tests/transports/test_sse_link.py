@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chappe.model.frame import Bundle, Frame
-from chappe.transports import asgi_link, sse_link
+from chappe.transports import asgi_link, portable, sse_link
 from chappe.transports.sse_link import encode_frame
 from tests.transports.sse_harness import Served, served
 
@@ -125,7 +125,7 @@ async def test_a_session_that_is_ended_ends_the_body_and_the_connection(native: 
 
 @pytest.mark.slow
 async def test_a_reader_that_does_not_take_the_end_is_cut_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse_link, "CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(portable, "CLOSE_TIMEOUT_S", 0.2)
     async with served(native=False, limits__send_queue_bytes=50_000_000) as server:
         slow = await slow_reader(server, "/events?channel=a")
         for _ in range(200):

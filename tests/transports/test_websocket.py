@@ -187,7 +187,7 @@ GOODBYES = {"a goodbye": masked(8, b"\x03\xe8"), "a broken frame": b"\xff\xff", 
 @pytest.mark.loops("asyncio", "uvloop")
 @pytest.mark.parametrize("goodbye", GOODBYES.values(), ids=GOODBYES)
 async def test_who_goes_while_its_window_is_full_is_gone(goodbye: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chappe.transports.websocket.CLOSE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("chappe.transports.portable.CLOSE_TIMEOUT_S", 0.3)
     async with front_door(limits=Limits(messages_per_s=0, send_queue_bytes=10_000_000)) as server:
         slow = await slow_reader(server)
         await fill_window(server)

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from chappe.model.error_codes import Code
 from chappe.model.frame import Bundle, Frame
 from chappe.model.limits import Limits
+from chappe.transports.portable import CLOSE_TIMEOUT_S, Receiver
 from chappe.transports.send_queue import SendQueue, size_of
-from chappe.transports.websocket import CLOSE_TIMEOUT_S, Receiver
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -13,9 +13,10 @@ from chappe.model.limits import Limits
 from chappe.transports.admission import Admission
 from chappe.transports.asgi_link import AsgiLink, Receive, Scope, Send
 from chappe.transports.endpoints import Endpoint, Endpoints
+from chappe.transports.portable import Receiver
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate, Rejected, Request, first_values, language_of
-from chappe.transports.websocket import Receiver, closing_code
+from chappe.transports.websocket import closing_code
 from chappe.wire.websocket import shorten_reason
 
 

@@ -13,8 +13,8 @@ from chappe.protocols.chappe import ChappeProtocol, JsonEncoder, MsgpackEncoder
 from chappe.protocols.classic import ClassicEncoder, ClassicProtocol, GatewayProtocol
 from chappe.protocols.raw import BroadcastProtocol, RawEncoder
 from chappe.transports.echo import Echo
+from chappe.transports.portable import Receiver
 from chappe.transports.upgrade import Rejected, Request, bearer_token, choose_subprotocol, language_of, tokens
-from chappe.transports.websocket import Receiver
 
 #: Subprotocols that select a protocol, on every path that serves them.
 SUBPROTOCOLS: Final = ("chappe.v1", "chappe.v1.msgpack", "classic")

@@ -19,13 +19,14 @@ from chappe.hub.hub import HubCore
 from chappe.hub.session import Session
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
-from chappe.transports import websocket
+from chappe.transports import portable
 from chappe.transports.admission import Admission
 from chappe.transports.data_plane import DataPlane, choose
 from chappe.transports.encoding import deflated
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
+from chappe.transports.portable import Commons, LinkCounters
 from chappe.transports.proxies import Proxies
 from chappe.transports.sse_link import SseLink
 from chappe.transports.takeover import Takeover, offer_takeover
@@ -39,7 +40,7 @@ from chappe.transports.upgrade import (
     language_of,
     negotiate_deflate,
 )
-from chappe.transports.websocket import Commons, LinkCounters, WebSocketLink
+from chappe.transports.websocket import WebSocketLink
 from chappe.wire.deflate import Deflate, inflate
 from chappe.wire.websocket import WebSocketCodec
 
@@ -151,10 +152,11 @@ class Lobby:
             self.reactor = None
         self.heartbeat.stop()
 
-    def make_link(self, deflates: bool) -> WebSocketLink:
-        """Return a portable link, not attached yet."""
+    @property
+    def commons(self) -> Commons:
+        """What portable links are made with, once the lobby has started."""
         assert self._commons is not None
-        return WebSocketLink(self._commons, deflates)
+        return self._commons
 
     def enter(self, link: CarrierLink, address: str) -> None:
         """Count a link and look after it."""
@@ -188,7 +190,7 @@ def _make_reactor(lobby: Lobby, loop: asyncio.AbstractEventLoop) -> "Reactor":
         lobby.counters,
         lobby.leave,
         lobby.heartbeat.end_by,
-        websocket.CLOSE_TIMEOUT_S,
+        portable.CLOSE_TIMEOUT_S,
         lambda frame: deflated(frame, lobby.compression_min_bytes),
         lobby.batch_window_s,
     )
@@ -390,7 +392,7 @@ class FrontDoor(HttpToolsProtocol):
         is_plain = transport.get_extra_info("sslcontext") is None
         if lobby.reactor is None or not is_plain or transport.get_write_buffer_size():
             transport.write(head)
-            link = lobby.make_link(deflate is not None)
+            link = WebSocketLink(lobby.commons, deflate is not None)
             link.attach(transport)
             return link
         # The loop closes its own descriptor, without a word to the peer, since ours holds the connection.

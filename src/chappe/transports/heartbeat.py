@@ -8,7 +8,7 @@ from chappe.hub.session import Session
 from chappe.hub.session_state import SessionState
 from chappe.model.error_codes import Code
 from chappe.model.limits import Limits
-from chappe.transports.websocket import LinkCounters, Receiver
+from chappe.transports.portable import LinkCounters, Receiver
 
 #: Seconds a slot of the wheel stands for: deadlines are kept to the second.
 TICK_S: Final = 1.0

@@ -34,8 +34,8 @@ from chappe.protocols.sse import (
     field,
     is_place,
 )
+from chappe.transports.portable import Receiver
 from chappe.transports.send_queue import SendQueue
-from chappe.transports.websocket import Receiver
 
 #: How long hooks and the broker may take to open a stream, seconds; then 503, and the reader comes back.
 OPENING_S: Final = 10.0

@@ -158,7 +158,7 @@ def stream_link(door: "FrontDoor") -> "SseLink | NativeLink":
     # First of all: if it failed behind the hand-over, two would have the connection.
     give_up_early(connection)
     if lobby.reactor is None:
-        portable = SseLink(door.loop, lobby.hub.limits, lobby.counters, lobby.leave)
+        portable = SseLink(lobby.commons)
         portable.attach(transport)
         transport.resume_reading()
         return portable

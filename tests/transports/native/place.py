@@ -12,7 +12,7 @@ from typing import Any
 from chappe.model.frame import Frame
 from chappe.model.limits import Limits
 from chappe.transports.native import WEBSOCKET, NativeLink, Reactor
-from chappe.transports.websocket import LinkCounters
+from chappe.transports.portable import LinkCounters
 from chappe.wire.websocket import encode_frame
 
 

@@ -14,7 +14,7 @@ import pytest
 from chappe.model.frame import Frame, SlowConsumer
 from chappe.model.limits import Limits
 from chappe.transports.native import NativeAudience, NativeLink, Reactor
-from chappe.transports.websocket import LinkCounters
+from chappe.transports.portable import LinkCounters
 from tests.transports.native.place import Listener, a_place, frame, is_ended, masked, on_the_wire, read_all
 
 EPOLLIN, EPOLLOUT = select.EPOLLIN, select.EPOLLOUT
