@@ -44,7 +44,7 @@ demo: setup ## run a hub with its console and sample rooms on http://127.0.0.1:8
 test: setup chromium test-python test-browser test-typescript ## run every test
 
 test-python: setup ## run the Python tests
-	@$(BUDGET) 10 "Python tests" -- $(BIN)/pytest tests --ignore=tests/browser
+	@$(BUDGET) 15 "Python tests" -- $(BIN)/pytest tests --ignore=tests/browser
 
 test-browser: setup chromium ## run the tests that drive Chromium
 	@$(BUDGET) 6 "browser tests" -- $(BIN)/pytest tests/browser

@@ -31,7 +31,6 @@ STRICTER = {
     "a compressed message breaks off": "the library takes what there is of a block",
     "a compressed message is no deflated data": "the library reads nothing behind the end, or a final block",
     "a compressed message has more than 16 final blocks": "the library reads one",
-    "invalid close code": "the library looks at the reason first",
     "fragmented control frame": "the library waits for the payload",
     "control frame too long": "the library waits for the payload",
     "reserved bits are set": "the library waits for the payload",

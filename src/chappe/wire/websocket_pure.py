@@ -311,8 +311,6 @@ class WebSocketCodec:
     def _receive_close(self, payload: bytes) -> None:
         """End; a goodbye may come between the fragments of a message (RFC 6455, 5.4; Autobahn 7.1.5)."""
         try:
-            # A code that is wrong is a greater fault than its reason.
-            Close.parse(payload[:2])
             self._close_rcvd = Close.parse(payload)
         except ProtocolError:
             raise _Violation(
