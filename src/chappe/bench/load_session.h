@@ -20,6 +20,8 @@ struct load {
     int total, members, publisher; /* members are the first links; publisher is the index of one */
     int members_open;
     int ready, running;
+    int never_sleeps;    /* it polls instead, and counts the time as idle */
+    uint64_t idle_ns;
     uint64_t stop, next_check;
     uint64_t first_due, due, last_due, due_count; /* of an open loop; 0, 0 in a closed one */
     struct prepared message;

@@ -82,6 +82,7 @@ cdef class Reactor:
     cdef int _messages
     cdef double _serve_until_s
     cdef double _now_s
+    cdef double _dirty_since_s  # the first of the links below is waiting
     cdef uint64_t _bytes_in
     cdef uint64_t _bytes_out
     cdef uint64_t _messages_out
@@ -93,6 +94,7 @@ cdef class Reactor:
     cdef void _schedule(self)
     cdef bint _is_out_of_time(self)
     cdef bint _turn_is_over(self)
+    cdef bint _must_write(self)
     cdef void _serve(self)
     cdef void _fetch(self)
     cdef void _flush(self)

@@ -2,8 +2,8 @@
 """One epoll set and its links.
 
 The loop watches one descriptor, the epoll set itself, so one callback serves every ready connection: receive, unmask,
-parse, and one Python call for each whole message. What is sent in a turn is queued and written at its end, a link at a
-time, without the GIL.
+parse, and one Python call for each whole message. What is sent is queued and written at the end of a round - when all who
+were ready have been served - or after 3 ms, a link at a time, without the GIL.
 
 Fairness: a callback serves messages for 1 ms or 256 of them, then the loop has its turn, and who was not served yet is
 first in the next one. A fan-out to many links is written in slices, and nothing is read before all of it is written:
@@ -98,6 +98,8 @@ cdef enum:
 
 cdef double TURN_S = 0.001
 cdef double SLICE_S = 0.004
+#: How long what is to be written may wait for the end of a round of many turns, seconds.
+cdef double ROUND_S = 0.003
 #: How long what a failed peer still sends is thrown away, so that it reads our goodbye and not a reset, seconds.
 cdef double LINGER_S = 1.0
 #: Pings a peer may send a second, on average over a window, before it is cut (quality, "Messages").
@@ -221,17 +223,34 @@ cdef class Reactor:
         self._is_serving = True
         try:
             self._end_failing()
-            # Nothing is read before all is written.
-            if not self._dirty_count or self._batch_window_s > 0:
+            if self._batch_window_s > 0:
                 self._serve()
-            if self._batch_window_s <= 0 or self._window_is_open:
+                if self._window_is_open:
+                    self._flush()
+            elif self._must_write():
+                # Nothing more is read before all is written.
                 self._flush()
+            else:
+                self._serve()
+                if self._must_write():
+                    self._flush()
             self._end_failing()
         finally:
             self._is_serving = False
             self._settle()
             if self.has_more():
                 self._schedule()
+
+    cdef bint _must_write(self):
+        """Whether what waits is written now: a round is over, or has taken its time.
+
+        A round of many turns is written at its end: who gets several messages in it gets them in one piece.
+        """
+        if not self._dirty_count:
+            return False
+        if not self._round and self._event_at == self._event_count:
+            return True
+        return sq_now_s() - self._dirty_since_s >= ROUND_S
 
     def close(self):
         """End every connection without a word, and the epoll set."""
@@ -397,6 +416,8 @@ cdef class Reactor:
         self._dirty[self._dirty_count] = <void *>link
         self._outlets[self._dirty_count] = &link._out
         self._dirty_count += 1
+        if self._dirty_count == 1:
+            self._dirty_since_s = sq_now_s()
         if self._batch_window_s <= 0:
             self._schedule()
         elif self._dirty_count == 1 and not self._window_is_open:
