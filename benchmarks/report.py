@@ -8,7 +8,8 @@ One core for the server, the other for the generator (`chappe.bench`, C); ratios
 machine only. Chappe runs as `chappe serve` with a token on every connection, rights, limits and history in memory; the
 peers run without any of that. Each figure is the median of its rounds (smallest-largest), servers in turn; ratios
 compare per CPU-second of the server. Latency is the generator's, from sending, or in an open loop from when a message
-was due, to receiving. Rows that Chappe misses are here as well, with by how much.
+was due, to receiving. The generator polls and never sleeps, so that no server pays for waking it; its share of its core
+is what it did not wait. Rows that Chappe misses are here as well, with by how much.
 """
 #: Rows and columns of the table that the README shows.
 SUMMARY_ROWS = ("P1", "P2", "P3", "P4")
