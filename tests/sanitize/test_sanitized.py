@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SHORT = ["tests/wire", "tests/transports/test_websocket.py"]
+SHORT = ["tests/wire", "tests/transports/native", "tests/transports/test_websocket.py"]
 
 BROKEN = """
 from libc.stdlib cimport free, malloc
