@@ -53,14 +53,6 @@ cdef class NativeLink:
                 None if frame.policy is DISCONNECT or frame.channel is None else frame,
             )
 
-    def send_message(self, bytes payload not None, bint text):
-        """Queue one message that nobody else gets: the same as `send`, without a frame to share."""
-        if not self.closing and self._codec is not None:
-            self.enqueue(
-                make_frame(0x81 if text else 0x82, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload)),
-                None,
-            )
-
     def ping(self):
         """Send a ping; an SSE stream a comment."""
         self.pinged_at = sq_now_s()
