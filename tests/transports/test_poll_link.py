@@ -17,6 +17,7 @@ from chappe.model.errors import ChappeError
 from chappe.model.frame import Frame
 from chappe.transports.poll_link import Mailbox, session_body, simple_body
 from chappe.transports.session_stream import SessionStream
+from tests.hub.harness import World, namespace
 from tests.protocols.sse.reader import EventReader
 from tests.transports.mailboxes import Boxes, publish, told
 from tests.transports.test_sse_stream import Carrier
@@ -122,7 +123,10 @@ class Polling(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         async def make() -> Boxes:
-            return Boxes(session_s=30)
+            # Whoever stays away for long finds everything still there.
+            return Boxes(
+                World(namespaces=[namespace("default", history_count=10_000, history_age_s=1e9)]), session_s=30
+            )
 
         self.boxes = self.loop.run_until_complete(make())
         self.come()
