@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from chappe.api import ApiContext, PageContext, build_api, build_events, build_polling
+from chappe.api import ApiContext, Forwarding, PageContext, answer_nodes, build_api, build_events, build_polling
 from chappe.asgi import HubApp
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.jwt import JwtAuthenticator
@@ -123,6 +123,12 @@ class Hub:
             self._core.hooks.message.append(_log_payload)
         self._admission = Admission(self._core.limits.connections_per_address, settings.server.connections_max)
         self._http_sessions = HttpSessions(self._core, self._admission, settings.poll.options())
+        cluster, server = self._core.cluster, settings.server
+        self._forwarding = (
+            Forwarding(self._core, cluster, settings.poll.hold_s, server.default_language) if cluster else None
+        )
+        if cluster:
+            answer_nodes(self._core, cluster)
         self._lobbies: list[Lobby] = []
 
     @classmethod
@@ -362,6 +368,7 @@ class Hub:
             default_language=settings.server.default_language,
         )
         page = PageContext(gate, self._proxies, self._admission)
+        polling = build_polling(context, page, self._http_sessions)
         routes = [
             *build_events(context, page, self._http_sessions, settings.sse.default_channels),
             *build_api(context),
@@ -378,17 +385,23 @@ class Hub:
             self._proxies,
             self._admission,
             lambda: self._stopped,
-            build_polling(context, page, self._http_sessions),
+            polling if self._forwarding is None else self._forwarding.wrap(polling),
         )
 
     # --- Inside ------------------------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
         await self._broker.start(self._core.delivery)
+        if self._core.cluster is not None:
+            self._core.cluster.start()
         try:
             for hook in self._start_hooks:
                 await _call(hook)
         except BaseException:
+            if self._forwarding is not None:
+                await self._forwarding.stop()
+            if self._core.cluster is not None:
+                self._core.cluster.stop()
             await self._broker.stop()
             raise
 
@@ -415,6 +428,8 @@ class Hub:
                 starting.cancel()
                 await asyncio.wait((starting,), timeout=timeout_s)
             self._core.shutdown(tuple(self._core.sessions.values()))
+            if self._core.cluster is not None:
+                self._core.cluster.stop()
             for hook in self._stop_hooks:
                 await self._call_stop_hook(hook, deadline)
             await self._tasks.stop(max(0.0, deadline - loop.time()))
@@ -447,6 +462,10 @@ class Hub:
             "chappe_channels": len(self._core.channels),
             **self._http_sessions.metrics(),
         }
+        if self._core.cluster is not None:
+            metrics |= self._core.cluster.metrics()
+        if self._forwarding is not None:
+            metrics |= self._forwarding.metrics()
         for lobby in self._lobbies:
             for name, count in lobby.metrics().items():
                 metrics[name] = metrics.get(name, 0) + count

@@ -8,6 +8,7 @@ from chappe.app import Hub
 from chappe.model.errors import LocalProtocolError
 from chappe.server.listening import listen
 from chappe.server.server import HubServer, ServerOptions
+from chappe.server.workers import is_worker
 from chappe.transports.event_loop import loop_factory
 from chappe.transports.upgrade import Gate, host_names
 
@@ -93,7 +94,7 @@ class Server:
             runner.run(self.serve(started))
 
     def _listen(self) -> socket.socket:
-        listener = listen(self.host, self.port)
+        listener = listen(self.host, self.port, shared=is_worker())
         self.port = listener.getsockname()[1]
         return listener
 

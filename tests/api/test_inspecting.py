@@ -50,6 +50,7 @@ async def test_connections_are_listed_and_found() -> None:
     del entry["age_s"], entry["idle_s"]
     assert entry == {
         "session": ada.session.id,
+        "node": ada.world.hub.node,
         "user": "ada",
         "name": "ada",
         "address": "192.0.2.7",

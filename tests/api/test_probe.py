@@ -18,6 +18,7 @@ class Scripted:
 
     name = "scripted"
     durable = True
+    shared = False
 
     def __init__(self, outcome: Any, result: Any) -> None:
         self.outcome = outcome

@@ -301,6 +301,7 @@ class World:
         authenticator: Authenticator | None = None,
         reserved_names: tuple[str, ...] = (),
         wrap: Callable[[Broker], Broker] = lambda broker: broker,
+        node: str = "n1",
         **limits: Any,
     ) -> None:
         self.clock = clock or FakeClock()
@@ -326,7 +327,7 @@ class World:
                 authenticator=authenticator,
                 reserved_names=reserved_names,
                 version="0",
-                node="n1",
+                node=node,
             )
         )
         self._encoders = {
@@ -336,6 +337,8 @@ class World:
             "raw": RawEncoder(),
         }
         self._run(self.broker.start(self.hub.delivery))
+        if self.hub.cluster is not None:
+            self.hub.cluster.start()
 
     # --- Clients -----------------------------------------------------------------------------------------------------
 
@@ -446,6 +449,7 @@ class SpyBroker:
         self.inner = inner
         self.name = inner.name
         self.durable = inner.durable
+        self.shared = inner.shared
         self.calls: list[tuple[str, str]] = []
         self.holds: set[str] = set()
         self.held: list[Callable[[], None]] = []

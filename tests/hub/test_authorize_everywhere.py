@@ -64,7 +64,7 @@ ASKING = [command for command in COMMANDS.values() if command is not None] + [
 BACKEND: dict[str, Callable[[HubCore, Actor], object]] = {
     "publish": lambda hub, actor: hub.publish(actor, base.Publish(0, CHANNEL, b"1", expect=7), lambda *_: None),
     "read_history": lambda hub, actor: hub.read_history(actor, base.History(0, CHANNEL), lambda *_: None),
-    "list_members": lambda hub, actor: hub.list_members(actor, CHANNEL),
+    "list_members": lambda hub, actor: hub.list_members(actor, CHANNEL, lambda *_: None),
     "disconnect": lambda hub, actor: hub.disconnect(actor, next(iter(hub.sessions.values()))),
     "calling.call": lambda hub, actor: hub.calling.call(actor, "add", None, lambda *_: None),
 }
@@ -73,8 +73,10 @@ WITHOUT_ACTOR = {
     "as_refusal",
     "as_rpc_error",
     "check_known_channel",
+    "find_sessions",
     "forget",
     "members_of",
+    "new_handle",
     "open",
     "relink",
     "report",

@@ -13,6 +13,7 @@ from chappe.hub.namespaces import Level
 from chappe.hub.permissions import APPLICATION, Actor
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError, ConfigurationError
+from chappe.model.member import Member
 from chappe.model.publication import Kind
 from chappe.protocols import base
 from tests.hub.harness import RecordingLink, World, namespace
@@ -128,10 +129,12 @@ def test_a_backend_reads_history_and_members(world: World) -> None:
     world.hub.read_history(APPLICATION, base.History(0, "a"), told)
     world.settle()
     assert [each.payload for each in told.result.publications] == [b"1"]
-    members, count = world.hub.list_members(APPLICATION, "a")
+    found: list[tuple[list[Member], int]] = []
+    world.hub.list_members(APPLICATION, "a", lambda *listed: found.append(listed))
+    [(members, count)] = found
     assert ([member.name for member in members], count) == (["Ada"], 1)
     with pytest.raises(ChappeError):
-        world.hub.list_members(APPLICATION, "live/a")
+        world.hub.list_members(APPLICATION, "live/a", lambda *listed: None)
 
 
 def test_a_history_of_another_epoch_is_told_to_a_backend(world: World) -> None:

@@ -21,6 +21,7 @@ from chappe.hub.contracts import IDEMPOTENCY_S, Claims
 from chappe.hub.hooks import Draft
 from chappe.hub.session import Peer, Session
 from chappe.model.frame import Frame
+from chappe.model.member import Member
 from chappe.testing.checker.journal import (
     Ack,
     Attempt,
@@ -570,7 +571,9 @@ class HubMachine(RuleBasedStateMachine):
                 elif person.subscribed[channel]:
                     told = sorted(user or self.owner(session) for session, user in person.members[channel])
                     assert told == expected, f"{person.publisher} was told {told} in {channel}, expected {expected}"
-            members, count = self.world.hub.members_of(channel)
+            found: list[tuple[list[Member], int]] = []
+            self.world.hub.members_of(channel, lambda *listed, found=found: found.append(listed))
+            [(members, count)] = found
             assert sorted(each.user or self.owner(each.session) for each in members) == expected
             assert count == len(expected)
 

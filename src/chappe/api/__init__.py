@@ -5,9 +5,20 @@ May import transports, brokers, auth, telemetry, `chappe.hub` and below; not the
 
 from chappe.api.context import ApiContext
 from chappe.api.events import build_events
+from chappe.api.forwarding import Forwarding
 from chappe.api.gate import GateMiddleware
+from chappe.api.inspecting import answer_nodes
 from chappe.api.pages import PageContext
 from chappe.api.polling import build_polling
 from chappe.api.routes import build_api
 
-__all__ = ["ApiContext", "GateMiddleware", "PageContext", "build_api", "build_events", "build_polling"]
+__all__ = [
+    "ApiContext",
+    "Forwarding",
+    "GateMiddleware",
+    "PageContext",
+    "answer_nodes",
+    "build_api",
+    "build_events",
+    "build_polling",
+]

@@ -21,6 +21,7 @@ from chappe.protocols.sse import parse_cursor, place_in
 from chappe.protocols.validation import bad_request
 from chappe.transports.asgi_stream import AsgiStreamLink, stream_body
 from chappe.transports.http_sessions import HttpSessions
+from chappe.transports.poll_link import Mailbox
 from chappe.transports.session_stream import SessionStream
 from chappe.transports.sse_stream import Stream, Streams
 from chappe.transports.takeover import EXTENSION, Takeover
@@ -71,7 +72,10 @@ class EventsEndpoint(HttpSessionEndpoint):
             ChappeError: it is refused: by the caps, for its parameters, or as any session and subscription.
         """
         handle = named_session(head)
-        asked = read_asked(head, scope, self._default_channels if not handle else None)
+        begins = not handle and "session" in head.query
+        asked = read_asked(head, scope, None if handle or begins else self._default_channels)
+        if begins and head.method != "HEAD":
+            return await self._begin_session(asked, head, language)
         if handle:
             return await self._read_session(handle, asked, head, language)
         token = bearer_token(head)
@@ -89,6 +93,21 @@ class EventsEndpoint(HttpSessionEndpoint):
             self.page.admission.websockets.give_back(seat)
             raise
         return StreamResponse(self, stream, address, seat)
+
+    async def _begin_session(self, asked: Asked, head: Request, language: str) -> Response:
+        """Begin a session that is read as a stream from its first moment.
+
+        Raises:
+            ChappeError: 107, 108, 3504; what refuses the session or one of its channels.
+        """
+        if asked.raw:
+            raise bad_request("raw", "expected 0 with a session")
+        mailbox = self.begin(head, language)
+        try:
+            return await self._read(mailbox, asked, head)
+        except BaseException:
+            self.sessions.end(mailbox)
+            raise
 
     async def _read_session(self, handle: str, asked: Asked, head: Request, language: str) -> Response:
         """Open a stream that reads a session, and subscribe it to more.
@@ -110,6 +129,9 @@ class EventsEndpoint(HttpSessionEndpoint):
         if not mailbox.is_collected:
             raise bad_request("session", "a session of classic, expected one of chappe.v1")
         mailbox.acknowledge(head.query.get("cursor") or None)
+        return await self._read(mailbox, asked, head)
+
+    async def _read(self, mailbox: Mailbox, asked: Asked, head: Request) -> Response:
         replies = await self.sessions.subscribe(mailbox, asked.channels, bearer_token(head))
         seat = self.sessions.move_seat(mailbox, head.address)
         return StreamResponse(self, SessionStream(mailbox, replies), head.address, seat)

@@ -1,25 +1,32 @@
-"""`channels`, `connections`, `locks` and `info`: what this node of the hub is doing."""
+"""`channels`, `connections`, `locks` and `info`: what the nodes of the hub are doing."""
 
+import functools
 import heapq
-from collections.abc import Iterable
-from typing import Annotated, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
 from chappe.api.commands import EITHER, OPERATOR, After, Asked, Call, Command, Limit, Told
+from chappe.api.waiting import Waiting
 from chappe.hub.channels import Channel
+from chappe.hub.cluster import Cluster
+from chappe.hub.cluster.bus import Tell
 from chappe.hub.contracts import CountingLink
+from chappe.hub.hub import HubCore
 from chappe.hub.locks import Grant
 from chappe.hub.permissions import Action
 from chappe.hub.session import Session
 from chappe.model.channels import check_pattern, is_pattern, pattern_matches
 from chappe.model.timestamps import rfc3339
 
+T = TypeVar("T")
+
 _Next = Annotated[str | None, msgspec.Meta(description="`after` of the next page; null: this is the last one.")]
 
 
 class ChannelsRequest(Asked, frozen=True, kw_only=True):
-    """List channels that have subscribers on this node, by name."""
+    """List channels that have subscribers, by name."""
 
     pattern: Annotated[str, msgspec.Meta(description="Only channels that match it, such as `chat/#`.")] = "#"
     limit: Limit = 100
@@ -37,7 +44,7 @@ class ChannelEntry(Told, frozen=True, kw_only=True):
 
 
 class ChannelsAnswer(Told, frozen=True, kw_only=True):
-    """A page of channels; `total` counts all that match."""
+    """A page of channels; `total` counts all that match, one on several nodes once for each that told of it."""
 
     channels: list[ChannelEntry]
     total: int
@@ -45,7 +52,7 @@ class ChannelsAnswer(Told, frozen=True, kw_only=True):
 
 
 class ConnectionsRequest(Asked, frozen=True, kw_only=True):
-    """List sessions on this node, by id."""
+    """List sessions, by id."""
 
     user: Annotated[str | None, msgspec.Meta(description="Only those of this user.")] = None
     channel: Annotated[str | None, msgspec.Meta(description="Only those subscribed to this channel or pattern.")] = None
@@ -57,6 +64,7 @@ class ConnectionEntry(Told, frozen=True, kw_only=True):
     """A session and its connection; ages in seconds; traffic is null where the carrier does not count it."""
 
     session: str
+    node: str
     user: str | None
     name: str
     address: str
@@ -115,6 +123,7 @@ class InfoAnswer(Told, frozen=True, kw_only=True):
 
     version: str
     node: str
+    nodes: list[str]
     uptime_s: float
     broker: str
     sessions: int
@@ -125,14 +134,31 @@ class InfoAnswer(Told, frozen=True, kw_only=True):
     errors: dict[str, int]
 
 
-def channels(call: Call, request: ChannelsRequest) -> ChannelsAnswer:
+def channels(call: Call, request: ChannelsRequest) -> ChannelsAnswer | Waiting[ChannelsAnswer]:
     """List channels."""
     call.hub.permissions.authorize(call.actor, Action.INSPECT, "channels")
     check_pattern(request.pattern, call.hub.limits.channel_bytes)
+
+    def joined(pages: list[ChannelsAnswer]) -> ChannelsAnswer:
+        found: dict[str, ChannelEntry] = {}
+        for each in (entry for answer in pages for entry in answer.channels):
+            known = found.get(each.channel)
+            if known is not None:
+                each = msgspec.structs.replace(each, subscribers=known.subscribers + each.subscribers)
+            found[each.channel] = each
+        names, following = page(found, request.after, request.limit)
+        total = max(len(found), *(answer.total for answer in pages))
+        return ChannelsAnswer(channels=[found[name] for name in names], total=total, next=_next(pages, following))
+
+    return _everywhere(call.hub, "api.channels", request, channels_here, ChannelsAnswer, joined)
+
+
+def channels_here(hub: HubCore, request: ChannelsRequest) -> ChannelsAnswer:
+    """List channels with subscribers on this node."""
     everything = request.pattern == "#"
     found = {
         channel.name: channel
-        for channel in call.hub.channels.all(None)
+        for channel in hub.channels.all(None)
         if everything or channel.name == request.pattern or pattern_matches(request.pattern, channel.name)
     }
     names, following = page(found, request.after, request.limit)
@@ -140,29 +166,52 @@ def channels(call: Call, request: ChannelsRequest) -> ChannelsAnswer:
     return ChannelsAnswer(channels=entries, total=len(found), next=following)
 
 
-def connections(call: Call, request: ConnectionsRequest) -> ConnectionsAnswer:
+def connections(call: Call, request: ConnectionsRequest) -> ConnectionsAnswer | Waiting[ConnectionsAnswer]:
     """List sessions."""
     call.hub.permissions.authorize(call.actor, Action.INSPECT, "connections")
+
+    def joined(pages: list[ConnectionsAnswer]) -> ConnectionsAnswer:
+        found = {entry.session: entry for answer in pages for entry in answer.connections}
+        names, following = page(found, request.after, request.limit)
+        total = sum(answer.total for answer in pages)
+        return ConnectionsAnswer(connections=[found[name] for name in names], total=total, next=_next(pages, following))
+
+    return _everywhere(call.hub, "api.connections", request, connections_here, ConnectionsAnswer, joined)
+
+
+def connections_here(hub: HubCore, request: ConnectionsRequest) -> ConnectionsAnswer:
+    """List the sessions of this node."""
     found = {
         session.id: session
-        for session in call.hub.sessions.values()
+        for session in hub.sessions.values()
         if (request.user is None or session.user == request.user)
         and (request.channel is None or request.channel in session.subscriptions)
     }
     names, following = page(found, request.after, request.limit)
-    now = call.hub.clock.now()
+    now = hub.clock.now()
     entries = [_connection_entry(found[name], now) for name in names]
     return ConnectionsAnswer(connections=entries, total=len(found), next=following)
 
 
-def locks(call: Call, request: LocksRequest) -> LocksAnswer:
+def locks(call: Call, request: LocksRequest) -> LocksAnswer | Waiting[LocksAnswer]:
     """List locks."""
     call.hub.permissions.authorize(call.actor, Action.INSPECT, "locks")
-    table = call.hub.locking.table
-    now, wall_ms = call.hub.clock.now(), call.hub.clock.wall_ms()
-    found = {grant.resource: grant for grant in table if table.holder(grant.resource, now) is not None}
+
+    def joined(pages: list[LocksAnswer]) -> LocksAnswer:
+        found = {entry.resource: entry for answer in pages for entry in answer.locks}
+        names, following = page(found, request.after, request.limit)
+        total = sum(answer.total for answer in pages)
+        return LocksAnswer(locks=[found[name] for name in names], total=total, next=_next(pages, following))
+
+    return _everywhere(call.hub, "api.locks", request, locks_here, LocksAnswer, joined)
+
+
+def locks_here(hub: HubCore, request: LocksRequest) -> LocksAnswer:
+    """List the locks of this node's sessions."""
+    now, wall_ms = hub.clock.now(), hub.clock.wall_ms()
+    found = {grant.resource: (grant, waiting) for grant, waiting in hub.locking.grants(now)}
     names, following = page(found, request.after, request.limit)
-    entries = [_lock_entry(found[name], len(table.waiters(name)), now, wall_ms) for name in names]
+    entries = [_lock_entry(*found[name], now, wall_ms) for name in names]
     return LocksAnswer(locks=entries, total=len(found), next=following)
 
 
@@ -173,15 +222,53 @@ def info(call: Call, request: InfoRequest) -> InfoAnswer:
     return InfoAnswer(
         version=hub.version,
         node=hub.node,
+        nodes=sorted({hub.node, *(hub.cluster.nodes.others if hub.cluster is not None else ())}),
         uptime_s=round(call.uptime_s, 3),
         broker=hub.broker.name,
         sessions=len(hub.sessions),
         users=len({session.user for session in hub.sessions.values() if session.user is not None}),
         channels=len(hub.channels),
-        locks=len(hub.locking.table),
+        locks=len(hub.locking.grants(hub.clock.now())),
         totals=hub.counters.totals(),
         errors={str(code): count for code, count in sorted(hub.counters.errors.items())},
     )
+
+
+def answer_nodes(hub: HubCore, cluster: Cluster) -> None:
+    """Answer what other nodes ask about this one."""
+    for kind, asked, here in (
+        ("api.channels", ChannelsRequest, channels_here),
+        ("api.connections", ConnectionsRequest, connections_here),
+        ("api.locks", LocksRequest, locks_here),
+    ):
+        cluster.bus.on(kind, functools.partial(_answer_node, hub, asked, here))
+
+
+def _answer_node(hub: HubCore, asked: Any, here: Any, sender: str, body: Any, answer: Tell) -> None:
+    answer(msgspec.to_builtins(here(hub, msgspec.convert(body, asked))))
+
+
+def _everywhere(
+    hub: HubCore, kind: str, request: Any, here: Any, told: type[T], joined: Callable[[list[T]], T]
+) -> T | Waiting[T]:
+    """Ask all nodes for a page and join them; a node that does not answer is left out."""
+    own: T = here(hub, request)
+    if hub.cluster is None or not hub.cluster.nodes.others:
+        return own
+    waiting: Waiting[T] = Waiting()
+
+    def answered(answers: Mapping[str, Any]) -> None:
+        if not waiting.done():
+            waiting.set_result(joined([own, *(msgspec.convert(answer, told) for answer in answers.values())]))
+
+    hub.cluster.bus.ask(kind, msgspec.to_builtins(request), hub.cluster.nodes.others, answered)
+    return waiting
+
+
+def _next(pages: Sequence[Any], following: str | None) -> str | None:
+    """Return where the next page begins: not behind what a node has not told yet."""
+    ends = [answer.next for answer in pages if answer.next is not None]
+    return min([following, *ends] if following is not None else ends, default=None)
 
 
 def page(names: Iterable[str], after: str, limit: int) -> tuple[list[str], str | None]:
@@ -210,6 +297,7 @@ def _connection_entry(session: Session, now: float) -> ConnectionEntry:
     counting = link if isinstance(link, CountingLink) else None
     return ConnectionEntry(
         session=session.id,
+        node=session.hub.node,
         user=session.user,
         name=session.name,
         address=session.peer.address,

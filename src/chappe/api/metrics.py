@@ -31,7 +31,7 @@ def hub_metrics(hub: HubCore) -> dict[str, float]:
     """Return the counters of the hub by metric name."""
     metrics: dict[str, float] = {f"chappe_{name}_total": total for name, total in hub.counters.totals().items()}
     metrics["chappe_permission_denied_total"] = hub.permissions.refused
-    metrics["chappe_locks"] = len(hub.locking.table)
+    metrics["chappe_locks"] = len(hub.locking.grants(hub.clock.now()))
     for code, count in sorted(hub.counters.errors.items()):
         metrics[labelled("chappe_errors_total", code=str(code))] = count
     return metrics

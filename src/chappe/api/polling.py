@@ -3,7 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from starlette.responses import Response
 
@@ -20,6 +20,8 @@ from chappe.transports.departure import departure_of
 from chappe.transports.http_sessions import HttpSessions
 from chappe.transports.poll_link import Mailbox
 from chappe.transports.upgrade import Request
+
+T = TypeVar("T")
 
 _HEADERS: Final = [
     (b"content-type", b"application/json"),
@@ -131,8 +133,8 @@ class SendEndpoint(HttpSessionEndpoint):
 
 
 async def until_gone(
-    waiting: "asyncio.Future[bytes | None]", leave: Callable[[], None], scope: Scope, receive: Receive
-) -> bytes | None:
+    waiting: "asyncio.Future[T]", leave: Callable[[], None], scope: Scope, receive: Receive
+) -> T | None:
     """Return what is waited for, or None if the client goes before that; `leave` then ends the waiting."""
     departure = departure_of(scope)
     if departure is not None:

@@ -7,6 +7,7 @@ import msgspec
 from chappe.api.commands import Asked, Call, Channel, Command, Told
 from chappe.api.waiting import Waiting
 from chappe.hub.contracts import ReadResult
+from chappe.model.member import Member
 from chappe.model.position import Position
 from chappe.model.publication import Publication, Sender
 from chappe.model.timestamps import rfc3339
@@ -85,11 +86,17 @@ def history(call: Call, request: HistoryRequest) -> Waiting[HistoryAnswer]:
     return waiting
 
 
-def presence(call: Call, request: PresenceRequest) -> PresenceAnswer:
+def presence(call: Call, request: PresenceRequest) -> Waiting[PresenceAnswer]:
     """List who is there."""
-    members, count = call.hub.list_members(call.actor, request.channel)
-    entries = [MemberEntry(session=m.session, user=m.user, name=m.name, info=m.info) for m in members]
-    return PresenceAnswer(channel=request.channel, members=entries, count=count)
+    waiting: Waiting[PresenceAnswer] = Waiting()
+
+    def found(members: list[Member], count: int) -> None:
+        if not waiting.done():
+            entries = [MemberEntry(session=m.session, user=m.user, name=m.name, info=m.info) for m in members]
+            waiting.set_result(PresenceAnswer(channel=request.channel, members=entries, count=count))
+
+    call.hub.list_members(call.actor, request.channel, found)
+    return waiting
 
 
 def publication_entry(publication: Publication) -> PublicationEntry:

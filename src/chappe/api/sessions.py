@@ -1,10 +1,12 @@
-"""`disconnect`, `subscribe` and `unsubscribe`: what backends do with the sessions of users on this node."""
+"""`disconnect`, `subscribe` and `unsubscribe`: what backends do with the sessions of users, on all nodes."""
 
+from collections.abc import Sequence
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
 from chappe.api.commands import OPERATOR, Asked, Call, Channel, Command, Told, one_of
+from chappe.api.waiting import Waiting
 from chappe.hub.permissions import Action
 from chappe.hub.session import Session
 from chappe.model.error_codes import Code
@@ -55,8 +57,8 @@ class UnsubscribeAnswer(Told, frozen=True, kw_only=True):
     unsubscribed: int
 
 
-def disconnect(call: Call, request: DisconnectRequest) -> DisconnectAnswer:
-    """End sessions."""
+def disconnect(call: Call, request: DisconnectRequest) -> DisconnectAnswer | Waiting[DisconnectAnswer]:
+    """End sessions, on the other nodes too."""
     one_of(request.user, request.session)
     call.hub.permissions.authorize(call.actor, Action.DISCONNECT, request.session or f"$user/{request.user}")
     found = _sessions(call, request.user, request.session)
@@ -65,7 +67,19 @@ def disconnect(call: Call, request: DisconnectRequest) -> DisconnectAnswer:
             "INFO", "%s disconnects session %s (%s)", call.caller.name, session.id, session.name or "anonymous"
         )
         call.hub.disconnect(call.actor, session)
-    return DisconnectAnswer(disconnected=len(found))
+    cluster = call.hub.cluster
+    if cluster is None:
+        return DisconnectAnswer(disconnected=len(found))
+    waiting: Waiting[DisconnectAnswer] = Waiting()
+
+    def ended(elsewhere: int) -> None:
+        if not waiting.done():
+            total = len(found) + elsewhere
+            is_unknown = request.session is not None and not total
+            waiting.set_result(_unknown(request.session or "") if is_unknown else DisconnectAnswer(disconnected=total))
+
+    cluster.end({"user": request.user, "session": request.session, "code": Code.DISCONNECTED}, ended)
+    return waiting
 
 
 def subscribe(call: Call, request: SubscribeRequest) -> SubscribeAnswer:
@@ -79,31 +93,45 @@ def subscribe(call: Call, request: SubscribeRequest) -> SubscribeAnswer:
     raise ChappeError(Code.NOT_AVAILABLE, detail={"feature": "subscriptions made by a backend"})
 
 
-def unsubscribe(call: Call, request: UnsubscribeRequest) -> UnsubscribeAnswer:
-    """End subscriptions."""
+def unsubscribe(call: Call, request: UnsubscribeRequest) -> UnsubscribeAnswer | Waiting[UnsubscribeAnswer]:
+    """End subscriptions, on the other nodes too."""
     one_of(request.user, request.session)
     call.hub.permissions.authorize(call.actor, Action.SUBSCRIBE, request.channel)
-    ended = 0
-    for session in _sessions(call, request.user, request.session):
-        subscription = session.subscriptions.get(request.channel)
-        if subscription is not None:
-            call.hub.subscribing.end(subscription, Code.UNSUBSCRIBED)
-            ended += 1
-    return UnsubscribeAnswer(unsubscribed=ended)
+    sessions = _sessions(call, request.user, request.session)
+    ended = call.hub.subscribing.end_all(sessions, request.channel)
+    cluster = call.hub.cluster
+    if cluster is None or (request.session is not None and sessions):
+        return UnsubscribeAnswer(unsubscribed=ended)
+    waiting: Waiting[UnsubscribeAnswer] = Waiting()
+
+    def told(answers: Sequence[int]) -> None:
+        if waiting.done():
+            return
+        if request.session is not None and all(count < 0 for count in answers):
+            waiting.set_result(_unknown(request.session))
+        else:
+            elsewhere = sum(max(count, 0) for count in answers)
+            waiting.set_result(UnsubscribeAnswer(unsubscribed=ended + elsewhere))
+
+    what = {"user": request.user, "session": request.session, "channel": request.channel}
+    cluster.unsubscribe(what, told)
+    return waiting
 
 
 def _sessions(call: Call, user: str | None, session: str | None) -> list[Session]:
-    """Return the sessions meant, on this node; a user without any is no error.
+    """Return the sessions meant that are on this node; a user without any is no error.
 
     Raises:
-        ChappeError: 117, there is no such session.
+        ChappeError: 117, there is no such session, and no other node that may have it.
     """
-    if session is None:
-        return [each for each in call.hub.sessions.values() if each.user == user]
-    found = call.hub.sessions.get(session)
-    if found is None:
-        raise ChappeError(Code.UNKNOWN_SESSION, detail={"session": session[:64]})
-    return [found]
+    found = call.hub.find_sessions(user, session, None)
+    if session is not None and not found and call.hub.cluster is None:
+        raise _unknown(session)
+    return found
+
+
+def _unknown(session: str) -> ChappeError:
+    return ChappeError(Code.UNKNOWN_SESSION, detail={"session": session[:64]})
 
 
 COMMANDS: Final = (

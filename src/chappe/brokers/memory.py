@@ -85,6 +85,7 @@ class MemoryBroker:
 
     name = "memory"
     durable = False
+    shared = False
 
     def __init__(
         self,

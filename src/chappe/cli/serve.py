@@ -14,10 +14,12 @@ import msgspec
 
 from chappe.cli.config import problem_texts
 from chappe.cli.grammar import USAGE, Command, Failure, config_option, examples
+from chappe.cli.supervise import supervise
 from chappe.cli.texts import T
 from chappe.cli.version import chappe_version
 from chappe.config import Settings, load
 from chappe.config.loading import FLAGS
+from chappe.server.workers import is_worker, report_ready
 from chappe.telemetry import logging_to
 
 if TYPE_CHECKING:
@@ -61,14 +63,17 @@ def command(app: str | None, config_file: str | None, **options: Any) -> None:
     flags = flags_of(options)
     if app is None:
         settings = load(config_file, os.environ, flags).settings
-        hub = _make_hub(settings)
+        hub = make_hub(settings)
     else:
         foreign = [FLAGS[name] for name in flags if name not in _FREE_WITH_APP]
         if foreign:
             raise Failure(T["serve_app_flags"].format(options=", ".join(foreign)), USAGE)
         hub = import_hub(app)
         settings = with_flags(hub.settings, flags)
-    run(hub, settings)
+    if settings.server.workers > 1 and not is_worker():
+        supervise(settings)
+    else:
+        run(hub, settings)
 
 
 def flags_of(options: dict[str, Any]) -> dict[str, Any]:
@@ -115,8 +120,13 @@ def run(hub: "Hub", settings: Settings, started: Callable[[str], None] | None = 
     server = Server(hub, settings.server.host, settings.server.port)
     version = chappe_version()
 
+    if is_worker() and not hub.core.broker.shared:
+        raise Failure(T["serve_workers_broker"].format(broker=hub.core.broker.name))
+
     def tell() -> None:
-        click.echo(T["serve_ready"].format(version=version, url=server.url))
+        if not is_worker():
+            click.echo(T["serve_ready"].format(version=version, url=server.url))
+        report_ready()
         _log.info("start: serving %s, process %d", server.url, os.getpid())
         if started is not None:
             started(server.url)
@@ -131,9 +141,8 @@ def run(hub: "Hub", settings: Settings, started: Callable[[str], None] | None = 
         _log.info("stop: served %s", server.url)
 
 
-def _make_hub(settings: Settings) -> "Hub":
+def make_hub(settings: Settings) -> "Hub":
+    """Return the hub of some settings."""
     from chappe.app import Hub
 
-    if settings.server.workers > 1:
-        raise Failure(T["config_memory_workers"].format(workers=settings.server.workers))
     return Hub(settings=settings)

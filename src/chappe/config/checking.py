@@ -18,9 +18,7 @@ from chappe.model.errors import ConfigurationError
 
 _log = logging.getLogger("chappe.config")
 
-Name = Literal[
-    "closed", "no_keys", "half_tls", "namespace_slash", "memory_workers", "file_missing", "unusable", "pending"
-]
+Name = Literal["closed", "no_keys", "half_tls", "namespace_slash", "file_missing", "unusable", "pending"]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -50,7 +48,6 @@ _TEXTS: dict[Name, str] = {
     "no_keys": "tokens are needed but no key verifies them: set auth.hmac_secret_file or auth.public_keys",
     "half_tls": "server.cert and server.key belong together: set both or none",
     "namespace_slash": "namespaces.{name}: a namespace is one segment of a channel name, without '/', '+' or '#'",
-    "memory_workers": "server.workers = {workers} needs a broker that processes share, memory:// is for one",
     "file_missing": "{name}: {path} is not there",
     "unusable": "{reason}",
     "pending": "{setting} changes nothing yet: its feature comes with a later release",
@@ -119,8 +116,6 @@ def _namespaces(settings: Settings) -> Iterator[Problem]:
 
 
 def _broker(settings: Settings) -> Iterator[Problem]:
-    if settings.server.workers > 1 and settings.broker.url.startswith("memory:"):
-        yield Problem("memory_workers", {"workers": settings.server.workers})
     try:
         check_broker_url(settings.broker.url)
     except ConfigurationError as error:

@@ -1,7 +1,7 @@
 """Connect: verify who it is, claim the name, ask the hooks, open the session; and all of it again at a refresh."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,9 +16,6 @@ from chappe.protocols import base
 
 if TYPE_CHECKING:
     from chappe.hub.hub import HubCore
-
-#: A handle is 128 random bits, unrelated to the public id.
-_HANDLE_BYTES: Final = 16
 
 
 class Connecting:
@@ -133,21 +130,24 @@ class Connecting:
         resume: str | None,
         opened: Callable[[bool], None],
     ) -> None:
-        resumed = False
-
         def finish(error: ChappeError | None) -> None:
-            nonlocal resumed
-            if error is None:
+            if error is None and resume is not None:
                 # Only now: who is refused its name has taken nothing from the old connection, nor used its handle up.
-                resumed = resume is not None and self._hub.resumption.take_over(session, resume, claims.user)
-                if session.is_over:
-                    return
-                session.opened(claims, name)
-                self._hub.expiry.watch(session)
-            self._named(session, answered, name or session.name, error, lambda _: opened(resumed))
+                self._hub.resumption.take_over(session, resume, claims.user, taken)
+            elif error is None:
+                taken(False)
+            else:
+                self._named(session, answered, name or session.name, error, opened)
+
+        def taken(over: bool) -> None:
+            if session.is_over:
+                return
+            session.opened(claims, name)
+            self._hub.expiry.watch(session)
+            self._named(session, answered, name or session.name, None, lambda _: opened(over))
 
         if claims.user is not None:
-            self._displace(self._hub.names.enter(claims.user, session))
+            self._enter(session, claims.user)
             finish(None)
         elif name:
             self._claim(session, name, finish, resume)
@@ -192,11 +192,11 @@ class Connecting:
             done(error)
             return
         if holder is None:
-            done(None)
+            self._claim_on_all(session, name, resume, done)
             return
         if resume and self._hub.resumption.holder(resume, session.user) is holder:
             names.transfer(name, session)
-            done(None)
+            self._claim_on_all(session, name, resume, done)
             return
 
         def probed(alive: bool) -> None:
@@ -211,6 +211,29 @@ class Connecting:
 
         self._hub.counters.probes += 1
         holder.link.probe(self._hub.limits.name_probe_s, probed)
+
+    def _claim_on_all(
+        self, session: Session, name: str, resume: str | None, done: Callable[[ChappeError | None], None]
+    ) -> None:
+        """Hold a name that is the session's on this node against the other nodes, if there are any."""
+        cluster = self._hub.cluster
+        if cluster is None:
+            done(None)
+            return
+
+        def decided(error: ChappeError | None) -> None:
+            if error is not None and not session.is_over:
+                self._hub.names.release(session)
+            done(error)
+
+        cluster.names.claim(session, name, resume, decided)
+
+    def _enter(self, session: Session, user: str) -> None:
+        """Record a session of a user; who had claimed that name, here or on another node, loses it."""
+        names, cluster = self._hub.names, self._hub.cluster
+        if cluster is not None and not names.sessions(user):
+            cluster.names.user_came(user)
+        self._displace(names.enter(user, session))
 
     def _displace(self, impostor: Session | None) -> None:
         """Disconnect who had claimed the name of a user that has arrived now."""
@@ -239,7 +262,7 @@ class Connecting:
     def _connected(self, session: Session, answered: int, resumed: bool) -> base.Connected:
         hub = self._hub
         # A session of requests was named when it began.
-        session.resume = session.resume or hub.random(_HANDLE_BYTES).hex()
+        session.resume = session.resume or hub.new_handle()
         hub.resumption.offer(session)
         ping_s = hub.limits.ping_interval_s
         return base.Connected(
@@ -305,27 +328,37 @@ class Resumption:
         session.resume = handle
         self.offer(session)
 
-    def take_over(self, session: Session, handle: str, user: str | None) -> bool:
+    def take_over(self, session: Session, handle: str, user: str | None, done: Callable[[bool], None]) -> None:
         """Give a newcomer the id that its handle stands for; an old connection that still hangs is closed.
 
-        The handle is worthless afterwards. Returns False, and changes nothing, for an unknown handle or another user's.
+        The handle is worthless afterwards. `done` gets False, and nothing changed, for an unknown handle or another
+        user's.
         """
+        public_id = self.give_away(handle, user)
+        cluster = self._hub.cluster
+        if public_id is None and cluster is not None:
+            cluster.resume(handle, user, lambda found: done(self._rename(session, found)))
+        else:
+            done(self._rename(session, public_id))
+
+    def give_away(self, handle: str, user: str | None) -> str | None:
+        """Return the id that a user's handle stands for and let it be another's; None: the handle is worth nothing."""
         holder = self.holder(handle, user)
         if holder is not None:
             # Before the close, which would keep the handle for the next one who comes with it.
             self.revoke(holder)
             holder.close(Code.STALE)
-            return self._rename(session, holder.id)
+            return holder.id
         parked = self._parked.get(handle)
         if parked is None or parked[0].user != user:
-            return False
+            return None
         parked[1].cancel()
         del self._parked[handle]
-        return self._rename(session, parked[0].public_id)
+        return parked[0].public_id
 
-    def _rename(self, session: Session, public_id: str) -> bool:
+    def _rename(self, session: Session, public_id: str | None) -> bool:
         sessions = self._hub.sessions
-        if public_id in sessions:
+        if public_id is None or public_id in sessions or session.is_over:
             return False
         del sessions[session.id]
         session.id = public_id

@@ -240,10 +240,16 @@ class Broker(Protocol):
     Loss: a publication is in the feed of every attached node exactly once, or `interrupted` tells. Failure: an append
     whose fate is unknown is answered 108, and so is the channel's whole pending tail; its epoch changes if what was
     told before no longer holds.
+
+    Attributes:
+        name: how it is called, as in its URL.
+        durable: it keeps the promise of the level `durable`.
+        shared: hubs of other nodes publish and read the same.
     """
 
     name: str
     durable: bool
+    shared: bool
 
     async def start(self, sink: BrokerSink) -> None:
         """Connect; `append` and `read` may be called from here on."""

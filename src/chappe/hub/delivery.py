@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from chappe.hub.channels import Channel
+from chappe.hub.cluster import is_own
 from chappe.hub.contracts import Link
 from chappe.hub.subscription import Stage, Subscription
 from chappe.model.error_codes import Code
@@ -24,12 +25,16 @@ class Delivery:
 
     def __init__(self, hub: "HubCore") -> None:
         self._hub = hub
+        self._cluster = hub.cluster
 
     def published(self, batch: Sequence[Publication]) -> None:
         """Deliver stored publications."""
         for publication in batch:
             try:
-                self._deliver(publication)
+                if self._cluster is not None and is_own(publication.channel):
+                    self._cluster.published(publication)
+                else:
+                    self._deliver(publication)
             except Exception as error:
                 # Ours to mend, and nobody's silent gap: who followed the channel subscribes again and recovers.
                 self._hub.report(error, "a publication could not be delivered")
@@ -37,6 +42,8 @@ class Delivery:
 
     def interrupted(self, channels: Sequence[str] | None) -> None:
         """Make the subscribers of these channels subscribe again."""
+        if self._cluster is not None:
+            self._cluster.interrupted(channels)
         for channel in self._hub.channels.all(channels):
             self._hub.subscribing.interrupted(channel)
 

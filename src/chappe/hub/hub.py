@@ -8,6 +8,7 @@ import msgspec
 
 from chappe.hub.calling import Calling
 from chappe.hub.channels import Channels
+from chappe.hub.cluster import Cluster
 from chappe.hub.connecting import Connecting, Resumption
 from chappe.hub.contracts import (
     Append,
@@ -30,6 +31,7 @@ from chappe.hub.locking import Locking
 from chappe.hub.names import NameRegistry
 from chappe.hub.namespaces import Level, Namespaces
 from chappe.hub.permissions import Action, Actor, Permissions
+from chappe.hub.presence import ChannelPresence
 from chappe.hub.publishing import Publishing, check_payload
 from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
@@ -48,6 +50,8 @@ from chappe.protocols.base import ServerProtocol
 
 #: Bytes of a public id: 80 bits, so that nobody meets or guesses one.
 _ID_BYTES: Final = 10
+#: A handle has 128 random bits.
+_HANDLE_BYTES: Final = 16
 #: Channel names known to be valid; above, all are forgotten.
 _KNOWN_CHANNELS: Final = 8_192
 
@@ -114,13 +118,14 @@ class HubCore:
         self.channels = Channels(options.namespaces, options.broker, options.make_audience)
         self.expiry = Expiry(self)
         self.rooms = Rooms(self)
+        self.cluster = Cluster(self) if options.broker.shared else None
         self.delivery = Delivery(self)
         self.connecting = Connecting(self)
         self.resumption = Resumption(self)
         self.subscribing = Subscribing(self)
         self.publishing = Publishing(self)
         self.reading = Reading(self)
-        self.locking = Locking(self)
+        self.locking: Locking = self.cluster.locking if self.cluster is not None else Locking(self)
         self.calling = Calling(self)
         self.handlers: dict[type, Handler] = self._make_handlers()
         self.make_handle: Callable[[Session], Any] = lambda session: session
@@ -174,6 +179,8 @@ class HubCore:
             self.subscribing.end(subscription)
         self.locking.release_all(session)
         self.names.release(session)
+        if self.cluster is not None:
+            self.cluster.names.release(session)
         self.counters.disconnects += 1
         self.log("INFO", "session %s (%s) ends with %s", session.id, session.name or "anonymous", int(code))
         if self.hooks.disconnect and session.was_open:
@@ -239,15 +246,24 @@ class HubCore:
 
         self.broker.read(history_request(self, command), read)
 
-    def list_members(self, actor: Actor, channel: str) -> tuple[list[Member], int]:
-        """Return the members of a channel and their number for a backend.
+    def list_members(self, actor: Actor, channel: str, done: Callable[[list[Member], int], None]) -> None:
+        """Give the members of a channel and their number to a backend.
 
         Raises:
             ChappeError: 103, 107, 108.
         """
         check_channel(channel, self.limits.channel_bytes)
         self.permissions.authorize(actor, Action.PRESENCE, channel)
-        return self.members_of(channel)
+        self.members_of(channel, done)
+
+    def find_sessions(self, user: str | None, session_id: str | None, token_id: str | None) -> list[Session]:
+        """Return the sessions of this node that a user has, with an id, or that opened with a token (`jti`)."""
+        if session_id is not None:
+            found = self.sessions.get(session_id)
+            return [found] if found is not None else []
+        if user is not None:
+            return [each for each in self.sessions.values() if each.user == user]
+        return [each for each in self.sessions.values() if each.actor.claims.token_id == token_id is not None]
 
     def disconnect(self, actor: Actor, session: Session, code: int = Code.DISCONNECTED) -> None:
         """End a session in an operator's name.
@@ -267,17 +283,28 @@ class HubCore:
         for session in sessions:
             session.close(Code.SHUTDOWN, reason)
 
+    def new_handle(self) -> str:
+        """Return a private handle: 128 random bits, unrelated to any public id, behind the node that knows it."""
+        return self.node + self.random(_HANDLE_BYTES).hex()
+
     # --- For the parts of the hub ------------------------------------------------------------------------------------
 
-    def members_of(self, channel_name: str) -> tuple[list[Member], int]:
-        """Return members and count, unchecked; only the count above `presence_members`."""
+    def members_of(self, channel_name: str, done: Callable[[list[Member], int], None]) -> None:
+        """Give members and count, unchecked; only the count above `presence_members`."""
         if not self.namespaces.of(channel_name).presence:
             raise ChappeError(Code.NOT_AVAILABLE, detail={"feature": "presence"})
+
+        def found(presence: ChannelPresence) -> None:
+            count = len(presence)
+            done(presence.members() if count <= self.limits.presence_members else [], count)
+
         channel = self.channels.get(channel_name)
-        if channel is None or channel.presence is None:
-            return [], 0
-        count = len(channel.presence)
-        return channel.presence.members() if count <= self.limits.presence_members else [], count
+        if channel is not None and channel.presence is not None:
+            found(channel.presence)
+        elif self.cluster is not None:
+            self.cluster.rooms.members(channel_name, found)
+        else:
+            done([], 0)
 
     def check_known_channel(self, channel: str) -> None:
         """Check a channel name; one that was right before is not looked at again.

@@ -37,7 +37,7 @@ class Locking:
             ChappeError: 103, 106, 107, 118 (`detail` has the owner).
         """
         hub = self._hub
-        _check(command)
+        check_lock(command)
         hub.permissions.authorize(session.actor, Action.LOCK, command.resource)
         ttl_s = command.ttl or None
         answer = self.table.acquire(command.resource, session.id, hub.clock.now(), ttl_s, command.wait)
@@ -47,7 +47,7 @@ class Locking:
         elif answer.waiting:
             self._waiting[(command.resource, session.id)] = (session, command)
         else:
-            raise _held(answer)
+            raise held_error(answer)
 
     def unlock(self, session: Session, command: base.Unlock) -> None:
         """Release a lock.
@@ -71,6 +71,12 @@ class Locking:
         self._hub.permissions.authorize(session.actor, Action.LOCK, command.resource)
         grant = self.table.holder(command.resource, self._hub.clock.now())
         session.answer(base.LockOwned(command.id, command.resource, grant.owner if grant else ""))
+
+    def grants(self, now: float) -> list[tuple[Grant, int]]:
+        """Return what is held now, and how many wait for each."""
+        table = self.table
+        held = [grant for grant in table if table.holder(grant.resource, now) is not None]
+        return [(grant, len(table.waiters(grant.resource))) for grant in held]
 
     def release_all(self, session: Session) -> None:
         """Give back what a session that ended held or waited for."""
@@ -104,15 +110,17 @@ class Locking:
             if error is None:
                 done(self._locked(command, grant, True))
                 return
-            following = None
-            holder = self.table.holder(command.resource, hub.clock.now())
-            # The lease may have ended meanwhile and another have begun: that one is not ours to give back.
-            if holder is not None and holder.token == grant.token:
-                _, following = self.table.release(command.resource, session.id, hub.clock.now())
             done(session.failure(command.id, hub.as_refusal(error)))
-            self._grant_waiter(following)
+            self._give_back(session, grant)
 
         hub.hooks.run(hub.hooks.operation, (session.handle_of(), command.resource, command.operation), finished)
+
+    def _give_back(self, session: Session, grant: Grant) -> None:
+        now = self._hub.clock.now()
+        holder = self.table.holder(grant.resource, now)
+        # The lease may have ended meanwhile and another have begun: that one is not ours to give back.
+        if holder is not None and holder.token == grant.token:
+            self._grant_waiter(self.table.release(grant.resource, session.id, now)[1])
 
     def _locked(self, command: base.Lock, grant: Grant, completed: bool) -> base.Locked:
         clock = self._hub.clock
@@ -126,8 +134,10 @@ class Locking:
         self._watch()
         if grant is None or waiting is None:
             return
-        session, command = waiting
-        # Not `answer`: it stood in line while later commands were answered.
+        self._grant_waiting(*waiting, grant)
+
+    def _grant_waiting(self, session: Session, command: base.Lock, grant: Grant) -> None:
+        """Answer who waited; not by `answer`, since it stood in line while later commands were answered."""
         if self._has_operation(command):
             self._carry_out(session, command, grant, session.send)
         else:
@@ -148,13 +158,18 @@ class Locking:
             waiting = self._waiting.pop((refusal.resource, refusal.owner), None)
             if waiting is not None:
                 held = Held(refusal.resource, refusal.holder, False)
-                waiting[0].send(waiting[0].failure(waiting[1].id, _held(held)))
+                waiting[0].send(waiting[0].failure(waiting[1].id, held_error(held)))
         for grant in expired.granted:
             self._grant_waiter(grant)
         self._watch()
 
 
-def _check(command: base.Lock) -> None:
+def check_lock(command: base.Lock) -> None:
+    """Refuse a lock command whose fields are out of range.
+
+    Raises:
+        ChappeError: 107.
+    """
     if not 1 <= len(command.resource.encode("utf-8", "surrogatepass")) <= _RESOURCE_BYTES:
         raise _out_of_range("resource", f"expected 1 to {_RESOURCE_BYTES} bytes")
     if not 0 <= command.ttl <= _LONGEST_S:
@@ -167,6 +182,7 @@ def _out_of_range(field: str, problem: str) -> ChappeError:
     return ChappeError(Code.BAD_REQUEST, detail={"field": field, "problem": problem})
 
 
-def _held(held: Held) -> ChappeError:
+def held_error(held: Held) -> ChappeError:
+    """Return error 118, which names the holder."""
     detail: dict[str, Any] = {"resource": held.resource, "owner": held.owner}
     return ChappeError(Code.LOCKED_BY_ANOTHER, detail=detail)

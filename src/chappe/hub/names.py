@@ -121,7 +121,7 @@ class NameRegistry(Generic[H]):
         """
         assert holder not in self._user_by_holder, "a holder with a user has that user's name"
         key = skeleton(name)
-        if self._is_known(key):
+        if self.is_known(key):
             raise ChappeError(Code.NAME_IN_USE, detail={"name": name})
         taken = self._claims.get(key)
         if taken is not None and taken.holder != holder:
@@ -137,7 +137,7 @@ class NameRegistry(Generic[H]):
         """
         assert holder not in self._user_by_holder, "a holder with a user has that user's name"
         key = skeleton(name)
-        if self._is_known(key):
+        if self.is_known(key):
             raise ChappeError(Code.NAME_IN_USE, detail={"name": name})
         taken = self._claims.get(key)
         former = taken.holder if taken is not None and taken.holder != holder else None
@@ -192,6 +192,10 @@ class NameRegistry(Generic[H]):
         claimed = self._claims_by_holder.get(holder)
         return claimed.name if claimed is not None else self._user_by_holder.get(holder)
 
+    def is_known(self, key: str) -> bool:
+        """Tell whether a `skeleton` is a known user's: reserved, or of one who has sessions here."""
+        return key in self._reserved or key in self._sessions
+
     def holders(self, name: str) -> list[H]:
         """Return who has a name now: one claimer, or all sessions of the users of that name; in no order."""
         key = skeleton(name)
@@ -227,9 +231,6 @@ class NameRegistry(Generic[H]):
                 return
             present = self._sessions[key] = _Crowd({self._user_by_holder[present]: {present}})
         present.setdefault(user, set()).add(holder)
-
-    def _is_known(self, key: str) -> bool:
-        return key in self._reserved or key in self._sessions
 
     def _set_claim(self, key: str, name: str, holder: H) -> None:
         former = self._claims_by_holder.get(holder)

@@ -63,15 +63,21 @@ class Reading:
         Raises:
             ChappeError: 103, 107, 108 (the namespace keeps no presence).
         """
-        members, count = self.members(session, command.channel)
-        session.answer(base.PresenceList(command.id, command.channel, members, count))
-
-    def members(self, session: Session, channel: str) -> tuple[list[Member], int]:
-        """Return the members of a channel and their number; no members above `presence_members`."""
-        hub = self._hub
+        hub, channel = self._hub, command.channel
         check_channel(channel, hub.limits.channel_bytes)
         self._authorize(session, Action.PRESENCE, channel)
-        return hub.members_of(channel)
+        # Where other nodes have to be asked, what was asked behind this waits.
+        session.hold()
+
+        def found(members: list[Member], count: int) -> None:
+            session.answer(base.PresenceList(command.id, channel, members, count))
+            session.release()
+
+        try:
+            hub.members_of(channel, found)
+        except ChappeError:
+            session.release()
+            raise
 
     def names(self, session: Session, command: base.ListNames) -> None:
         """Answer with the names in a room, however many."""

@@ -32,27 +32,42 @@ class Rooms:
         if subscription.watches:
             session.send(self._state(channel))
             channel.watchers.add(session.protocol.encoder, session.link)
+        if self._hub.cluster is not None:
+            self._hub.cluster.rooms.entered(channel, session)
         member = presence.add(session.id, session.user, session.name, session.actor.claims.info)
         if member is None:
             if subscription.watches and session.protocol.encoder.wants_names:
                 self._tell_entry(channel, session)
             return
-        if len(presence) <= self._hub.limits.presence_members:
-            channel.watchers.message(base.Joined(channel.name, member))
-        else:
-            if subscription.watches:
-                # The newcomer's own join is its answer in protocols without replies.
-                session.send(base.Joined(channel.name, member))
-            self._count_soon(channel)
-        self._names_soon(channel)
+        if subscription.watches and len(presence) > self._hub.limits.presence_members:
+            # The newcomer's own join is its answer in protocols without replies.
+            session.send(base.Joined(channel.name, member))
+        self.arrived(channel, member)
 
     def left(self, channel: Channel, session: Session) -> None:
         """Take a former subscriber out of its room."""
         presence = channel.presence
-        member = presence.remove(session.id) if presence is not None else None
-        if presence is None or member is None or not channel.subscriptions:
+        if presence is None:
             return
-        if len(presence) < self._hub.limits.presence_members:
+        if self._hub.cluster is not None:
+            self._hub.cluster.rooms.left(channel, session)
+        member = presence.remove(session.id)
+        if member is not None and channel.subscriptions:
+            self.departed(channel, member)
+
+    def arrived(self, channel: Channel, member: Member) -> None:
+        """Tell that a member came, here or on another node."""
+        assert channel.presence is not None
+        if len(channel.presence) <= self._hub.limits.presence_members:
+            channel.watchers.message(base.Joined(channel.name, member))
+        else:
+            self._count_soon(channel)
+        self._names_soon(channel)
+
+    def departed(self, channel: Channel, member: Member) -> None:
+        """Tell that a member went, here or on another node."""
+        assert channel.presence is not None
+        if len(channel.presence) < self._hub.limits.presence_members:
             channel.watchers.message(base.Left(channel.name, member))
         else:
             self._count_soon(channel)

@@ -5,6 +5,7 @@ the feed, or in both. What the feed brings during the read is kept aside and mer
 goes out once.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from chappe.hub.contracts import Read, ReadLog, ReadLogResult, ReadResult
@@ -84,6 +85,13 @@ class Subscribing:
             self._hub.rooms.left(channel, session)
         if code and not session.is_over:
             self._tell_end(session, subscription.name, code)
+
+    def end_all(self, sessions: Iterable[Session], name: str) -> int:
+        """End the subscription of sessions to a channel or pattern (2000); return how many had it."""
+        found = [subscription for session in sessions if (subscription := session.subscription(name)) is not None]
+        for subscription in found:
+            self.end(subscription, Code.UNSUBSCRIBED)
+        return len(found)
 
     def interrupted(self, channel: "Channel") -> None:
         """Learn that a channel's feed may have lost something: whoever cannot be made whole here subscribes again."""

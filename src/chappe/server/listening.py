@@ -16,14 +16,40 @@ _ADVICE: Final = {
 }
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """Return a listening TCP socket.
 
     Args:
         port: 0 takes a free one.
+        shared: other processes that also say so may listen there too, and the kernel spreads connections.
     Raises:
         ConfigurationError: one line that says what to do.
     """
+    listener = _bind(host, port, shared)
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _explained(error, host, port) from None
+    listener.setblocking(False)
+    return listener
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """Return a socket that holds an address for processes that share it, and listens to nobody.
+
+    Raises:
+        ConfigurationError: one line that says what to do.
+    """
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise ConfigurationError("this system cannot share a port between processes; use one worker")
+    if port:
+        # Two groups of workers would share it without a word.
+        _bind(host, port, shared=False).close()
+    return _bind(host, port, shared=True)
+
+
+def _bind(host: str, port: int, shared: bool) -> socket.socket:
     if not 0 <= port <= 65_535:
         raise ConfigurationError(f"port {port} is out of range, expected 0 to 65535")
     try:
@@ -33,11 +59,15 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
-        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        advice = _ADVICE.get(error.errno or 0, "cannot listen on {host}:{port}: {problem}")
-        raise ConfigurationError(advice.format(host=host, port=port, problem=error.strerror)) from None
-    listener.setblocking(False)
+        raise _explained(error, host, port) from None
     return listener
+
+
+def _explained(error: OSError, host: str, port: int) -> ConfigurationError:
+    advice = _ADVICE.get(error.errno or 0, "cannot listen on {host}:{port}: {problem}")
+    return ConfigurationError(advice.format(host=host, port=port, problem=error.strerror))

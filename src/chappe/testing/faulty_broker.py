@@ -86,6 +86,7 @@ class FaultyBroker:
 
     def __init__(self, inner: Broker, clock: Clock, seed: int = 0, faults: Faults = HARMLESS) -> None:
         self.durable = inner.durable
+        self.shared = inner.shared
         self.faults = faults
         self.failed = 0
         self.interruptions = 0

@@ -21,8 +21,6 @@ from chappe.transports.send_queue import SendQueue
 from chappe.transports.session_stream import SessionStream
 from chappe.transports.sse_stream import OPENING_S, Carrier, Stream
 
-#: A handle is 128 random bits.
-_HANDLE_BYTES: Final = 16
 #: What commands that the hub asks for a client are called; no client counts down to there.
 INQUIRY_ID: Final = -(2**63)
 #: Before the ids that clients make up, so that none is ever taken for a handle.
@@ -70,7 +68,7 @@ class HttpSessions:
     def begin(self, peer: Peer, classic: bool = False, client_id: str | None = None) -> Mailbox:
         """Begin a session; with a `client_id` one of the simple form. Its address must have a seat to spare."""
         hub, limits = self._hub, self._hub.limits
-        handle = hub.random(_HANDLE_BYTES).hex() if client_id is None else _SIMPLE + client_id
+        handle = hub.new_handle() if client_id is None else _SIMPLE + client_id
         classic = classic or client_id is not None
         mailbox = self._make(handle, not classic)
         mailbox.simple = client_id is not None

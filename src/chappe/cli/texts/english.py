@@ -62,7 +62,6 @@ ENGLISH: Texts = {
         "namespaces.{name}: a namespace is one segment of a channel name, without '/', '+' or '#'"
     ),
     "config_pending": "{setting} changes nothing yet: its feature comes with a later release",
-    "config_memory_workers": "server.workers = {workers} needs a broker that processes share, memory:// is for one",
     "config_file_missing": "{name}: {path} is not there",
     "config_unusable": "{reason}",
     # token
@@ -196,6 +195,12 @@ ENGLISH: Texts = {
     "serve": "Run a hub: the one of an application (module:hub), or one made from the configuration.",
     "serve_host": "Address to listen on.",
     "serve_port": "Port to listen on; 0 takes a free one.",
+    "serve_workers_broker": (
+        "workers need a broker that processes share, {broker} is for one; try --broker redis://127.0.0.1"
+    ),
+    "serve_workers_ready": (
+        "chappe {version} serves {url} with {workers} workers (Ctrl-C stops, SIGHUP restarts them in turn)"
+    ),
     "serve_workers": "Processes that share the port.",
     "serve_broker": "Where publications are kept, such as memory://.",
     "serve_root": "What a WebSocket on / speaks: classic, broadcast, echo or chappe.v1.",

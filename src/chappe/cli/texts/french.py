@@ -63,9 +63,6 @@ FRENCH: Texts = {
         "namespaces.{name} : un espace de noms est un segment de nom de canal, sans « / », « + » ni « # »"
     ),
     "config_pending": "{setting} ne change encore rien : sa fonction viendra avec une version ultérieure",
-    "config_memory_workers": (
-        "server.workers = {workers} demande un broker partagé entre processus, memory:// n'en sert qu'un"
-    ),
     "config_file_missing": "{name} : {path} n'existe pas",
     "config_unusable": "inutilisable : {reason}",
     # token
@@ -209,6 +206,12 @@ FRENCH: Texts = {
     "serve": "Lance un serveur : celui d'une application (module:hub), ou un serveur fait de la configuration.",
     "serve_host": "Adresse d'écoute.",
     "serve_port": "Port d'écoute ; 0 en prend un libre.",
+    "serve_workers_broker": (
+        "plusieurs processus demandent un broker partagé, {broker} n'en sert qu'un ; essayez --broker redis://127.0.0.1"
+    ),
+    "serve_workers_ready": (
+        "chappe {version} sert {url} avec {workers} processus (Ctrl-C arrête, SIGHUP les relance l'un après l'autre)"
+    ),
     "serve_workers": "Processus qui partagent le port.",
     "serve_broker": "Où les publications sont gardées, par exemple memory://.",
     "serve_root": "Ce que parle un WebSocket sur / : classic, broadcast, echo ou chappe.v1.",

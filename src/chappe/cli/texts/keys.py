@@ -57,7 +57,6 @@ class Texts(TypedDict):
     config_no_keys: str
     config_half_tls: str
     config_namespace_slash: str
-    config_memory_workers: str
     config_pending: str
     config_file_missing: str
     config_unusable: str
@@ -189,6 +188,8 @@ class Texts(TypedDict):
     serve_host: str
     serve_port: str
     serve_workers: str
+    serve_workers_broker: str
+    serve_workers_ready: str
     serve_broker: str
     serve_root: str
     serve_mqtt_port: str

@@ -1,0 +1,122 @@
+"""Which nodes there are: each says so every few seconds, and who is not heard any more is gone."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from chappe.hub.cluster.bus import ECHOED, Bus, Tell
+from chappe.hub.contracts import Clock, Log, Timer
+
+#: Seconds between two signs of life; three may be lost.
+BEAT_S: Final = 2.0
+#: Seconds without one after which a node is gone: what it had is free for others. Well above a long pause of the
+#: garbage collector or of an engine that fails over.
+NODE_TTL_S: Final = 10.0
+#: Seconds without our own signs of life after which the others get all their time again.
+_SILENCE_S: Final = 2 * BEAT_S
+
+
+class Nodes:
+    """The other nodes of the cluster.
+
+    A node that cannot hear its own signs of life is cut off from the engine: others take it for gone after
+    `NODE_TTL_S`, and so must it itself.
+
+    Attributes:
+        on_join, on_gone: called with a node that came, or that is gone.
+        on_return: called when the engine carries our messages again after we were gone to the others.
+        lost: nodes that ended without a word.
+    """
+
+    def __init__(self, bus: Bus, clock: Clock, log: Log) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._log = log
+        self._heard: dict[str, float] = {}
+        self._heard_self = 0.0
+        self._was_cut_off = False
+        self._started = 0.0
+        self._timer: Timer | None = None
+        self.on_join: list[Callable[[str], None]] = []
+        self.on_gone: list[Callable[[str], None]] = []
+        self.on_return: list[Callable[[], None]] = []
+        self.lost = 0
+        bus.on(ECHOED, self._alive)
+        bus.on("hello", self._hello)
+        bus.on("leaving", self._leaving)
+
+    def start(self) -> None:
+        """Say that we are here, and ask who else is."""
+        self._started = self._heard_self = self._clock.now()
+        self._bus.tell("hello", None)
+        self._beat()
+
+    def stop(self) -> None:
+        """Say that we go."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._bus.tell("leaving", None)
+
+    @property
+    def others(self) -> frozenset[str]:
+        """The other nodes that are alive."""
+        return frozenset(self._heard)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether others must take us for gone."""
+        return self._clock.now() - self._heard_self >= NODE_TTL_S
+
+    def is_alive(self, node: str) -> bool:
+        """Tell whether a node may still be there: this one, one that was heard, or any as long as we are new here."""
+        if node == self._bus.node or node in self._heard:
+            return True
+        return self._clock.now() - self._started < NODE_TTL_S
+
+    def _beat(self) -> None:
+        self._timer = self._clock.call_later(BEAT_S, self._beat)
+        if self.is_cut_off:
+            self._was_cut_off = True
+        self._bus.tell(ECHOED, None)
+        # Measured by what the engine carried of ours: while it carries nothing nobody is gone for that.
+        for node in [node for node, heard in self._heard.items() if self._heard_self - heard >= NODE_TTL_S]:
+            self.lost += 1
+            self._log("WARNING", "node %s is gone: nothing heard for %s seconds", node, NODE_TTL_S)
+            self._forget(node)
+
+    def _hello(self, sender: str, body: Any, answer: Tell) -> None:
+        self._hear(sender)
+        self._bus.tell(ECHOED, None, sender)
+
+    def _alive(self, sender: str, body: Any, answer: Tell) -> None:
+        if sender != self._bus.node:
+            self._hear(sender)
+            return
+        now = self._clock.now()
+        if now - self._heard_self > _SILENCE_S:
+            # The engine carries messages again: the others' come as ours did.
+            self._heard = dict.fromkeys(self._heard, now)
+        self._heard_self = now
+        if self._was_cut_off:
+            self._was_cut_off = False
+            self._log("WARNING", "messages reach the other nodes again")
+            for told in self.on_return:
+                told()
+
+    def _leaving(self, sender: str, body: Any, answer: Tell) -> None:
+        if sender in self._heard:
+            self._forget(sender)
+
+    def _hear(self, node: str) -> None:
+        is_new = node not in self._heard
+        self._heard[node] = self._clock.now()
+        if is_new:
+            self._log("INFO", "node %s is here", node)
+            for told in self.on_join:
+                told(node)
+
+    def _forget(self, node: str) -> None:
+        del self._heard[node]
+        self._bus.forget(node)
+        for told in self.on_gone:
+            told(node)

@@ -1,0 +1,70 @@
+"""Several hubs on one engine behave as one: publications, sessions, three nodes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chappe.model.error_codes import Code
+from tests.hub.cluster.rig import Nodes, ended, joined, names_in
+from tests.hub.harness import Client
+
+
+def test_publications_reach_the_other_node(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    reader = joined(b.client())
+    writer = a.client()
+    writer.ask("publish", channel="chat/lobby", data="hello")
+    nodes.pass_time(0.1)
+    assert reader.data("chat/lobby") == ["hello"]
+
+
+def test_a_handle_of_another_node_resumes_the_session_with_its_id(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    old = a.client()
+    connected = old.ask("connect", name="Ada B")
+    new = b.client()
+    answer = new.ask("connect", name="Ada B", resume=connected["resume"])
+    assert (answer["resumed"], answer["session"]) == (True, connected["session"])
+    assert old.session.is_over
+
+
+def test_a_handle_that_was_cut_on_another_node_resumes_too(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    old = a.client()
+    connected = old.ask("connect", name="Ada B")
+    old.cut()
+    answer = b.client().ask("connect", name="Ada B", resume=connected["resume"])
+    assert (answer["resumed"], answer["session"]) == (True, connected["session"])
+
+
+def test_a_handle_of_a_killed_node_is_worth_nothing_and_says_so(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    old = a.client()
+    connected = old.ask("connect")
+    nodes.kill(0)
+    new = b.client()
+    number = new.command("connect", resume=connected["resume"])
+    nodes.pass_time(5)
+    assert new.answer(number)["resumed"] is False
+
+
+@pytest.mark.parametrize("what", [lambda c: {"user": "Ada"}, lambda c: {"session": c.session.id}])
+def test_sessions_of_other_nodes_are_ended_by_user_and_by_id(nodes: Nodes, what: Callable[[Client], Any]) -> None:
+    a, b = nodes.worlds
+    client = b.client(token="ada")
+    counts: list[int] = []
+    assert a.hub.cluster is not None
+    a.hub.cluster.end({**what(client), "code": Code.DISCONNECTED}, counts.append)
+    nodes.pass_time(0.1)
+    assert counts == [1]
+    assert ended(client) == Code.DISCONNECTED
+
+
+def test_three_nodes_agree(nodes: Nodes) -> None:
+    nodes.add()
+    clients = [joined(world.client(name=f"name {index}")) for index, world in enumerate(nodes.worlds)]
+    nodes.pass_time(0.1)
+    for client in clients:
+        assert names_in(client) == ["name 0", "name 1", "name 2"]
+    assert nodes.worlds[2].client().ask("connect", name="NAME 0")["code"] == Code.NAME_IN_USE

@@ -1,0 +1,93 @@
+"""Presence over all nodes."""
+
+from chappe.hub.cluster.rooms import COUNT_INTERVAL_S
+from tests.hub.cluster.rig import GONE_S, Nodes, joined, names_in, patiently
+
+
+def test_members_of_all_nodes_are_listed_and_told(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    ada = joined(a.client(name="Ada B"))
+    blaise = joined(b.client(name="Blaise P"))
+    nodes.pass_time(0.1)
+    assert names_in(ada) == names_in(blaise) == ["Ada B", "Blaise P"]
+    assert [each["member"]["name"] for each in ada.take() if each["type"] == "join"] == ["Ada B", "Blaise P"]
+    blaise.cut()
+    nodes.pass_time(0.1)
+    assert names_in(ada) == ["Ada B"]
+    assert [each["member"]["name"] for each in ada.take() if each["type"] == "leave"] == ["Blaise P"]
+
+
+def test_who_comes_later_is_told_who_is_there_on_other_nodes(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    joined(a.client(name="Ada B"))
+    late = joined(b.client(name="Blaise P"))
+    nodes.pass_time(0.1)
+    told = late.take()
+    state = next(each for each in told if each["type"] == "presence")
+    arrived = [member["name"] for member in state["members"]]
+    arrived += [each["member"]["name"] for each in told if each["type"] == "join"]
+    assert sorted(arrived) == ["Ada B", "Blaise P"]
+
+
+def test_a_node_without_a_member_asks_the_others(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    joined(a.client(name="Ada B"))
+    assert names_in(b.client()) == ["Ada B"]
+
+
+def test_a_user_with_sessions_on_two_nodes_joins_and_leaves_once(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    watcher = joined(a.client())
+    first, second = joined(a.client(token="ada")), joined(b.client(token="ada"))
+    nodes.pass_time(0.1)
+    first.cut()
+    nodes.pass_time(0.1)
+    assert "Ada" in names_in(watcher)
+    second.cut()
+    nodes.pass_time(0.1)
+    changes = [(each["type"], each["member"]["user"]) for each in watcher.take() if each["type"] in ("join", "leave")]
+    assert [change for change in changes if change[1] == "Ada"] == [("join", "Ada"), ("leave", "Ada")]
+
+
+def test_members_of_a_killed_node_leave_after_its_time(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    watcher, blaise = joined(a.client(name="Ada B")), joined(b.client(name="Blaise P"))
+    nodes.pass_time(0.1)
+    nodes.kill(1)
+    nodes.beat_until(GONE_S)
+    assert names_in(watcher) == ["Ada B"]
+    nodes.way(1).restore()
+    nodes.beat_until(5)
+    # Its feed had been interrupted, so that it was told to subscribe again.
+    assert "unsubscribed" in [each["type"] for each in blaise.take()]
+    joined(blaise)
+    nodes.pass_time(0.1)
+    assert names_in(watcher) == ["Ada B", "Blaise P"]
+
+
+def test_a_message_that_was_lost_is_made_good_by_the_next_count(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    watcher = joined(a.client(name="Ada B"))
+    joined(b.client(name="Blaise P"))
+    nodes.pass_time(0.1)
+    nodes.way(0).is_cut = True
+    quiet = b.client()
+    patiently(quiet, "connect", name="Charles B")
+    joined(quiet)
+    # Nobody tells node A that it missed something.
+    nodes.way(0).is_cut = False
+    assert names_in(watcher) == ["Ada B", "Blaise P"]
+    nodes.beat_until(COUNT_INTERVAL_S + 2)
+    assert names_in(watcher) == ["Ada B", "Blaise P", "Charles B"]
+    quiet.cut()
+    nodes.pass_time(0.1)
+    assert names_in(watcher) == ["Ada B", "Blaise P"]
+
+
+def test_a_room_of_many_comes_over_in_pages(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    for number in range(450):
+        joined(a.client(name=f"member {number}"), "default/many")
+    late = joined(b.client(), "default/many")
+    nodes.pass_time(0.1)
+    assert late.ask("presence", channel="default/many")["count"] == 451
