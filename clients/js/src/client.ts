@@ -417,6 +417,7 @@ class HubClient implements Client {
 
   #watchNetwork(): () => void {
     const look = (): void => {
+      this.#connection.climb.now();
       if (this.#commands) this.#connection.ping();
       else if (this.state === "offline" && this.reason !== "background" && !this.#closed) this.#connection.dial();
     };
