@@ -145,6 +145,14 @@ test("a token is asked for once for each attempt", async () => {
   assert.deepEqual([asked, carriers.network.hub.commands[0]!["token"]], [1, "t1"]);
 });
 
+test("a token that never comes is not the fault of a transport", async () => {
+  const carriers = new SeveralCarriers();
+  const client = carriers.client({ getToken: () => new Promise(() => undefined) });
+  const log = record(client, "reconnecting");
+  await carriers.clock.advance(10_100);
+  assert.deepEqual([log, carriers.dials, client.state], [[["reconnecting", 1, 0, 1_000]], [], "offline"]);
+});
+
 test("where there is no WebSocket class, streams and polls are left", async () => {
   const carriers = new SeveralCarriers();
   const client = carriers.client({ transports: ["websocket", carriers.network.transport] });
