@@ -42,6 +42,7 @@ export class Connection {
     private readonly url: string,
     private readonly settings: Settings,
     private readonly events: ConnectionEvents,
+    private readonly silenceMs: () => number,
   ) {
     this.#reconnection = new Reconnection(settings);
   }
@@ -59,9 +60,14 @@ export class Connection {
   established(): void {
     this.#cancelTimer();
     this.#reconnection.reset();
-    this.#heartbeat = new Heartbeat(this.settings, {
+    const { clock, pongTimeoutMs } = this.settings;
+    this.#heartbeat = new Heartbeat({ clock, pongTimeoutMs, silenceMs: this.silenceMs }, {
       sendPing: () => this.send(encode({ type: "ping" })),
-      dead: () => this.drop(Code.NO_PONG, "no pong"),
+      dead: (doubted) => {
+        this.drop(Code.NO_PONG, "no pong");
+        // Something changed on this side alone: nobody else comes back at this moment.
+        if (doubted && this.#phase === "waiting") this.dial();
+      },
       latency: (ms) => this.events.latency(ms),
     });
   }
@@ -74,6 +80,16 @@ export class Connection {
   /** Asks for a sign of life now. @param done called with the milliseconds, and not at all if the connection ends */
   ping(done?: (ms: number) => void): void {
     this.#heartbeat?.ping(done);
+  }
+
+  /** The network, the page or the machine is not what it was: a sign of life within 2 s, or another connection at once. */
+  probe(): void {
+    this.#heartbeat?.probe();
+  }
+
+  /** `silenceMs` has another answer now. */
+  retime(): void {
+    this.#heartbeat?.retime();
   }
 
   /** Ends the present connection or attempt; another follows if the code allows it. */

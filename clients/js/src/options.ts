@@ -2,7 +2,9 @@
 
 import type { Clock } from "./clock.js";
 import { systemClock } from "./clock.js";
+import type { DurableOutbox } from "./durable.js";
 import { LocalError } from "./errors.js";
+import { savesData } from "./network.js";
 import type { TransportFactory, WebSocketClass } from "./transport.js";
 import { websocketTransport } from "./transport.js";
 
@@ -27,8 +29,15 @@ export interface ClientOptions {
   /** From dialing to the hub's answer to `connect`; default 10,000. */
   connectTimeoutMs?: number;
 
-  /** Silence after which the client pings; default 30,000. */
+  /**
+   * `mobile`: pings after 60 s of silence, in background after 300 s, and the hub is told when the page is in
+   * background and when it is back. Default `standard`: 30 s always.
+   */
+  heartbeat?: "standard" | "mobile";
+  /** Silence after which the client pings, in foreground; 0 for never. Default as `heartbeat` says. */
   heartbeatMs?: number;
+  /** Ping little and have ephemeral publications held back. `auto` (default): if the browser says to save data. */
+  saveData?: "auto" | boolean;
   /** How long the answer may take before the connection counts as dead; default 10,000. */
   pongTimeoutMs?: number;
   /** For history, presence, locks and calls, the wait for a connection included; default 10,000. */
@@ -39,14 +48,20 @@ export interface ClientOptions {
   /** Publishes that may wait for an acknowledgement; the next one is rejected with `queue_full`; default 1,000. */
   publishQueue?: number;
 
-  /** What `background(true)` does: tell the hub and stay (default), or disconnect until `background(false)`. */
-  inBackground?: "stay" | "disconnect";
+  /** Disconnect after so long in background (at once when the page is frozen), until it is over; default false: never. */
+  backgroundDisconnect?: number | false;
+  /** Keeps publishes over a reload or a crash: `indexedDbOutbox()` of `chappe/outbox`. */
+  outbox?: DurableOutbox;
+  /** One connection for all tabs: `sharedTabs()` of `chappe/tabs`. */
+  tabs?: (carrier: TransportFactory) => TransportFactory;
+  /** Its abort is a `disconnect`. */
+  signal?: AbortSignal;
 
   /** Numbers in [0, 1), for the jitter. */
   random?: () => number;
   /** Time and timers, for tests. */
   clock?: Clock;
-  /** Watch `online`, `offline` and page visibility where they exist; default true. */
+  /** Watch the network and the life of the page where there is one; default true. */
   watchNetwork?: boolean;
 }
 
@@ -62,12 +77,16 @@ export interface Settings {
   readonly jitter: "full" | "none";
   readonly maxAttempts: number;
   readonly connectTimeoutMs: number;
+  readonly heartbeat: "standard" | "mobile";
   readonly heartbeatMs: number;
+  readonly backgroundHeartbeatMs: number;
+  readonly savesData: () => boolean;
   readonly pongTimeoutMs: number;
   readonly commandTimeoutMs: number;
   readonly resend: boolean;
   readonly publishQueue: number;
-  readonly inBackground: "stay" | "disconnect";
+  readonly backgroundDisconnect: number | false;
+  readonly outbox: DurableOutbox | null;
   readonly random: () => number;
   readonly clock: Clock;
   readonly watchNetwork: boolean;
@@ -78,23 +97,30 @@ export const VERSION = "0.1.0";
 /** Fills in the defaults. @throws LocalError `bad_option` naming the option and the value that came. */
 export function resolveOptions(options: ClientOptions): Settings {
   const token = options.token ?? null;
+  const { heartbeat = "standard", saveData = "auto" } = options;
+  const foregroundMs = options.heartbeatMs ?? (heartbeat === "mobile" ? 60_000 : 30_000);
+  const carrier = options.transport ?? websocketTransport(options.WebSocket);
   const settings: Settings = {
     getToken: options.getToken ?? (() => token),
     renewsToken: options.getToken !== undefined,
     name: options.name ?? null,
     client: options.client ?? { name: "js", version: VERSION },
-    transport: options.transport ?? websocketTransport(options.WebSocket),
+    transport: options.tabs?.(carrier) ?? carrier,
     reconnectIntervalMs: options.reconnectIntervalMs ?? 1_000,
     reconnectMaxMs: options.reconnectMaxMs ?? 30_000,
     jitter: options.jitter ?? "full",
     maxAttempts: options.maxAttempts ?? 0,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-    heartbeatMs: options.heartbeatMs ?? 30_000,
+    heartbeat,
+    heartbeatMs: foregroundMs,
+    backgroundHeartbeatMs: foregroundMs && Math.max(foregroundMs, 300_000),
+    savesData: saveData === "auto" ? savesData : () => saveData,
     pongTimeoutMs: options.pongTimeoutMs ?? 10_000,
     commandTimeoutMs: options.commandTimeoutMs ?? 10_000,
     resend: options.resend ?? true,
     publishQueue: options.publishQueue ?? 1_000,
-    inBackground: options.inBackground ?? "stay",
+    backgroundDisconnect: options.backgroundDisconnect ?? false,
+    outbox: options.outbox ?? null,
     random: options.random ?? Math.random,
     clock: options.clock ?? systemClock,
     watchNetwork: options.watchNetwork ?? true,

@@ -16,11 +16,8 @@ async function subscribed(options: SubscribeOptions = {}, channel = "news") {
 
 async function take(subscription: AsyncIterable<{ data: any }>, count: number): Promise<any[]> {
   const items: any[] = [];
-  if (count === 0) return items;
-  for await (const { data } of subscription) {
-    items.push(data);
-    if (items.length === count) break;
-  }
+  const iterator = subscription[Symbol.asyncIterator]();
+  while (items.length < count) items.push((await iterator.next()).value.data);
   return items;
 }
 
