@@ -102,10 +102,10 @@ function viewOf(client: Client): ClientView {
 class Share {
   view: ChannelState = EMPTY;
   readonly #watchers = new Set<{ changed: () => void }>();
-  readonly #subscription: Subscription;
+  #subscription: Subscription | null = null;
   /** False when the application had subscribed by itself: then it is not ours to end. */
   readonly #own: boolean;
-  readonly #offs: (() => void)[];
+  #offs: (() => void)[] = [];
 
   constructor(
     private readonly client: Client,
@@ -115,7 +115,15 @@ class Share {
     const { limit: _, ...wanted } = options;
     const existing = client.subscriptions.get(channel);
     this.#own = existing === undefined;
-    const it = (this.#subscription = existing ?? client.subscribe(channel, wanted));
+    try {
+      this.#listen(existing ?? client.subscribe(channel, wanted));
+    } catch (error) {
+      this.view = { ...EMPTY, error: error as ChappeError };
+    }
+  }
+
+  #listen(it: Subscription): void {
+    this.#subscription = it;
     this.#offs = [
       it.on("publication", (publication) => this.#change({ latest: publication }, publication)),
       it.on("error", (error) => this.#change({ error })),
@@ -135,6 +143,7 @@ class Share {
   }
 
   #change(change: Partial<ChannelState>, added?: Publication): void {
+    if (this.#subscription === null) return;
     const { members, count, active, recovered } = this.#subscription;
     const kept = this.view.publications;
     const publications = added ? [...kept, added].slice(-(this.options.limit ?? 100)) : kept;
@@ -147,7 +156,7 @@ class Share {
     const mine = shares(this.client);
     if (mine.get(this.channel) === this) mine.delete(this.channel);
     for (const off of this.#offs.splice(0)) off();
-    if (this.#own) this.#subscription.unsubscribe();
+    if (this.#own) this.#subscription?.unsubscribe();
   }
 }
 

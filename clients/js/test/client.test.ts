@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Publication } from "../src/api.js";
 import { LocalError } from "../src/errors.js";
-import { settled } from "./fake_clock.js";
 import { MemoryNetwork, record } from "./memory_network.js";
 
 const SOON = 50;
@@ -497,15 +496,6 @@ test("awaiting a call inside a message loop works", async () => {
   news.unsubscribe();
   await loop;
   assert.deepEqual(sums, [2, 3, 4]);
-});
-
-test("where there is no WebSocket class the error says what to do", async () => {
-  const { connect } = await import("../src/client.js");
-  const client = connect("ws://127.0.0.1:9", { WebSocket: undefined as any });
-  const [, error] = await new Promise<unknown[]>((resolve) => client.on("error", (error) => resolve([0, error])));
-  await settled();
-  assert.match((error as Error).message, /no WebSocket class here/);
-  assert.equal(client.state, "refused");
 });
 
 test("an address or option that cannot be is refused at once", async () => {

@@ -1,4 +1,4 @@
-// Builds dist/: ESM and CommonJS with their types, and dist/chappe.js for a <script> (global `chappe`).
+// Builds dist/: ESM and CommonJS of each entry with their types, and dist/chappe.js for a <script> (global `chappe`).
 import { execFileSync } from "node:child_process";
 import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -12,11 +12,14 @@ process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const started = Date.now();
 execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.build.json"], { stdio: "inherit" });
 
-const common = { entryPoints: ["src/index.ts"], bundle: true, target: "es2022", logLevel: "warning", sourcemap: true };
+const ENTRIES = ["index", "indexeddb", "tabs", "react", "preact"].map((name) => `src/${name}.ts`);
+const common = { bundle: true, target: "es2022", logLevel: "warning", sourcemap: true };
+// React and Preact are those of the application.
+const modules = { ...common, entryPoints: ENTRIES, packages: "external" };
 await Promise.all([
-  build({ ...common, format: "esm", outfile: "dist/esm/index.js" }),
-  build({ ...common, format: "cjs", outfile: "dist/cjs/index.js" }),
-  build({ ...common, format: "iife", globalName: "chappe", minify: true, outfile: "dist/chappe.js" }),
+  build({ ...modules, format: "esm", outdir: "dist/esm" }),
+  build({ ...modules, format: "cjs", outdir: "dist/cjs" }),
+  build({ ...common, entryPoints: ["src/index.ts"], format: "iife", globalName: "chappe", minify: true, outfile: "dist/chappe.js" }),
 ]);
 
 // Types are read as the kind of module that the nearest package.json names.
