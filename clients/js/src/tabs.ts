@@ -64,7 +64,7 @@ class Tab {
 
   dial(events: TransportEvents): Transport {
     const line: Line = this.#board
-      ? { transport: this.#board.plug(events), moved: () => undefined, leads: () => undefined }
+      ? { transport: this.#board.plug(events), moved: (): void => undefined, leads: (): void => undefined }
       : this.#far(events);
     this.#line = line;
     return line.transport;
@@ -77,7 +77,7 @@ class Tab {
     const held = async (): Promise<void> => {
       if (gone.signal.aborted) return;
       const board = (this.#board = openSwitchboard(this.url, this.carrier));
-      this.#line?.moved();
+      this.#line?.moved(board);
       this.#say({ kind: "leads" });
       await new Promise((resolve) => gone.signal.addEventListener("abort", resolve));
       this.#board = null;
@@ -126,6 +126,7 @@ class Tab {
     const id = crypto.randomUUID();
     const channel = new BroadcastChannel(`${this.name} ${id}`);
     let state: "dialing" | "open" | "closed" = "dialing";
+    let near: Transport | null = null;
     const end = (code: number, reason: string): void => {
       if (state === "closed") return;
       state = "closed";
@@ -140,14 +141,23 @@ class Tab {
     };
     const ask = (): void => void this.#alive.then(() => state === "dialing" && this.#say({ kind: "dial", tab: this.#id, line: id }));
     ask();
-    const moved = (): void => end(MOVED, "another tab leads");
+    const lost = (): void => end(MOVED, "another tab leads");
     return {
-      moved,
-      leads: () => (state === "dialing" ? ask() : moved()),
+      moved: (board) => {
+        if (state !== "dialing") return lost();
+        state = "closed";
+        channel.close();
+        near = board.plug(events);
+      },
+      leads: () => (state === "dialing" ? ask() : lost()),
       transport: {
         name: "tabs",
-        send: (frame) => state === "open" && channel.postMessage({ kind: "frame", frame } satisfies Word),
+        send: (frame) => {
+          if (near) near.send(frame);
+          else if (state === "open") channel.postMessage({ kind: "frame", frame } satisfies Word);
+        },
         close: (code, reason) => {
+          if (near) return near.close(code, reason);
           if (state !== "closed") channel.postMessage({ kind: "close", code, reason } satisfies Word);
           queueMicrotask(() => end(code, reason));
         },
@@ -158,8 +168,8 @@ class Tab {
 
 interface Line {
   readonly transport: Transport;
-  /** This tab leads now. */
-  moved(): void;
+  /** This tab leads now: to its board, if there was no leader so far, else by another connection. */
+  moved(board: Switchboard): void;
   /** Another tab leads now. */
   leads(): void;
 }
