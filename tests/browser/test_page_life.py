@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, Page, Route, WebSocket, expect
+from playwright.async_api import BrowserContext, Error, Page, Route, WebSocket, expect
 
 import chappe
+from chappe.client.inbox import Leave
 from tests.browser.conftest import ROOT
 from tests.browser.visiting import Visitor, chromium, untouched_chromium
 
 SDK = ROOT / "clients" / "js"
 PAGE = ROOT / "examples" / "phones_and_tabs.html"
+
+# Writes down in `seen` what the page says about its state.
+NOTE_STATES = """
+    globalThis.seen = [];
+    const state = document.getElementById("state");
+    new MutationObserver(() => seen.push(state.textContent)).observe(state, { childList: true });
+"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
@@ -46,7 +54,7 @@ class Tab(Visitor):
     def __init__(self, page: Page) -> None:
         super().__init__(page)
         self.sockets: list[WebSocket] = []
-        page.on("websocket", self.sockets.append)
+        page.on("websocket", lambda socket: self.sockets.append(socket))
 
     async def state_is(self, state: str) -> None:
         """Wait until the page shows a state."""
@@ -71,6 +79,12 @@ async def tab(context: BrowserContext, hub_url: str, name: str) -> Tab:
     opened = Tab(await context.new_page())
     await opened.page.goto(f"{hub_url}/notes?name={name}")
     return opened
+
+
+async def run(*command: str | Path) -> None:
+    """Run a program in the folder of the SDK; fail when it fails."""
+    process = await asyncio.create_subprocess_exec(*command, cwd=SDK)
+    assert await process.wait() == 0, command
 
 
 @asynccontextmanager
@@ -113,12 +127,14 @@ async def test_a_crashed_tab_leaves_its_notes_to_the_next_one(hub_url: str) -> N
         await ada.waiting_is("1 not sent yet")
         heir = await tab(context, hub_url, "crash")
         session = await context.new_cdp_session(ada.page)
-        crash = asyncio.create_task(session.send("Page.crash"))
-        await asyncio.sleep(0)
+        async with ada.page.expect_event("crash"):
+            crash = asyncio.create_task(session.send("Page.crash"))
+        await ada.page.close()
+        with contextlib.suppress(Error):
+            await crash
         await context.set_offline(False)
         await heir.state_is("live")
         await heir.notes_are("last words")
-        crash.cancel()
         async with chappe.connect(f"{hub_url.replace('http', 'ws')}/ws") as client:
             history = await client.history("notes/crash")
         assert [publication.data for publication in history.publications] == ["last words"]
@@ -161,13 +177,14 @@ async def test_a_hidden_page_that_is_frozen_lets_go_and_is_back_when_it_is_looke
         await other.bring_to_front()
         await expect_visibility(ada.page, "hidden")
         assert await ada.page.inner_text("#state") == "live"
-        states = "globalThis.seen = []; new MutationObserver(() => seen.push(state.textContent)).observe(state, {childList: true})"
-        await ada.page.evaluate(states)
+        await ada.page.evaluate(NOTE_STATES)
         session = await context.new_cdp_session(ada.page)
-        closed = asyncio.create_task(ada.sockets[0].wait_for_event("close"))
-        await session.send("Page.setWebLifecycleState", {"state": "frozen"})
-        await closed
         async with chappe.connect(f"{hub_url.replace('http', 'ws')}/ws") as client:
+            async with client.subscribe("notes/frozen", presence=True) as notes:
+                await session.send("Page.setWebLifecycleState", {"state": "frozen"})
+                async for item in notes.items():
+                    if isinstance(item, Leave) and item.member.name == "frozen":
+                        break
             await client.publish("notes/frozen", "while you slept")
         await session.send("Page.setWebLifecycleState", {"state": "active"})
         await ada.page.bring_to_front()
@@ -185,7 +202,7 @@ async def expect_visibility(page: Page, visibility: str) -> None:
 
 async def test_the_suite_of_the_sdk_passes_in_chromium(tmp_path: Path) -> None:
     script = tmp_path / "suite.js"
-    subprocess.run(["node", "tools/page_test.mjs", script], cwd=SDK, check=True, timeout=60)
+    await run("node", "tools/page_test.mjs", script)
     async with chromium() as browser:
         page = await browser.new_page()
         await page.add_script_tag(path=script)
@@ -193,3 +210,17 @@ async def test_the_suite_of_the_sdk_passes_in_chromium(tmp_path: Path) -> None:
         report = await page.evaluate("chappeReport")
     assert report["failures"] == {}
     assert report["passed"] > 250
+
+
+@pytest.mark.timeout(180)
+async def test_the_packed_package_works_in_every_kind_of_project_and_in_a_page(hub_url: str, tmp_path: Path) -> None:
+    await run("npm", "run", "--silent", "pack-check", "--", tmp_path)
+    async with browsing(hub_url) as context:
+        for script, connect in {"chappe.js": "chappe.connect", "bundled.js": "bundled"}.items():
+            page = await context.new_page()
+            await page.goto(f"{hub_url}/notes?name=script")
+            await page.add_script_tag(path=tmp_path / script)
+            state = await page.evaluate(
+                f"(async () => {{ const c = {connect}('/ws'); await c.connected(); return c.state; }})()"
+            )
+            assert state == "live"

@@ -40,25 +40,25 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def untouched_chromium(folder: Path) -> AsyncIterator[Browser]:
-    """Start Debian's Chromium as people do, so that a tab behind another one is hidden; Playwright keeps all in front."""
+    """Start Debian's Chromium as people do: a tab behind another one is hidden. Playwright keeps all in front."""
     executable = shutil.which("chromium")
     assert executable, "the browser tests need chromium on PATH: `make chromium`"
     arguments = (f"--user-data-dir={folder}", "--remote-debugging-port=0", *FLAGS, "about:blank")
     process = await asyncio.create_subprocess_exec(executable, *arguments, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr is not None
+    talking: asyncio.Task[bytes] | None = None
     try:
         async with async_playwright() as playwright:
-            assert process.stderr is not None
             while b"ws://" not in (line := await process.stderr.readline()):
                 assert line, "chromium ended before it listened"
-            drained = asyncio.create_task(process.stderr.read())
             address = line.decode().split()[-1]
-            browser = await playwright.chromium.connect_over_cdp(address, no_defaults=True)
-            yield browser
-            await browser.close()
+            talking = asyncio.create_task(process.stderr.read())
+            yield await playwright.chromium.connect_over_cdp(address, no_defaults=True)
     finally:
         process.terminate()
         await process.wait()
-    await drained
+        if talking is not None:
+            await talking
 
 
 class Visitor:
