@@ -48,6 +48,7 @@ ELSEWHERE = {
     "events.html",
     "fastapi_mount.py",
     "hooks.py",
+    "phones_and_tabs.html",
     "quickstart/hello.html",
     "transports.html",
     "tutorial/bot.py",

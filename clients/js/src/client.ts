@@ -1,16 +1,18 @@
 /** The client: one session at a hub, over as many connections as it takes. */
 
 import type {
-  Client, ClientEvents, History, HistoryOptions, Lock, Off, OfflineReason, Position, Presence, PublishOptions,
+  Client, ClientEvents, History, HistoryOptions, Lock, Off, OfflineReason, Position, Presence, PublishOptions, RequestOptions,
   SessionInfo, State, SubscribeOptions, Subscription,
 } from "./api.js";
+import { onAbort } from "./abort.js";
 import { Calls } from "./calls.js";
 import { Commands } from "./commands.js";
+import type { ConnectionEvents } from "./connection.js";
 import { Connection } from "./connection.js";
 import { Code, reason as textOf } from "./errors.generated.js";
 import { ChappeError, LocalError, retryAfterMs } from "./errors.js";
 import { Events } from "./events.js";
-import { isOnline, watchNetwork } from "./network.js";
+import { isHidden, isOnline, watchPage } from "./network.js";
 import type { ClientOptions, Settings } from "./options.js";
 import { resolveOptions } from "./options.js";
 import { Outbox } from "./outbox.js";
@@ -29,10 +31,13 @@ const COME_BACK = 1001;
 
 /**
  * Connects, and keeps connected until `disconnect`. Returns at once: subscribe, publish and call right away.
- * @throws LocalError `bad_url`, `bad_option`
+ * @throws LocalError `bad_url`, `bad_option`; the reason of a signal that is aborted already
  */
 export function connect(url: string, options: ClientOptions = {}): Client {
-  return new HubClient(hubUrl(url), resolveOptions(options));
+  options.signal?.throwIfAborted();
+  const client = new HubClient(hubUrl(url), resolveOptions(options));
+  onAbort(options.signal, () => client.disconnect());
+  return client;
 }
 
 class HubClient implements Client {
@@ -59,6 +64,9 @@ class HubClient implements Client {
   #rising: Commands | null = null;
   #lastTransport: string | null = null;
   #background = false;
+  /** What the hub of the present connection was last told. */
+  #toldBackground = false;
+  #cancelLeaving: () => void = () => undefined;
   #closed = false;
   /** Why nothing is sent in the state `refused`. */
   #refusal: ChappeError | null = null;
@@ -80,7 +88,12 @@ class HubClient implements Client {
       barrier: (done) => this.#connection.ping(done),
     });
     this.#connection = this.#makeConnection();
-    this.#stopWatching = settings.watchNetwork ? this.#watchNetwork() : () => undefined;
+    settings.outbox?.attach(url, {
+      send: (outgoing) => this.#outbox.add(outgoing),
+      error: (kind, params) => new LocalError(kind, params),
+      report: (error) => this.#events.emit("error", error),
+    });
+    this.#stopWatching = settings.watchNetwork ? this.#watchPage() : () => undefined;
     // Later, so that listeners added right after `connect` hear of the first attempt.
     queueMicrotask(() => this.redial());
   }
@@ -98,7 +111,7 @@ class HubClient implements Client {
   }
 
   get unacknowledged(): number {
-    return this.#outbox.length;
+    return this.settings.outbox?.length ?? this.#outbox.length;
   }
 
   on<K extends keyof ClientEvents>(event: K, listener: (...args: ClientEvents[K]) => void): Off {
@@ -129,6 +142,7 @@ class HubClient implements Client {
 
   subscribe<T>(channel: string, options: SubscribeOptions = {}): Subscription<T> {
     if (this.#closed) throw new LocalError("closed");
+    options.signal?.throwIfAborted();
     if (this.#subscriptions.map.has(channel)) {
       throw new ChappeError(Code.ALREADY_SUBSCRIBED, `already subscribed to ${channel}, see client.subscriptions`);
     }
@@ -139,7 +153,7 @@ class HubClient implements Client {
 
   async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<Position> {
     this.#checkOpen();
-    const { expect, retain, headers, resend = this.settings.resend } = options;
+    const { expect, retain, headers, signal, resend = this.settings.resend } = options;
     const key = options.key ?? (resend ? `${this.#keyPrefix}-${(this.#keys += 1)}` : undefined);
     const command: Command = {
       type: "publish",
@@ -149,23 +163,27 @@ class HubClient implements Client {
       ...(retain ? { retain } : {}),
       ...(headers === undefined ? {} : { headers }),
     };
-    return this.#outbox.add({ command, data: protocol.encodeData(data), resend });
+    const outgoing = { command, data: protocol.encodeData(data), resend, signal };
+    const { outbox } = this.settings;
+    return outbox && resend ? outbox.publish(outgoing) : this.#outbox.add(outgoing);
   }
 
   async history<T>(channel: string, options: HistoryOptions = {}): Promise<History<T>> {
-    const reply = await this.#ask({ type: "history", channel, ...options }, true);
+    const { signal, ...wanted } = options;
+    const reply = await this.#ask({ type: "history", channel, ...wanted }, true, signal);
     return protocol.history(reply) as History<T>;
   }
 
-  async presence(channel: string): Promise<Presence> {
-    return protocol.presenceReply(await this.#ask({ type: "presence", channel }, true));
+  async presence(channel: string, { signal }: RequestOptions = {}): Promise<Presence> {
+    return protocol.presenceReply(await this.#ask({ type: "presence", channel }, true, signal));
   }
 
   // ---- requests -----------------------------------------------------------------------------------------------------
 
-  async lock(resource: string, options: { ttl?: number; wait?: number } = {}): Promise<Lock> {
+  async lock(resource: string, options: RequestOptions & { ttl?: number; wait?: number } = {}): Promise<Lock> {
+    const { signal, ...wanted } = options;
     const { ttl = 30, wait = 0 } = options;
-    const lock = protocol.lock(await this.#ask({ type: "lock", resource, ...options }, false, wait * 1_000));
+    const lock = protocol.lock(await this.#ask({ type: "lock", resource, ...wanted }, false, signal, wait * 1_000));
     this.#locks.set(resource, ttl === 0 ? Infinity : this.settings.clock.now() + ttl * 1_000);
     return lock;
   }
@@ -175,8 +193,8 @@ class HubClient implements Client {
     this.#locks.delete(resource);
   }
 
-  async call<R>(method: string, params: unknown = null): Promise<R> {
-    const reply = await this.#ask({ type: "rpc", method, params }, false);
+  async call<R>(method: string, params: unknown = null, { signal }: RequestOptions = {}): Promise<R> {
+    const reply = await this.#ask({ type: "rpc", method, params }, false, signal);
     return reply["result"] as R;
   }
 
@@ -202,16 +220,16 @@ class HubClient implements Client {
   background(on: boolean): void {
     if (this.#background === on || this.#closed) return;
     this.#background = on;
-    if (this.settings.inBackground === "stay") return this.#tellBackground();
-    if (this.state === "refused") return;
-    if (!on) return this.redial();
-    this.#connection.stop(COME_BACK, "in background");
-    this.#over("lose", 1000, "in background", "background");
+    this.#tellBackground();
+    this.#cancelLeaving();
+    const ms = this.settings.backgroundDisconnect;
+    if (on && ms !== false) this.#cancelLeaving = this.settings.clock.after(ms, () => this.#leaveForBackground());
+    if (!on && this.reason === "background") this.redial();
   }
 
-  async #ask(command: Command, repeatable: boolean, waitMs = 0): Promise<Message> {
+  async #ask(command: Command, repeatable: boolean, signal?: AbortSignal, waitMs = 0): Promise<Message> {
     this.#checkOpen();
-    return this.#calls.request(command, repeatable, this.settings.commandTimeoutMs + waitMs);
+    return this.#calls.request(command, repeatable, this.settings.commandTimeoutMs + waitMs, signal);
   }
 
   #checkOpen(): void {
@@ -220,7 +238,23 @@ class HubClient implements Client {
   }
 
   #tellBackground(): void {
-    this.#commands?.send({ type: "state", background: this.#background }, () => undefined);
+    this.#connection.retime();
+    const background = this.#background || this.settings.savesData();
+    if (this.#commands === null || this.#toldBackground === background) return;
+    this.#toldBackground = background;
+    this.#commands.send({ type: "state", background }, () => undefined);
+  }
+
+  #leaveForBackground(): void {
+    if (this.state === "refused" || this.#closed) return;
+    this.#connection.stop(COME_BACK, "in background");
+    this.#over("lose", 1000, "in background", "background");
+  }
+
+  #silenceMs(): number {
+    const { heartbeat, heartbeatMs, backgroundHeartbeatMs, savesData } = this.settings;
+    if (this.#background && (heartbeat === "mobile" || savesData())) return backgroundHeartbeatMs;
+    return savesData() && heartbeatMs ? Math.max(heartbeatMs, 60_000) : heartbeatMs;
   }
 
   // ---- the connection -----------------------------------------------------------------------------------------------
@@ -233,15 +267,17 @@ class HubClient implements Client {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopWatching();
+    this.#cancelLeaving();
     this.#connection.stop(code, reason);
     this.#over("quit", code, reason);
     this.#fail(new LocalError("closed"));
+    this.settings.outbox?.close();
     this.#subscriptions.end();
   }
 
   #makeConnection(): Connection {
     const emit = this.#events.emit.bind(this.#events);
-    return new Connection(this.url, this.settings, {
+    const events: ConnectionEvents = {
       dialing: () => {
         this.#refusal = null;
         this.#move("dial");
@@ -264,7 +300,8 @@ class HubClient implements Client {
         this.#rising = null;
         this.#commands?.release();
       },
-    });
+    };
+    return new Connection(this.url, this.settings, events, () => this.#silenceMs());
   }
 
   #open(token: string | null): void {
@@ -296,11 +333,13 @@ class HubClient implements Client {
     this.#connection.established();
     const before = this.info;
     const info = this.#introduced(reply);
-    if (this.#background) this.#tellBackground();
+    this.#toldBackground = false;
+    this.#tellBackground();
     // Subscriptions first: what is published next comes back to us.
     const behind = this.#subscriptions.connected(commands);
     this.#calls.connected(commands);
     this.#outbox.connected(commands, before === null || keyOwner(before) === keyOwner(info));
+    this.settings.outbox?.connected(keyOwner(info));
     this.#move(behind ? "resume" : "accept");
     this.#events.emit("connected", info);
     this.#tellTransport();
@@ -332,7 +371,8 @@ class HubClient implements Client {
     this.#connection.rise(info.resumed);
     this.#subscriptions.cut();
     commands.release(() => {
-      if (this.#background) this.#tellBackground();
+      this.#toldBackground = false;
+      this.#tellBackground();
       this.#move(this.#subscriptions.connected(commands) ? "resume" : "accept");
     });
     if (!info.resumed) this.#events.emit("connected", info);
@@ -384,12 +424,14 @@ class HubClient implements Client {
     this.#subscriptions.cut();
     this.#calls.cut();
     this.#outbox.cut();
+    this.settings.outbox?.cut();
     this.#move(input, why);
     if (wasConnected) this.#events.emit("disconnected", code, reason);
   }
 
   #fail(error: ChappeError): void {
     this.#calls.fail(error);
+    this.settings.outbox?.fail(error);
     this.#outbox.fail(error);
     for (const { reject } of this.#waiters.splice(0)) reject(error);
   }
@@ -417,21 +459,33 @@ class HubClient implements Client {
     this.#events.emit("state", state, reason);
   }
 
-  #watchNetwork(): () => void {
-    const look = (): void => {
-      this.#connection.climb.now();
-      if (this.#commands) this.#connection.ping();
-      else if (this.state === "offline" && this.reason !== "background" && !this.#closed) this.#connection.dial();
-    };
-    return watchNetwork({
-      online: look,
-      visible: look,
+  #watchPage(): () => void {
+    const { heartbeat, backgroundDisconnect } = this.settings;
+    const leaves = backgroundDisconnect !== false;
+    const follows = leaves || heartbeat === "mobile";
+    if (follows && isHidden()) queueMicrotask(() => this.background(true));
+    return watchPage({
+      doubt: () => this.#doubt(),
+      visible: (yes) => {
+        if (follows) this.background(!yes);
+        if (yes) this.#doubt();
+      },
+      // No timer would fire any more, and the hub would talk to nobody.
+      freeze: () => leaves && this.#background && this.#leaveForBackground(),
       offline: () => {
         // A hub on this machine is still there; one that is not will miss the ping.
-        if (this.#commands) this.#connection.ping();
+        if (this.#commands) this.#connection.probe();
         else if (this.state === "offline" && this.reason === "hub_down") this.#move("lose", "no_network");
       },
     });
+  }
+
+  #doubt(): void {
+    this.#connection.climb.now();
+    if (this.#commands) {
+      this.#tellBackground();
+      this.#connection.probe();
+    } else if (this.state === "offline" && this.reason !== "background" && !this.#closed) this.#connection.dial();
   }
 }
 

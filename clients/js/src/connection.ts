@@ -53,8 +53,6 @@ export class Connection {
   #heard = false;
   /** Of this attempt, for each of its transports; undefined until it is there. */
   #token: string | null | undefined;
-  /** Whether any transport of this attempt could be dialed from here. */
-  #usable = false;
   #advisedMs = 0;
   /** The connection has ended while the session was moving to a better one. */
   #left = false;
@@ -63,6 +61,7 @@ export class Connection {
     private readonly url: string,
     private readonly settings: Settings,
     private readonly events: ConnectionEvents,
+    private readonly silenceMs: () => number,
   ) {
     this.#reconnection = new Reconnection(settings);
     this.#fallback = new Fallback(settings.transports.length, new URL(url).host);
@@ -98,9 +97,14 @@ export class Connection {
     this.#reconnection.reset();
     this.#fallback.worked();
     if (this.#fallback.at > 0) this.climb.start();
-    this.#heartbeat = new Heartbeat(this.settings, {
+    const { clock, pongTimeoutMs } = this.settings;
+    this.#heartbeat = new Heartbeat({ clock, pongTimeoutMs, silenceMs: this.silenceMs }, {
       sendPing: () => this.send(encode({ type: "ping" })),
-      dead: () => this.drop(Code.NO_PONG, "no pong"),
+      dead: (doubted) => {
+        this.drop(Code.NO_PONG, "no pong");
+        // Something changed on this side alone: nobody else comes back at this moment.
+        if (doubted && this.#phase === "waiting") this.dial();
+      },
       latency: (ms) => this.events.latency(ms),
     });
   }
@@ -127,6 +131,16 @@ export class Connection {
     this.#heartbeat?.ping(done);
   }
 
+  /** The network, the page or the machine is not what it was: a sign of life within 2 s, or another connection at once. */
+  probe(): void {
+    this.#heartbeat?.probe();
+  }
+
+  /** `silenceMs` has another answer now. */
+  retime(): void {
+    this.#heartbeat?.retime();
+  }
+
   /** Ends the present connection or attempt; another follows if the code allows it. */
   drop(code: number, reason: string): void {
     this.#end(code, reason);
@@ -142,7 +156,6 @@ export class Connection {
 
   async #dial(): Promise<void> {
     this.#phase = "trying";
-    this.#usable = false;
     this.#token = undefined;
     this.#fallback.begin();
     const attempt = ++this.#attempt;
@@ -168,7 +181,6 @@ export class Connection {
     this.#within(this.#fallback.isLast ? connectTimeoutMs : Math.min(websocketTimeoutMs, connectTimeoutMs));
     try {
       this.#transport = this.#factory(this.#fallback.at)(this.url, this.#listen(attempt));
-      this.#usable = true;
     } catch (error) {
       // What the carrier throws (no class, a URL it cannot use) will not be better next time.
       const local = error instanceof LocalError ? error : new LocalError("bad_url", { url: this.url });
@@ -206,9 +218,10 @@ export class Connection {
       this.#close(1000, reason);
       return this.#open();
     }
-    const hopeless = error !== null && !this.#usable;
     this.#end(code, reason);
-    this.#lost(hopeless ? Code.BAD_REQUEST_CLOSE : code, reason, hopeless ? error : null);
+    // Of several, some can be dialed from anywhere: it is not for ever.
+    if (error !== null && this.settings.transports.length === 1) this.#lost(Code.BAD_REQUEST_CLOSE, reason, error);
+    else this.#lost(code, reason, null);
   }
 
   #within(ms: number): void {

@@ -34,6 +34,7 @@ const LOCAL_TEXTS = {
   timed_out: ["no answer within {ms} ms", "pas de réponse en {ms} ms"],
   queue_full: ["{size} publishes already wait for an acknowledgement: slow down or raise publishQueue", "{size} publications attendent déjà un accusé de réception : ralentissez ou augmentez publishQueue"],
   overflow: ["more than {size} publications wait to be read: read faster or raise queueSize", "plus de {size} publications attendent d'être lues : lisez plus vite ou augmentez queueSize"],
+  storage: ["the outbox cannot be kept on this device ({what}): it is in memory only", "la boîte d'envoi ne peut être gardée sur cet appareil ({what}) : elle reste en mémoire"],
   closed: ["the client is disconnected: connect again", "le client est déconnecté : reconnectez-vous"],
   named: ["the session is connected already, as \"{name}\": a name is claimed before", "la session est déjà connectée, sous le nom « {name} » : un nom se prend avant"],
   token: ["getToken failed: {what}", "getToken a échoué : {what}"],

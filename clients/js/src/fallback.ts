@@ -15,7 +15,7 @@ export class Fallback {
   at = 0;
   #tried = 1;
   /** Where there is no store. */
-  readonly #memory = new Map<string, string>();
+  #memory = "";
 
   /**
    * @param count of transports
@@ -50,10 +50,9 @@ export class Fallback {
   worked(): void {
     // The age counts from the time it was found, so that pages which are often left try the first one again.
     if (this.at === this.#remembered()) return;
-    const value = `${this.at} ${this.wallClock()}`;
-    this.#memory.set(this.#key, value);
+    this.#memory = `${this.at} ${this.wallClock()}`;
     try {
-      this.store()?.setItem(this.#key, value);
+      this.store()?.setItem(this.#key, this.#memory);
     } catch {
       // It is full, or forbidden.
     }
@@ -66,7 +65,7 @@ export class Fallback {
     } catch {
       // It is forbidden.
     }
-    const [at = 0, since = NaN] = (stored ?? this.#memory.get(this.#key) ?? "").split(" ").map(Number);
+    const [at = 0, since = NaN] = (stored ?? this.#memory).split(" ").map(Number);
     const age = this.wallClock() - since;
     return at < this.count && age >= 0 && age < MAX_AGE_MS ? Math.floor(Math.max(at, 0)) : 0;
   }

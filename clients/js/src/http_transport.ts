@@ -14,11 +14,11 @@ export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
 export interface HttpOptions {
   readonly clock: Clock;
   /** Default: the global one. */
-  readonly fetch: Fetch | undefined;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly credentials: RequestCredentials | undefined;
+  readonly fetch?: Fetch;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly credentials?: RequestCredentials;
   /** Wait before a request whose answer was lost is sent again. */
-  readonly retryMs: number;
+  readonly pollRetryMs: number;
 }
 
 type Query = Readonly<Record<string, string | number>>;
@@ -39,11 +39,14 @@ export function httpTransport(name: string, options: HttpOptions): TransportFact
 }
 
 /** Why there is no answer, or no session any more. */
-class Failure extends Error {
-  /** @param waitMs after which the same request may be answered; null: never */
-  constructor(message: string, readonly code: number, readonly waitMs: number | null = null) {
-    super(message);
-  }
+interface Failure extends Error {
+  readonly code: number;
+  /** After which the same request may be answered; null: never. */
+  readonly waitMs: number | null;
+}
+
+function failure(message: string, code = NO_STATUS, waitMs: number | null = null): Failure {
+  return Object.assign(new Error(message), { code, waitMs });
 }
 
 class HttpTransport implements Transport {
@@ -85,45 +88,45 @@ class HttpTransport implements Transport {
 
   async #run(): Promise<void> {
     // Not repeated: whoever dials has a backoff.
-    const { session, cursor } = await this.#ask("GET", "poll", {});
-    if (typeof session !== "string") throw new Failure("no session", NO_STATUS);
+    const { session, cursor } = await this.#ask("GET", "poll");
+    if (typeof session !== "string") throw failure("no session");
     this.#session = session;
     this.#cursor = cursor;
     await (this.name === "sse" ? this.#stream() : this.#poll());
   }
 
   async #poll(): Promise<void> {
-    const { clock, retryMs } = this.options;
+    const { clock, pollRetryMs } = this.options;
     this.#open();
     while (!this.#closed) {
       const started = clock.now();
-      const { cursor, messages } = await this.#repeat("GET", "poll", { session: this.#session, cursor: this.#cursor });
+      const { cursor, messages } = await this.#repeat("GET", "poll", { cursor: this.#cursor });
       if (messages?.length > 0) {
         this.#cursor = cursor;
         this.#tell(messages);
       } else if (clock.now() - started < 1_000) {
         // Whoever has nothing to say, at once and again, is no hub.
-        await this.#sleep(retryMs);
+        await this.#sleep(pollRetryMs);
       }
     }
   }
 
   async #stream(): Promise<never> {
     const headers = { Accept: "text/event-stream" };
-    const response = await this.#fetch("GET", "events", { session: this.#session }, { headers });
+    const response = await this.#fetch("GET", "events", {}, { headers });
     const reader = response.body?.getReader?.();
-    if (!reader) throw new Failure("no streams here", NO_STATUS);
+    if (!reader) throw failure("no streams here");
     this.#open();
     const parser = new EventParser();
     const decoder = new TextDecoder();
     for (;;) {
       const { done, value } = await this.#within(SILENCE_MS, reader.read());
-      if (done) throw new Failure("the stream ended", NO_STATUS);
+      if (done) throw failure("the stream ended");
       for (const { name, data } of parser.push(decoder.decode(value, { stream: true }))) {
         if (name !== "close") this.#tell(data);
         else {
           const { code, reason } = JSON.parse(data) as Answer;
-          throw new Failure(reason, code);
+          throw failure(reason, code);
         }
       }
     }
@@ -153,7 +156,7 @@ class HttpTransport implements Transport {
 
   async #post(): Promise<void> {
     while (this.#queue.length > 0) {
-      const query = { session: this.#session, seq: this.#seq++, replies: "push" };
+      const query = { seq: this.#seq++, replies: "push" };
       await this.#repeat("POST", "send", query, { body: takeFrame(this.#queue), signal: null });
     }
     this.#posting = null;
@@ -162,7 +165,7 @@ class HttpTransport implements Transport {
   async #leave(): Promise<void> {
     await this.#posting;
     // A page that closes must not cancel it.
-    await this.#ask("DELETE", "poll", { session: this.#session }, { keepalive: true, signal: null }).catch(() => undefined);
+    await this.#ask("DELETE", "poll", {}, { keepalive: true, signal: null }).catch(() => undefined);
   }
 
   // ---- requests -----------------------------------------------------------------------------------------------------
@@ -173,7 +176,7 @@ class HttpTransport implements Transport {
       try {
         return await this.#ask(method, path, query, init);
       } catch (error) {
-        const { waitMs = this.options.retryMs } = error as Failure;
+        const { waitMs = this.options.pollRetryMs } = error as Failure;
         if (waitMs === null || waitMs > MAX_WAIT_MS || this.#closed || failures === MAX_FAILURES) throw error;
         await this.#sleep(waitMs);
       }
@@ -181,14 +184,14 @@ class HttpTransport implements Transport {
   }
 
   /** @returns {} for an answer without a body @throws Failure, or what `fetch` throws */
-  #ask(method: string, path: string, query: Query, init?: RequestInit): Promise<Answer> {
+  #ask(method: string, path: string, query?: Query, init?: RequestInit): Promise<Answer> {
     const read = (response: Response): Promise<Answer> | Answer => (response.status === 204 ? {} : response.json());
     return this.#within(READ_TIMEOUT_MS, this.#fetch(method, path, query, init).then(read));
   }
 
-  async #fetch(method: string, path: string, query: Query, init: RequestInit = {}): Promise<Response> {
-    const { fetch = globalThis.fetch, headers, credentials, retryMs } = this.options;
-    const response = await fetch(endpoint(this.url, path, query), {
+  async #fetch(method: string, path: string, query: Query = {}, init: RequestInit = {}): Promise<Response> {
+    const { fetch = globalThis.fetch, headers, credentials, pollRetryMs } = this.options;
+    const response = await fetch(this.#endpoint(path, query), {
       method,
       cache: "no-store",
       signal: this.#abort.signal,
@@ -203,8 +206,8 @@ class HttpTransport implements Transport {
     const advice = Number(response.headers.get("Retry-After") ?? NaN) * 1_000;
     // The words in which a hub that closes says the same (SH-1).
     const words = advice >= 0 ? `${detail}; reconnect after ${Math.ceil(advice)} ms` : detail;
-    if (code >= 3000) throw new Failure(words, code);
-    throw new Failure(words, NO_STATUS, status < 500 && status !== 429 ? null : advice >= 0 ? advice : retryMs);
+    if (code >= 3000) throw failure(words, code);
+    throw failure(words, NO_STATUS, status < 500 && status !== 429 ? null : advice >= 0 ? advice : pollRetryMs);
   }
 
   #within<T>(ms: number, answer: Promise<T>): Promise<T> {
@@ -226,13 +229,14 @@ class HttpTransport implements Transport {
       signal.addEventListener("abort", wake);
     });
   }
-}
 
-/** `path` stands beside the hub's `/ws`. */
-function endpoint(url: string, path: string, query: Query): string {
-  const parsed = new URL(url);
-  parsed.protocol = parsed.protocol.replace("ws", "http");
-  parsed.pathname = parsed.pathname.replace(/[^/]*\/?$/, path);
-  for (const name in query) parsed.searchParams.set(name, String(query[name]));
-  return parsed.href;
+  /** `path` stands beside the hub's `/ws`. */
+  #endpoint(path: string, query: Query): string {
+    const url = new URL(this.url);
+    url.protocol = url.protocol.replace("ws", "http");
+    url.pathname = url.pathname.replace(/[^/]*\/?$/, path);
+    const all = this.#session === "" ? query : { session: this.#session, ...query };
+    for (const [name, value] of Object.entries(all)) url.searchParams.set(name, String(value));
+    return url.href;
+  }
 }

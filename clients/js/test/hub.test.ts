@@ -31,7 +31,8 @@ const channel = () => `test/${run}/${++channels}`;
 
 async function take<T>(source: AsyncIterable<Publication<T>>, count: number): Promise<T[]> {
   const items: T[] = [];
-  for await (const { data } of source) if (items.push(data) === count) break;
+  const iterator = source[Symbol.asyncIterator]();
+  while (items.length < count) items.push((await iterator.next()).value.data);
   return items;
 }
 

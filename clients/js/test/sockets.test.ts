@@ -74,3 +74,16 @@ test("a disconnect while dialing leaves no socket behind", async () => {
   await running.stop();
   assert.equal(running.hub.sessions.size, 0);
 });
+
+test("where there is no WebSocket class the error says what to do", async (context) => {
+  // Node has one from version 22 on.
+  const global = globalThis as { WebSocket?: unknown };
+  const given = global.WebSocket;
+  delete global.WebSocket;
+  context.after(() => given && (global.WebSocket = given));
+  const { connect } = await import("../src/client.js");
+  const client = connect("ws://127.0.0.1:9", { WebSocket: undefined as any, transports: ["websocket"] });
+  const [, error] = await new Promise<unknown[]>((resolve) => client.on("error", (error) => resolve([0, error])));
+  assert.match((error as Error).message, /no WebSocket class here/);
+  assert.equal(client.state, "refused");
+});
