@@ -26,6 +26,8 @@ import { hubUrl } from "./transport.js";
 
 /** The close code for what the client ends itself in order to try again. */
 const TRY_AGAIN = 4000;
+/** And for what it ends for a while: 1000 would be a goodbye, after which the hub resumes nothing. */
+const COME_BACK = 1001;
 
 /**
  * Connects, and keeps connected until `disconnect`. Returns at once: subscribe, publish and call right away.
@@ -233,7 +235,7 @@ class HubClient implements Client {
 
   #leaveForBackground(): void {
     if (this.state === "refused" || this.#closed) return;
-    this.#connection.stop(1000, "in background");
+    this.#connection.stop(COME_BACK, "in background");
     this.#over("lose", 1000, "in background", "background");
   }
 
