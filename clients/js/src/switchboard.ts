@@ -144,7 +144,8 @@ class Board implements Switchboard {
     if (!this.#lines.delete(line)) return;
     line.open = false;
     this.#seats.vacate(line);
-    if (this.#lines.size === 0) this.close(1000, "");
+    // As the last line said it: a goodbye, or for a while.
+    if (this.#lines.size === 0) this.close(code, reason);
     else this.#tellBackground();
     queueMicrotask(() => line.events.onClose(code, reason));
   }
