@@ -163,7 +163,7 @@ class Mailbox:
         Raises:
             ChappeError: 112, a cursor that is neither the last one nor the one before.
         """
-        self._acknowledge(cursor)
+        self.acknowledge(cursor)
         self._displace()
         self._live()
         return self._give_again() if self._given else self._give()
@@ -338,7 +338,12 @@ class Mailbox:
 
     # --- Inside ------------------------------------------------------------------------------------------------------
 
-    def _acknowledge(self, cursor: str | None) -> None:
+    def acknowledge(self, cursor: str | None) -> None:
+        """Forget what was given out with a cursor; with the one before, or none, keep it to be repeated.
+
+        Raises:
+            ChappeError: 112, a cursor that is neither.
+        """
         if not self._given:
             if cursor is not None and cursor != str(self._cursor):
                 raise _unknown(cursor)
