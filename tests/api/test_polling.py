@@ -383,6 +383,12 @@ async def test_answers_that_are_kept_are_bounded_in_bytes() -> None:
         assert problem(await ada.ask()) == (410, 3008)
 
 
+async def test_a_frame_over_the_limit_of_frames_is_413_too() -> None:
+    async with polled(limits__frame_bytes=100) as (server, ada):
+        assert problem(await ada.post([{"type": "ping"}] * 20)) == (413, 113)
+        assert await ada.send({"type": "ping"}) == [{"type": "pong", "id": 1}]
+
+
 async def test_po_10_a_body_that_is_too_large_is_413_and_not_carried_out() -> None:
     async with polled() as (server, ada):
         large = json.dumps([{"type": "publish", "id": 1, "channel": "a", "data": 1}] * 20_000).encode()

@@ -205,8 +205,11 @@ class Mailbox:
         Frames are carried out in the order of these calls.
 
         Raises:
-            ChappeError: 111, too many wait already; 112, the answer to the number is forgotten.
+            ChappeError: 111, too many wait already; 112, the answer to the number is forgotten; 113, it is too large.
         """
+        if len(payload) > self.frame_bytes:
+            detail = {"limit": self.frame_bytes, "size": len(payload)}
+            raise ChappeError(Code.MESSAGE_TOO_LARGE, detail=detail)
         if number is not None and (known := self.posting.find(number)) is not None:
             return known
         if len(self._posts) >= self._options.waiting_posts:
