@@ -384,7 +384,7 @@ async def test_answers_that_are_kept_are_bounded_in_bytes() -> None:
 
 
 async def test_a_frame_over_the_limit_of_frames_is_413_too() -> None:
-    async with polled(limits__frame_bytes=100) as (server, ada):
+    async with polled(limits__frame_bytes=100) as (_, ada):
         assert problem(await ada.post([{"type": "ping"}] * 20)) == (413, 113)
         assert await ada.send({"type": "ping"}) == [{"type": "pong", "id": 1}]
 
