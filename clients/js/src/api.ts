@@ -73,6 +73,8 @@ export interface ClientEvents {
   message: [data: unknown];
   error: [error: ChappeError];
   latency: [ms: number];
+  /** The session is carried by another transport than before: `websocket`, `sse`, `polling`. */
+  transport: [name: string];
   /** The hub dropped `count` publications of `channel` because this reader was slow. */
   missed: [channel: string, count: number];
 }
@@ -177,6 +179,8 @@ export interface Client {
   /** The public session id; null before the first connection. */
   readonly session: string | null;
   readonly info: SessionInfo | null;
+  /** What carries the session: `websocket`, `sse`, `polling`; null while there is no connection. */
+  readonly transport: string | null;
   /** The last measured round trip. */
   readonly latencyMs: number | null;
   /** By channel name or pattern. */

@@ -51,6 +51,11 @@ class HubClient implements Client {
   /** The name under which the hub accepted us before. */
   #accepted: string | null | undefined;
   #resume: string | null = null;
+  /** Until when locks are held: they would not follow to another connection. */
+  readonly #locks = new Map<string, number>();
+  /** Says `connect` on a better transport, until that is answered. */
+  #rising: Commands | null = null;
+  #lastTransport: string | null = null;
   #background = false;
   #closed = false;
   /** Why nothing is sent in the state `refused`. */
@@ -80,6 +85,10 @@ class HubClient implements Client {
 
   get session(): string | null {
     return this.info?.session ?? null;
+  }
+
+  get transport(): string | null {
+    return this.#commands ? this.#connection.transport : null;
   }
 
   get subscriptions(): ReadonlyMap<string, Subscription> {
@@ -153,12 +162,15 @@ class HubClient implements Client {
   // ---- requests -----------------------------------------------------------------------------------------------------
 
   async lock(resource: string, options: { ttl?: number; wait?: number } = {}): Promise<Lock> {
-    const waitMs = (options.wait ?? 0) * 1_000;
-    return protocol.lock(await this.#ask({ type: "lock", resource, ...options }, false, waitMs));
+    const { ttl = 30, wait = 0 } = options;
+    const lock = protocol.lock(await this.#ask({ type: "lock", resource, ...options }, false, wait * 1_000));
+    this.#locks.set(resource, ttl === 0 ? Infinity : this.settings.clock.now() + ttl * 1_000);
+    return lock;
   }
 
   async unlock(resource: string): Promise<void> {
     await this.#ask({ type: "unlock", resource }, false);
+    this.#locks.delete(resource);
   }
 
   async call<R>(method: string, params: unknown = null): Promise<R> {
@@ -244,26 +256,35 @@ class HubClient implements Client {
         this.latencyMs = ms;
         emit("latency", ms);
       },
+      better: (token) => this.#rise(token),
+      betterMessage: (message) => void this.#rising?.receive(message),
+      betterFailed: () => {
+        this.#rising = null;
+        this.#commands?.release();
+      },
     });
   }
 
   #open(token: string | null): void {
-    this.#handshake = { commands: new Commands((frame) => this.#connection.send(frame)), token, asked: undefined };
+    this.#handshake = { commands: new Commands((...frame) => this.#connection.send(...frame)), token, asked: undefined };
     this.#sayConnect();
   }
 
   #sayConnect(): void {
     if (!this.#handshake) return;
     const { commands, token } = this.#handshake;
-    const name = (this.#handshake.asked = this.#name);
-    const command: Command = {
+    this.#handshake.asked = this.#name;
+    commands.send(this.#connect(token, this.#name), (error, reply) => (error ? this.#unwelcome(error) : this.#welcome(commands, reply)));
+  }
+
+  #connect(token: string | null, name: string | null): Command {
+    return {
       type: "connect",
       ...(token === null ? {} : { token }),
       ...(name === null ? {} : { name }),
       client: this.settings.client,
       ...(this.#resume === null ? {} : { resume: this.#resume }),
     };
-    commands.send(command, (error, reply) => (error ? this.#unwelcome(error) : this.#welcome(commands, reply)));
   }
 
   #welcome(commands: Commands, reply: Message): void {
@@ -272,8 +293,7 @@ class HubClient implements Client {
     this.#commands = commands;
     this.#connection.established();
     const before = this.info;
-    const info = (this.info = protocol.sessionInfo(reply));
-    this.#resume = protocol.text(reply["resume"]) || null;
+    const info = this.#introduced(reply);
     if (this.#background) this.#tellBackground();
     // Subscriptions first: what is published next comes back to us.
     const behind = this.#subscriptions.connected(commands);
@@ -281,7 +301,47 @@ class HubClient implements Client {
     this.#outbox.connected(commands, before === null || keyOwner(before) === keyOwner(info));
     this.#move(behind ? "resume" : "accept");
     this.#events.emit("connected", info);
+    this.#tellTransport();
     for (const { resolve } of this.#waiters.splice(0)) resolve(info);
+  }
+
+  #introduced(reply: Message): SessionInfo {
+    this.#resume = protocol.text(reply["resume"]) || null;
+    return (this.info = protocol.sessionInfo(reply));
+  }
+
+  /** A better transport is open. The session moves once nothing is under way whose answer would be lost. */
+  #rise(token: string | null): void {
+    const { climb } = this.#connection;
+    this.#commands?.hold(() => {
+      const now = this.settings.clock.now();
+      if ([...this.#locks.values()].some((until) => until > now)) return climb.fail();
+      this.#rising = new Commands((frame) => climb.decide(frame));
+      const connect = this.#connect(token, this.#accepted ?? null);
+      this.#rising.send(connect, (error, reply) => (error ? climb.fail() : this.#risen(reply)));
+    });
+  }
+
+  #risen(reply: Message): void {
+    const commands = this.#commands;
+    this.#rising = null;
+    if (!commands) return;
+    const info = this.#introduced(reply);
+    this.#connection.rise(info.resumed);
+    this.#subscriptions.cut();
+    commands.release(() => {
+      if (this.#background) this.#tellBackground();
+      this.#move(this.#subscriptions.connected(commands) ? "resume" : "accept");
+    });
+    if (!info.resumed) this.#events.emit("connected", info);
+    this.#tellTransport();
+  }
+
+  #tellTransport(): void {
+    const { transport } = this;
+    if (transport === null || transport === this.#lastTransport) return;
+    this.#lastTransport = transport;
+    this.#events.emit("transport", transport);
   }
 
   /** The hub answered `connect` with an error. */
@@ -317,6 +377,8 @@ class HubClient implements Client {
     const wasConnected = this.#commands !== null;
     this.#handshake = null;
     this.#commands = null;
+    this.#rising = null;
+    this.#locks.clear();
     this.#subscriptions.cut();
     this.#calls.cut();
     this.#outbox.cut();

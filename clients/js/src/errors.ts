@@ -20,6 +20,7 @@ export class ChappeError extends Error {
 
 const LOCAL_TEXTS = {
   bad_option: ["option {name} is {value}, expected a number from 0", "l'option {name} vaut {value}, un nombre positif ou nul est attendu"],
+  bad_transport: ["transports are \"{value}\", expected some of websocket, sse, polling", "les transports sont « {value} », websocket, sse ou polling sont attendus"],
   bad_url: ["\"{url}\" is no address of a hub, expected something like wss://hub.example/ws", "« {url} » n'est pas l'adresse d'un hub, par exemple wss://hub.example/ws"],
   no_websocket: ["there is no WebSocket class here: pass one, connect(url, { WebSocket })", "aucune classe WebSocket ici : passez-en une, connect(url, { WebSocket })"],
   bad_frame: ["the hub sent a frame that is no chappe.v1 message: {what}", "le hub a envoyé une trame qui n'est pas un message chappe.v1 : {what}"],

@@ -40,6 +40,11 @@ export class Heartbeat {
     this.#heardAt = this.options.clock.now();
   }
 
+  /** Another connection carries the session: what was asked on the old one is asked again. */
+  moved(): void {
+    for (const _ of this.#pings) this.events.sendPing();
+  }
+
   pong(): void {
     const ping = this.#pings.shift();
     if (ping === undefined) return;

@@ -3,8 +3,12 @@
 import type { Clock } from "./clock.js";
 import { systemClock } from "./clock.js";
 import { LocalError } from "./errors.js";
+import type { Fetch, HttpOptions } from "./http_session.js";
+import { pollingTransport, sseTransport } from "./http_transport.js";
 import type { TransportFactory, WebSocketClass } from "./transport.js";
 import { websocketTransport } from "./transport.js";
+
+export type TransportName = "websocket" | "sse" | "polling";
 
 export interface ClientOptions {
   /** Called before every connection, so that an expired token is replaced. A throw counts as a failed attempt. */
@@ -16,8 +20,28 @@ export interface ClientOptions {
   client?: { name: string; version: string };
   /** The WebSocket class where there is no global one (Node before 22: `ws`). */
   WebSocket?: WebSocketClass;
-  /** Another carrier than WebSocket. */
+  /**
+   * Tried in this order until one works; default all three. What worked is remembered for this network for 10 minutes,
+   * and the first is tried again meanwhile.
+   */
+  transports?: readonly (TransportName | TransportFactory)[];
+  /** Another carrier, instead of `transports`. */
   transport?: TransportFactory;
+  /** How long a transport may take to open before the next one is tried; default 5,000. */
+  websocketTimeoutMs?: number;
+  /** Sent with each request of `sse` and `polling`; a WebSocket of a browser cannot send any. */
+  headers?: Record<string, string>;
+  /** Whether `sse` and `polling` send cookies to another origin; default `same-origin`. */
+  credentials?: RequestCredentials;
+  /** Instead of the global `fetch`. */
+  fetch?: Fetch;
+  /** When `sse` and `polling` repeat a request that failed; default 5,000. */
+  pollRetryMs?: number;
+
+  /** Lets a publish wait so long for others, to leave in one frame; default 0: each leaves at once. 200 suits most. */
+  batchMs?: number;
+  /** So many publishes do not wait any longer; default 10. */
+  batchMax?: number;
 
   reconnectIntervalMs?: number;
   reconnectMaxMs?: number;
@@ -56,7 +80,10 @@ export interface Settings {
   readonly renewsToken: boolean;
   readonly name: string | null;
   readonly client: { name: string; version: string };
-  readonly transport: TransportFactory;
+  readonly transports: readonly TransportFactory[];
+  readonly websocketTimeoutMs: number;
+  readonly batchMs: number;
+  readonly batchMax: number;
   readonly reconnectIntervalMs: number;
   readonly reconnectMaxMs: number;
   readonly jitter: "full" | "none";
@@ -75,7 +102,7 @@ export interface Settings {
 
 export const VERSION = "0.1.0";
 
-/** Fills in the defaults. @throws LocalError `bad_option` naming the option and the value that came. */
+/** Fills in the defaults. @throws LocalError `bad_option`, `bad_transport` naming what came. */
 export function resolveOptions(options: ClientOptions): Settings {
   const token = options.token ?? null;
   const settings: Settings = {
@@ -83,7 +110,10 @@ export function resolveOptions(options: ClientOptions): Settings {
     renewsToken: options.getToken !== undefined,
     name: options.name ?? null,
     client: options.client ?? { name: "js", version: VERSION },
-    transport: options.transport ?? websocketTransport(options.WebSocket),
+    transports: resolveTransports(options),
+    websocketTimeoutMs: options.websocketTimeoutMs ?? 5_000,
+    batchMs: options.batchMs ?? 0,
+    batchMax: options.batchMax ?? 10,
     reconnectIntervalMs: options.reconnectIntervalMs ?? 1_000,
     reconnectMaxMs: options.reconnectMaxMs ?? 30_000,
     jitter: options.jitter ?? "full",
@@ -103,4 +133,23 @@ export function resolveOptions(options: ClientOptions): Settings {
     if (typeof value === "number" && !(value >= 0)) throw new LocalError("bad_option", { name, value });
   }
   return settings;
+}
+
+function resolveTransports(options: ClientOptions): TransportFactory[] {
+  const http: HttpOptions = {
+    clock: options.clock ?? systemClock,
+    fetch: options.fetch,
+    headers: options.headers ?? {},
+    credentials: options.credentials,
+    retryMs: options.pollRetryMs ?? 5_000,
+  };
+  const known = new Map<unknown, TransportFactory>([
+    ["websocket", websocketTransport(options.WebSocket)],
+    ["sse", sseTransport(http)],
+    ["polling", pollingTransport(http)],
+  ]);
+  const wanted = options.transport ? [options.transport] : (options.transports ?? [...known.keys()]);
+  const found = wanted.map((each) => (typeof each === "function" ? (each as TransportFactory) : known.get(each)));
+  if (found.length === 0 || found.includes(undefined)) throw new LocalError("bad_transport", { value: String(wanted) });
+  return found as TransportFactory[];
 }

@@ -1,11 +1,12 @@
 /** The seam between the client and what carries its frames, and the first carrier: WebSocket. */
 
 import { LocalError } from "./errors.js";
+import type { Frame } from "./protocol.js";
 
 /** What a carrier tells the client. `onClose` is the last call, comes once, and comes whoever closed. */
 export interface TransportEvents {
   onOpen(): void;
-  onMessage(frame: string): void;
+  onMessage(frame: Frame): void;
   onClose(code: number, reason: string): void;
 }
 

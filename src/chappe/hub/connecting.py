@@ -238,7 +238,8 @@ class Connecting:
 
     def _connected(self, session: Session, answered: int, resumed: bool) -> base.Connected:
         hub = self._hub
-        session.resume = hub.random(_HANDLE_BYTES).hex()
+        # A session of requests was named when it began.
+        session.resume = session.resume or hub.random(_HANDLE_BYTES).hex()
         hub.resumption.offer(session)
         ping_s = hub.limits.ping_interval_s
         return base.Connected(
@@ -268,15 +269,17 @@ class Resumption:
 
     def park(self, session: Session) -> None:
         """Keep the id of a session that lost its connection for `resume_window_s`."""
-        if self._live.pop(session.resume, None) is None:
-            return
         handle = session.resume
+        if self._live.get(handle) is not session:
+            return
+        del self._live[handle]
         timer = self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget(handle))
         self._parked[handle] = (_Parked(session.id, session.user), timer)
 
     def revoke(self, session: Session) -> None:
-        """Make a handle worthless."""
-        self._live.pop(session.resume, None)
+        """Make a session's handle worthless."""
+        if self._live.get(session.resume) is session:
+            del self._live[session.resume]
 
     def holder(self, handle: str, user: str | None) -> Session | None:
         """Return the session of a user that has a handle and whose connection is still there."""

@@ -26,6 +26,7 @@ from chappe.transports.encoding import deflated
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
+from chappe.transports.http_sessions import HttpSessions
 from chappe.transports.portable import Commons, LinkCounters
 from chappe.transports.proxies import Proxies
 from chappe.transports.sse_link import SseLink
@@ -61,6 +62,7 @@ class Lobby:
         data_plane: how its connections are served.
         links: all open WebSocket links, and those of streams of events.
         streams: sessions of streams that could not be taken over.
+        http_sessions: sessions that have no connection, which go when the server goes; None: there are none.
         upgrades, rejected: handshakes that were accepted and refused.
         head_timeouts: connections that sent no request head in time.
         besieged: connections cut at once because their address has too many.
@@ -82,6 +84,7 @@ class Lobby:
         admission: Admission | None = None,
         batch_window_s: float = 0.0,
         data_plane: DataPlane | None = None,
+        http_sessions: HttpSessions | None = None,
     ) -> None:
         self.hub = hub
         self.endpoints = endpoints
@@ -93,6 +96,7 @@ class Lobby:
         self.compression = compression
         self.compression_min_bytes = compression_min_bytes
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
+        self.http_sessions = http_sessions
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
         self.batch_window_s = batch_window_s
