@@ -6,9 +6,10 @@ import sys
 
 import uvloop
 
-from chappe.app import Hub, Server
+from chappe.app import Hub
 from chappe.config import load
 from chappe.hub.namespaces import Access, Level, Namespace
+from chappe.serving import Server
 
 #: All clients of a programme come from one address.
 LIMITS = {"limits.connections_per_address": 20_000}
