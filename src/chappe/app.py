@@ -363,7 +363,7 @@ class Hub:
         )
         page = PageContext(gate, self._proxies, self._admission)
         routes = [
-            *build_events(context, page, settings.sse.default_channels),
+            *build_events(context, page, self._http_sessions, settings.sse.default_channels),
             *build_api(context),
             *build_console(STATIC_DIR),
         ]

@@ -197,7 +197,8 @@ export class Connection {
   #failed(code: number, reason: string, token: string | null, error: LocalError | null = null): void {
     this.#advisedMs = Math.max(this.#advisedMs, advisedMs(reason));
     if (!this.#heard && code < 3000 && this.#fallback.next()) {
-      this.#close(code, reason);
+      // For good: were the session only slow, it would hold our name.
+      this.#close(1000, reason);
       return this.#open(token);
     }
     const hopeless = error !== null && !this.#usable;

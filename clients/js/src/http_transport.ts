@@ -1,91 +1,242 @@
-/** Carriers for networks where no WebSocket opens: requests to send, a stream of events or long polls to receive. */
+/**
+ * Carriers for networks where no WebSocket opens (spec/protocol.md, PO): requests to send, and to receive a stream of
+ * events, read by `fetch` because an EventSource could send no token, or long polls.
+ */
 
 import type { Clock } from "./clock.js";
-import { Code } from "./errors.generated.js";
 import { EventParser } from "./event_stream.js";
-import type { HttpOptions } from "./http_session.js";
-import { Ended, HttpSession } from "./http_session.js";
+import { takeFrame } from "./frames.js";
 import type { Frame } from "./protocol.js";
-import { number, text } from "./protocol.js";
 import type { Transport, TransportEvents, TransportFactory } from "./transport.js";
 
+export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
+
+export interface HttpOptions {
+  readonly clock: Clock;
+  /** Default: the global one. */
+  readonly fetch: Fetch | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly credentials: RequestCredentials | undefined;
+  /** Wait before a request whose answer was lost is sent again. */
+  readonly retryMs: number;
+}
+
+type Query = Readonly<Record<string, string | number>>;
+type Answer = Readonly<Record<string, any>>;
+
 const NO_STATUS = 1006;
+const READ_TIMEOUT_MS = 90_000;
 /** Three of the hub's heartbeats. */
 const SILENCE_MS = 45_000;
+/** Failures in a row after which the hub has ended the session as well: it keeps it for 30 s. */
+const MAX_FAILURES = 4;
+/** Longer advice to wait outlives the session. */
+const MAX_WAIT_MS = 20_000;
 
-type Tell = (frame: Frame) => void;
-/** Calls `open` once messages can come, and returns or throws when none will come any more. */
-type Receive = (session: HttpSession, clock: Clock, open: () => void, tell: Tell) => Promise<void>;
-
-export function pollingTransport(options: HttpOptions): TransportFactory {
-  return (url, events) => open("polling", receivePolls, url, options, events);
+/** @param name `sse` or `polling` */
+export function httpTransport(name: string, options: HttpOptions): TransportFactory {
+  return (url, events) => new HttpTransport(name, url, options, events);
 }
 
-/** Server-Sent Events, read by `fetch`: an EventSource could send no token. */
-export function sseTransport(options: HttpOptions): TransportFactory {
-  return (url, events) => open("sse", receiveStream, url, options, events);
-}
-
-function open(name: string, receive: Receive, url: string, options: HttpOptions, events: TransportEvents): Transport {
-  let closed = false;
-  const finish = (code: number, reason: string): void => {
-    if (closed) return;
-    closed = true;
-    events.onClose(code, reason);
-  };
-  const ended = (error: unknown): void => {
-    session.close(false, false);
-    finish(error instanceof Ended ? error.code : NO_STATUS, (error as Error).message);
-  };
-  const session = new HttpSession(url, options, ended);
-  const run = async (): Promise<void> => {
-    await session.begin();
-    await receive(session, options.clock, () => closed || events.onOpen(), tell);
-    throw new Ended(NO_STATUS, "the stream ended");
-  };
-  const tell: Tell = (frame) => closed || events.onMessage(frame);
-  run().catch(ended);
-  return {
-    name,
-    send: (frame) => session.send(frame),
-    close: (code, reason) => {
-      queueMicrotask(() => finish(code, reason));
-      session.close(code === 1000, code !== Code.STALE);
-    },
-  };
-}
-
-async function receivePolls(session: HttpSession, _clock: Clock, open: () => void, tell: Tell): Promise<void> {
-  open();
-  for (;;) {
-    const { messages } = await session.poll();
-    if (Array.isArray(messages)) tell(messages);
+/** Why there is no answer, or no session any more. */
+class Failure extends Error {
+  /** @param waitMs after which the same request may be answered; null: never */
+  constructor(message: string, readonly code: number, readonly waitMs: number | null = null) {
+    super(message);
   }
 }
 
-async function receiveStream(session: HttpSession, clock: Clock, open: () => void, tell: Tell): Promise<void> {
-  const reader = await session.stream();
-  open();
-  const parser = new EventParser();
-  const decoder = new TextDecoder();
-  for (;;) {
-    const { done, value } = await inTime(reader, clock);
-    if (done) return;
-    for (const { name, data } of parser.push(decoder.decode(value, { stream: true }))) {
-      if (name === "close") throw closing(JSON.parse(data) as Record<string, unknown>);
-      tell(data);
+class HttpTransport implements Transport {
+  /** The private handle; "" until the session has begun. */
+  #session = "";
+  #cursor = "";
+  #seq = 0;
+  readonly #queue: string[] = [];
+  #posting: Promise<void> | null = null;
+  #closed = false;
+  #told = false;
+  readonly #abort = new AbortController();
+
+  constructor(
+    readonly name: string,
+    private readonly url: string,
+    private readonly options: HttpOptions,
+    private readonly events: TransportEvents,
+  ) {
+    this.#run().catch(this.#failed);
+  }
+
+  /** Frames leave in order, one request at a time; what was queued meanwhile leaves in one. */
+  send(frame: string): void {
+    if (this.#session === "" || this.#closed) return;
+    this.#queue.push(frame);
+    this.#posting ??= this.#post().catch(this.#failed);
+  }
+
+  /** With 1000 what waits is sent and the hub told, who then forgets the session; with any other code it may be resumed. */
+  close(code: number, reason: string): void {
+    if (code === 1000 && this.#session !== "" && !this.#closed) void this.#leave();
+    this.#closed = true;
+    this.#abort.abort();
+    queueMicrotask(() => this.#end(code, reason));
+  }
+
+  // ---- receiving ----------------------------------------------------------------------------------------------------
+
+  async #run(): Promise<void> {
+    // Not repeated: whoever dials has a backoff.
+    const { session, cursor } = await this.#ask("GET", "poll", {});
+    if (typeof session !== "string") throw new Failure("no session", NO_STATUS);
+    this.#session = session;
+    this.#cursor = cursor;
+    await (this.name === "sse" ? this.#stream() : this.#poll());
+  }
+
+  async #poll(): Promise<void> {
+    const { clock, retryMs } = this.options;
+    this.#open();
+    while (!this.#closed) {
+      const started = clock.now();
+      const { cursor, messages } = await this.#repeat("GET", "poll", { session: this.#session, cursor: this.#cursor });
+      if (messages?.length > 0) {
+        this.#cursor = cursor;
+        this.#tell(messages);
+      } else if (clock.now() - started < 1_000) {
+        // Whoever has nothing to say, at once and again, is no hub.
+        await this.#sleep(retryMs);
+      }
     }
   }
+
+  async #stream(): Promise<never> {
+    const headers = { Accept: "text/event-stream" };
+    const response = await this.#fetch("GET", "events", { session: this.#session }, { headers });
+    const reader = response.body?.getReader?.();
+    if (!reader) throw new Failure("no streams here", NO_STATUS);
+    this.#open();
+    const parser = new EventParser();
+    const decoder = new TextDecoder();
+    for (;;) {
+      const { done, value } = await this.#within(SILENCE_MS, reader.read());
+      if (done) throw new Failure("the stream ended", NO_STATUS);
+      for (const { name, data } of parser.push(decoder.decode(value, { stream: true }))) {
+        if (name !== "close") this.#tell(data);
+        else {
+          const { code, reason } = JSON.parse(data) as Answer;
+          throw new Failure(reason, code);
+        }
+      }
+    }
+  }
+
+  #open(): void {
+    if (!this.#closed) this.events.onOpen();
+  }
+
+  #tell(frame: Frame): void {
+    if (!this.#closed) this.events.onMessage(frame);
+  }
+
+  readonly #failed = (error: Failure): void => {
+    this.#closed = true;
+    this.#abort.abort();
+    this.#end(error.code > 1000 ? error.code : NO_STATUS, error.message);
+  };
+
+  #end(code: number, reason: string): void {
+    if (this.#told) return;
+    this.#told = true;
+    this.events.onClose(code, reason);
+  }
+
+  // ---- sending ------------------------------------------------------------------------------------------------------
+
+  async #post(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const query = { session: this.#session, seq: this.#seq++, replies: "push" };
+      await this.#repeat("POST", "send", query, { body: takeFrame(this.#queue), signal: null });
+    }
+    this.#posting = null;
+  }
+
+  async #leave(): Promise<void> {
+    await this.#posting;
+    // A page that closes must not cancel it.
+    await this.#ask("DELETE", "poll", { session: this.#session }, { keepalive: true, signal: null }).catch(() => undefined);
+  }
+
+  // ---- requests -----------------------------------------------------------------------------------------------------
+
+  /** Asks again with the same words until there is an answer. @throws Failure */
+  async #repeat(method: string, path: string, query: Query, init?: RequestInit): Promise<Answer> {
+    for (let failures = 1; ; failures++) {
+      try {
+        return await this.#ask(method, path, query, init);
+      } catch (error) {
+        const { waitMs = this.options.retryMs } = error as Failure;
+        if (waitMs === null || waitMs > MAX_WAIT_MS || this.#closed || failures === MAX_FAILURES) throw error;
+        await this.#sleep(waitMs);
+      }
+    }
+  }
+
+  /** @returns {} for an answer without a body @throws Failure, or what `fetch` throws */
+  #ask(method: string, path: string, query: Query, init?: RequestInit): Promise<Answer> {
+    const read = (response: Response): Promise<Answer> | Answer => (response.status === 204 ? {} : response.json());
+    return this.#within(READ_TIMEOUT_MS, this.#fetch(method, path, query, init).then(read));
+  }
+
+  async #fetch(method: string, path: string, query: Query, init: RequestInit = {}): Promise<Response> {
+    const { fetch = globalThis.fetch, headers, credentials } = this.options;
+    const response = await fetch(endpoint(this.url, path, query), {
+      method,
+      cache: "no-store",
+      signal: this.#abort.signal,
+      ...(credentials && { credentials }),
+      ...init,
+      headers: { ...headers, ...init.headers },
+    });
+    if (!response.ok) throw await refusal(response, this.options.retryMs);
+    return response;
+  }
+
+  #within<T>(ms: number, answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.options.clock.after(ms, () => reject(new Error(`silent for ${ms} ms`)));
+      answer.then(resolve, reject).finally(cancel);
+    });
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const { signal } = this.#abort;
+      const wake = (): void => {
+        cancel();
+        signal.removeEventListener("abort", wake);
+        resolve();
+      };
+      const cancel = this.options.clock.after(ms, wake);
+      signal.addEventListener("abort", wake);
+    });
+  }
 }
 
-/** @throws Ended when the stream is silent for longer than a hub would be */
-function inTime<T>(reader: ReadableStreamDefaultReader<T>, clock: Clock): Promise<ReadableStreamReadResult<T>> {
-  return new Promise((resolve, reject) => {
-    const cancel = clock.after(SILENCE_MS, () => reject(new Ended(NO_STATUS, "the stream is silent")));
-    reader.read().then(resolve, reject).finally(cancel);
-  });
+/** What a status means. A problem of the hub has a code; a proxy's answer is nothing but a status. */
+async function refusal(response: Response, retryMs: number): Promise<Failure> {
+  const { status, headers } = response;
+  const { code = 0, detail }: Answer = (await response.json().catch(() => null)) ?? {};
+  const advice = Number(headers.get("Retry-After") ?? NaN) * 1_000;
+  // The words in which a hub that closes says the same (SH-1).
+  const words = `${detail ?? `status ${status}`}${advice >= 0 ? `; reconnect after ${Math.ceil(advice)} ms` : ""}`;
+  if (code >= 3000 || (status < 500 && status !== 429)) return new Failure(words, code >= 3000 ? code : NO_STATUS);
+  return new Failure(words, NO_STATUS, advice >= 0 ? advice : retryMs);
 }
 
-function closing(event: Record<string, unknown>): Ended {
-  return new Ended(number(event["code"]) || NO_STATUS, text(event["reason"]));
+/** `path` stands beside the hub's `/ws`. */
+function endpoint(url: string, path: string, query: Query): string {
+  const parsed = new URL(url);
+  parsed.protocol = parsed.protocol.replace("ws", "http");
+  parsed.pathname = parsed.pathname.replace(/[^/]*\/?$/, path);
+  for (const name in query) parsed.searchParams.set(name, String(query[name]));
+  return parsed.href;
 }

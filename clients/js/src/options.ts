@@ -3,8 +3,8 @@
 import type { Clock } from "./clock.js";
 import { systemClock } from "./clock.js";
 import { LocalError } from "./errors.js";
-import type { Fetch, HttpOptions } from "./http_session.js";
-import { pollingTransport, sseTransport } from "./http_transport.js";
+import type { Fetch, HttpOptions } from "./http_transport.js";
+import { httpTransport } from "./http_transport.js";
 import type { TransportFactory, WebSocketClass } from "./transport.js";
 import { websocketTransport } from "./transport.js";
 
@@ -145,8 +145,8 @@ function resolveTransports(options: ClientOptions): TransportFactory[] {
   };
   const known = new Map<unknown, TransportFactory>([
     ["websocket", websocketTransport(options.WebSocket)],
-    ["sse", sseTransport(http)],
-    ["polling", pollingTransport(http)],
+    ["sse", httpTransport("sse", http)],
+    ["polling", httpTransport("polling", http)],
   ]);
   const wanted = options.transport ? [options.transport] : (options.transports ?? [...known.keys()]);
   const found = wanted.map((each) => (typeof each === "function" ? (each as TransportFactory) : known.get(each)));

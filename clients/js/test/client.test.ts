@@ -411,7 +411,7 @@ test("awaiting a call inside a message loop works", async () => {
 
 test("where there is no WebSocket class the error says what to do", async () => {
   const { connect } = await import("../src/client.js");
-  const client = connect("ws://127.0.0.1:9", { WebSocket: undefined as any });
+  const client = connect("ws://127.0.0.1:9", { WebSocket: undefined as any, transports: ["websocket"] });
   const [, error] = await new Promise<unknown[]>((resolve) => client.on("error", (error) => resolve([0, error])));
   await settled();
   assert.match((error as Error).message, /no WebSocket class here/);

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, test as nodeTest } from "node:test";
 import type { Client, Publication } from "../src/api.js";
 import { connect } from "../src/client.js";
-import type { ClientOptions } from "../src/options.js";
+import type { ClientOptions, TransportName } from "../src/options.js";
+import type { Cuttable } from "./sockets.js";
 import { cutOff, cuttable, until } from "./sockets.js";
 
 const url = process.env["CHAPPE_URL"] ?? "ws://127.0.0.1:8080/ws";
@@ -11,12 +12,20 @@ const clients: Client[] = [];
 const run = `js${process.pid}`;
 let channels = 0;
 
-function open(options: ClientOptions = {}): { client: Client; cut: () => void } {
-  const { WebSocket, cut } = cuttable();
-  const client = connect(url, { WebSocket, reconnectIntervalMs: 5, reconnectMaxMs: 100, ...options });
+/** All of this over each transport: `CHAPPE_TRANSPORT` names it. */
+const transports = [(process.env["CHAPPE_TRANSPORT"] ?? "websocket") as TransportName];
+
+function open(options: ClientOptions = {}): { client: Client } & Cuttable {
+  const network = cuttable();
+  const { WebSocket, fetch } = network;
+  const times = { reconnectIntervalMs: 5, reconnectMaxMs: 100, pollRetryMs: 5 };
+  const client = connect(url, { WebSocket, fetch, transports, ...times, ...options });
   clients.push(client);
-  return { client, cut };
+  return { client, ...network };
 }
+
+/** A poll is given up after four failures, so its cuts take longer. */
+const CUTS = transports[0] === "polling" ? 30 : 100;
 
 const channel = () => `test/${run}/${++channels}`;
 
@@ -27,7 +36,7 @@ async function take<T>(source: AsyncIterable<Publication<T>>, count: number): Pr
 }
 
 /** Whatever hangs is named by its test, and soon. */
-const test = (name: string, body: () => Promise<void>) => nodeTest(name, { timeout: 10_000 }, body);
+const test = (name: string, body: () => Promise<void>, timeout = 10_000) => nodeTest(name, { timeout }, body);
 
 before(async () => {
   const { client } = open({ maxAttempts: 5 });
@@ -41,6 +50,7 @@ test("the hub accepts the session and tells who we are", async () => {
   const info = await client.connected();
   assert.deepEqual([info.name, info.resumed, client.state], [`Ada-${run}`, false, "live"]);
   assert.ok(info.session && info.ping > 0);
+  assert.equal(client.transport, transports[0]);
   assert.ok((await client.ping()) >= 0);
 });
 
@@ -157,7 +167,7 @@ test("a lock is held once", async () => {
 
 test("a cut is followed by resume, recovery and everything that was missed", async () => {
   const name = channel();
-  const { client: reader, cut } = open({ name: `R-${run}`, reconnectIntervalMs: 300, jitter: "none" });
+  const { client: reader, cut, heal } = open({ name: `R-${run}`, reconnectIntervalMs: 300, jitter: "none" });
   const { client: writer } = open();
   const news = reader.subscribe<number>(name);
   await news.subscribed();
@@ -166,6 +176,7 @@ test("a cut is followed by resume, recovery and everything that was missed", asy
   reader.on("state", (state) => states.push(state));
   cut();
   await until(reader, ["disconnected"], () => reader.state !== "live");
+  heal();
   for (const n of [2, 3]) await writer.publish(name, n);
   assert.deepEqual(await take(news, 3), [1, 2, 3]);
   assert.equal(news.recovered, true);
@@ -173,10 +184,10 @@ test("a cut is followed by resume, recovery and everything that was missed", asy
   assert.deepEqual(states, ["offline", "connecting", "catching-up", "live"]);
 });
 
-test("100 cuts in a row lose and double nothing acknowledged", async () => {
+test(`${CUTS} cuts in a row lose and double nothing acknowledged`, async () => {
   const name = channel();
-  const { client: writer, cut: cutWriter } = open({ name: `W-${run}` });
-  const { client: reader, cut: cutReader } = open();
+  const { client: writer, ...writers } = open({ name: `W-${run}` });
+  const { client: reader, ...readers } = open();
   const news = reader.subscribe<number>(name);
   const seen: number[] = [];
   let last = 0;
@@ -185,12 +196,12 @@ test("100 cuts in a row lose and double nothing acknowledged", async () => {
   news.on("subscribed", (recovered) => !recovered && losses.push(recovered));
   await Promise.all([writer.connected(), news.subscribed()]);
   const acknowledged: Promise<{ offset: number }>[] = [];
-  for (let cuts = 0; cuts < 100; cuts++) {
+  for (let cuts = 0; cuts < CUTS; cuts++) {
     acknowledged.push(writer.publish(name, cuts * 2), writer.publish(name, cuts * 2 + 1));
-    await Promise.all([cutOff(writer, cutWriter), cutOff(reader, cutReader)]);
+    await Promise.all([cutOff(writer, writers), cutOff(reader, readers)]);
   }
   const end = Math.max(...(await Promise.all(acknowledged)).map(({ offset }) => offset));
   await until(news, ["publication"], () => last >= end);
-  assert.deepEqual(seen, Array.from({ length: 200 }, (_, n) => n));
+  assert.deepEqual(seen, Array.from({ length: 2 * CUTS }, (_, n) => n));
   assert.equal(losses.length, 1, "only the first subscribe had nothing to recover");
-});
+}, 50_000);

@@ -91,7 +91,10 @@ export class LittleSession {
   }
 
   receive(frame: string): void {
-    const message = JSON.parse(frame) as Fields;
+    for (const message of [JSON.parse(frame)].flat() as Fields[]) this.#receive(message);
+  }
+
+  #receive(message: Fields): void {
     if (message["type"] === "ping") return this.say({ type: "pong" });
     this.hub.commands.push(message);
     const answer = this.hub.intercept(message, this) ?? this.#answer(message);

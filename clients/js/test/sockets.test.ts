@@ -29,7 +29,8 @@ test("a conversation over real sockets, with a hub that goes away and comes back
 
 test("100 cuts of real sockets in a row lose and double nothing acknowledged", async () => {
   const running = await serve();
-  const { WebSocket, cut } = cuttable();
+  const network = cuttable();
+  const { WebSocket } = network;
   const writer = connect(running.url, { WebSocket, ...FAST });
   const reader = connect(running.url, { WebSocket, ...FAST });
   const news = reader.subscribe<number>("news");
@@ -41,7 +42,7 @@ test("100 cuts of real sockets in a row lose and double nothing acknowledged", a
   const acknowledged: Promise<unknown>[] = [];
   for (let cuts = 0; cuts < 100; cuts++) {
     for (let n = 0; n < 5; n++) acknowledged.push(writer.publish("news", cuts * 5 + n));
-    await Promise.all([cutOff(writer, cut), cutOff(reader, cut)]);
+    await Promise.all([cutOff(writer, network), cutOff(reader, network)]);
   }
   await Promise.all(acknowledged);
   await until(news, ["publication"], () => running.hub.channel("news").offset === news.position?.offset);

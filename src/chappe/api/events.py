@@ -11,13 +11,17 @@ from starlette.routing import BaseRoute, Route
 from chappe.api.context import ApiContext
 from chappe.api.endpoint import Service
 from chappe.api.heads import Receive, Scope, Send
-from chappe.api.pages import PageContext, PageEndpoint
+from chappe.api.pages import PageContext
+from chappe.api.session_requests import HttpSessionEndpoint, check_not_ended, named_session
 from chappe.hub.session import Peer
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.protocols import base
 from chappe.protocols.sse import parse_cursor, place_in
+from chappe.protocols.validation import bad_request
 from chappe.transports.asgi_stream import AsgiStreamLink, stream_body
+from chappe.transports.http_sessions import HttpSessions
+from chappe.transports.session_stream import SessionStream
 from chappe.transports.sse_stream import Stream, Streams
 from chappe.transports.takeover import EXTENSION, Takeover
 from chappe.transports.upgrade import Request, bearer_token
@@ -46,15 +50,17 @@ class Asked(msgspec.Struct, frozen=True):
     raw: bool
 
 
-class EventsEndpoint(PageEndpoint):
+class EventsEndpoint(HttpSessionEndpoint):
     """A stream for each GET; what refuses it is a status and a problem, before the stream begins."""
 
     methods = ("GET", "HEAD", "OPTIONS")
-    page_headers = "Authorization, Cache-Control, Last-Event-ID"
+    page_headers = "Authorization, Cache-Control, Chappe-Session, Last-Event-ID"
 
-    def __init__(self, service: Service, page: PageContext, default_channels: Sequence[str]) -> None:
+    def __init__(
+        self, service: Service, page: PageContext, sessions: HttpSessions, default_channels: Sequence[str]
+    ) -> None:
         """Take the channels of a request that names none."""
-        super().__init__(service, page)
+        super().__init__(service, page, sessions)
         self._default_channels = default_channels
         self._streams = Streams(service.hub)
 
@@ -64,7 +70,10 @@ class EventsEndpoint(PageEndpoint):
         Raises:
             ChappeError: it is refused: by the caps, for its parameters, or as any session and subscription.
         """
-        asked = read_asked(head, scope, self._default_channels)
+        handle = named_session(head)
+        asked = read_asked(head, scope, self._default_channels if not handle else None)
+        if handle:
+            return await self._read_session(handle, asked, head, language)
         token = bearer_token(head)
         if head.method == "HEAD":
             self._streams.check(asked.channels, token)
@@ -80,6 +89,29 @@ class EventsEndpoint(PageEndpoint):
             self.page.admission.websockets.give_back(seat)
             raise
         return StreamResponse(self, stream, address, seat)
+
+    async def _read_session(self, handle: str, asked: Asked, head: Request, language: str) -> Response:
+        """Open a stream that reads a session, and subscribe it to more.
+
+        Raises:
+            ChappeError: 107, it cannot be read as events; 117; what refuses the session or one of its channels.
+        """
+        if asked.raw:
+            raise bad_request("raw", "expected 0 with a session")
+        if head.method == "HEAD":
+            self.find(head, language)
+            return HeadResponse()
+        mailbox = self.sessions.find(handle)
+        if mailbox is not None:
+            check_not_ended(mailbox, language)
+        if mailbox is None or mailbox.is_read or mailbox.was_stream:
+            # What an older stream was given may be lost on its way: who reads anew begins its channels anew.
+            mailbox = await self.take_over(handle, head, language)
+        if not mailbox.is_collected:
+            raise bad_request("session", "a session of classic, expected one of chappe.v1")
+        replies = await self.sessions.subscribe(mailbox, asked.channels, bearer_token(head))
+        seat = self.sessions.move_seat(mailbox, head.address)
+        return StreamResponse(self, SessionStream(mailbox, replies), head.address, seat)
 
     def give_back(self, seat: str) -> None:
         """Count a stream no more."""
@@ -97,7 +129,7 @@ class HeadResponse(Response):
 class StreamResponse(HeadResponse):
     """The answer of an open stream: a head, and then events, over the connection itself where it can be taken over."""
 
-    def __init__(self, endpoint: EventsEndpoint, stream: Stream, address: str, seat: str) -> None:
+    def __init__(self, endpoint: EventsEndpoint, stream: Stream | SessionStream, address: str, seat: str) -> None:
         super().__init__()
         self._endpoint = endpoint
         self._stream = stream
@@ -144,21 +176,23 @@ class StreamResponse(HeadResponse):
             self._stream.session.close(Code.SHUTDOWN)
 
 
-def build_events(context: ApiContext, page: PageContext, default_channels: Sequence[str] = ()) -> list[BaseRoute]:
+def build_events(
+    context: ApiContext, page: PageContext, sessions: HttpSessions, default_channels: Sequence[str] = ()
+) -> list[BaseRoute]:
     """Return the route of `/events`; put it behind a `GateMiddleware`."""
-    return [Route("/events", EventsEndpoint(Service(context), page, default_channels))]
+    return [Route("/events", EventsEndpoint(Service(context), page, sessions, default_channels))]
 
 
-def read_asked(head: Request, scope: Scope, default_channels: Sequence[str]) -> Asked:
-    """Return what a request asks for; a channel named twice is asked for once.
+def read_asked(head: Request, scope: Scope, default_channels: Sequence[str] | None) -> Asked:
+    """Return what a request asks for; a channel named twice is asked for once. Without default channels it may be none.
 
     Raises:
         ChappeError: 107, no channel is named, or a parameter is wrong.
     """
     query = scope.get("query_string", b"").decode("latin-1")
     named = [value for name, value in parse_qsl(query, keep_blank_values=True) if name == "channel"]
-    channels = list(dict.fromkeys(named or default_channels))
-    if not channels:
+    channels = list(dict.fromkeys(named or default_channels or ()))
+    if not channels and default_channels is not None:
         raise ChappeError(Code.BAD_REQUEST, detail={"field": "channel", "problem": "expected ?channel=NAME"})
     since = _read_since(head.query.get("since", ""))
     raw = head.query.get("raw", "0")

@@ -9,15 +9,14 @@ from chappe.api.bodies import read_body
 from chappe.api.context import ApiContext
 from chappe.api.endpoint import Endpoint, Service
 from chappe.api.heads import Receive, Scope
-from chappe.api.pages import PageContext, PageEndpoint
-from chappe.api.problems import HttpError
-from chappe.hub.session import Peer
-from chappe.model.error_codes import ERRORS, Code, reason
+from chappe.api.pages import PageContext
+from chappe.api.session_requests import HttpSessionEndpoint, check_not_ended, named_session
+from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.protocols.validation import bad_request
 from chappe.transports.http_sessions import HttpSessions
 from chappe.transports.poll_link import Mailbox
-from chappe.transports.upgrade import Request, bearer_token
+from chappe.transports.upgrade import Request
 
 _HEADERS: Final = [
     (b"content-type", b"application/json"),
@@ -29,7 +28,6 @@ _HEADERS: Final = [
 #: Numbers that every client can count to.
 _MAX_SEQ: Final = 2**53 - 1
 _MAX_SEQ_DIGITS: Final = 16
-_MAX_CLIENT_ID_CHARS: Final = 64
 _NOTHING: Final = b'{"messages":[]}'
 
 
@@ -42,53 +40,6 @@ class JsonAnswer(Response):
         self.background = None
         self.body = body or b""
         self.raw_headers = _HEADERS[1:] if body is None else [*_HEADERS, (b"content-length", b"%d" % len(body))]
-
-
-class HttpSessionEndpoint(PageEndpoint):
-    """What the two endpoints share: which session is asked for."""
-
-    page_headers = "Authorization, Cache-Control, Chappe-Session, Content-Type"
-
-    def __init__(self, service: Service, page: PageContext, sessions: HttpSessions) -> None:
-        super().__init__(service, page)
-        self.sessions = sessions
-
-    def find(self, head: Request, language: str) -> Mailbox:
-        """Return the mailbox of the session that a request names, which may have ended.
-
-        Raises:
-            ChappeError: 117, there is none.
-        """
-        handle = named_session(head)
-        mailbox = self.sessions.find(handle) if handle else None
-        if mailbox is None:
-            raise ChappeError(Code.UNKNOWN_SESSION)
-        return mailbox
-
-    def begin(self, head: Request, language: str, client_id: str | None = None) -> Mailbox:
-        """Begin a session for who asks.
-
-        Raises:
-            ChappeError: 107, 108, 3504.
-        """
-        protocol = head.query.get("protocol", "chappe.v1")
-        if protocol not in ("chappe.v1", "classic"):
-            raise bad_request("protocol", 'expected "chappe.v1" or "classic"')
-        self.admit(head.address)
-        peer = Peer(address=head.address, carrier="poll", language=language, token=bearer_token(head))
-        return self.sessions.begin(peer, protocol == "classic", client_id)
-
-    def find_simple(self, client_id: str, head: Request, language: str) -> Mailbox:
-        """Return the mailbox of the simple form, a new one for an id that is not known.
-
-        Raises:
-            ChappeError: 103, the simple form is off; 107, 108, 3504.
-        """
-        if not self.sessions.options.simple or not self.service.hub.permissions.anonymous:
-            raise ChappeError(Code.PERMISSION_DENIED, detail={"feature": "poll.simple"})
-        if not 1 <= len(client_id) <= _MAX_CLIENT_ID_CHARS:
-            raise bad_request("clientId", f"{len(client_id)} characters, expected 1 to {_MAX_CLIENT_ID_CHARS}")
-        return self.sessions.find_simple(client_id) or self.begin(head, language, client_id)
 
 
 class PollEndpoint(HttpSessionEndpoint):
@@ -108,8 +59,14 @@ class PollEndpoint(HttpSessionEndpoint):
         client_id = head.query.get("clientId")
         if client_id is not None:
             mailbox, cursor = self.find_simple(client_id, head, language), None
-        elif named_session(head):
-            mailbox, cursor = self.find(head, language), head.query.get("cursor") or None
+        elif handle := named_session(head):
+            cursor = head.query.get("cursor") or None
+            found = self.sessions.find(handle)
+            if cursor is None and (found is None or (found.was_stream and found.ended is None)):
+                return JsonAnswer((await self.take_over(handle, head, language)).beginning())
+            if found is None:
+                raise ChappeError(Code.UNKNOWN_SESSION)
+            mailbox = found
         else:
             return JsonAnswer(self.begin(head, language).beginning())
         return await self._poll(mailbox, cursor, timeout_s, receive, language)
@@ -180,25 +137,6 @@ async def until_gone(waiting: "asyncio.Future[bytes | None]", receive: Receive) 
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def named_session(head: Request) -> str:
-    """Return the handle that a request names; empty: none. The header counts if the URL names one too."""
-    return head.headers.get("chappe-session") or head.query.get("session", "")
-
-
-def check_not_ended(mailbox: Mailbox, language: str) -> None:
-    """Tell how a session ended, if it has.
-
-    Raises:
-        ChappeError: 117, its client ended it or did not come back; else the code, with status 410.
-    """
-    if mailbox.ended is None:
-        return
-    code, text = mailbox.ended
-    if code == Code.UNKNOWN_SESSION:
-        raise ChappeError(Code.UNKNOWN_SESSION)
-    raise HttpError(410, code, text or (reason(code, language) if code in ERRORS else ""))
 
 
 def build_polling(context: ApiContext, page: PageContext, sessions: HttpSessions) -> dict[str, Endpoint]:

@@ -250,6 +250,7 @@ class Connecting:
 class _Parked(msgspec.Struct, frozen=True, gc=False):
     public_id: str
     user: str | None
+    name: str
 
 
 class Resumption:
@@ -274,7 +275,7 @@ class Resumption:
             return
         del self._live[handle]
         timer = self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget(handle))
-        self._parked[handle] = (_Parked(session.id, session.user), timer)
+        self._parked[handle] = (_Parked(session.id, session.user, "" if session.user else session.name), timer)
 
     def revoke(self, session: Session) -> None:
         """Make a session's handle worthless."""
@@ -285,6 +286,24 @@ class Resumption:
         """Return the session of a user that has a handle and whose connection is still there."""
         holder = self._live.get(handle)
         return holder if holder is not None and holder.user == user else None
+
+    def name_of(self, handle: str) -> str | None:
+        """Return the name that the session of a handle claimed, if it did; None: the handle is worth nothing."""
+        holder = self._live.get(handle)
+        if holder is not None:
+            return holder.name if holder.user is None else ""
+        parked = self._parked.get(handle)
+        return parked[0].name if parked is not None else None
+
+    def find(self, handle: str) -> Session | None:
+        """Return the session of a handle whose connection is there."""
+        return self._live.get(handle)
+
+    def rename(self, session: Session, handle: str) -> None:
+        """Let a session have a handle that it used up as its own."""
+        self.revoke(session)
+        session.resume = handle
+        self.offer(session)
 
     def take_over(self, session: Session, handle: str, user: str | None) -> bool:
         """Give a newcomer the id that its handle stands for; an old connection that still hangs is closed.

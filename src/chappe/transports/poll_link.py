@@ -12,9 +12,11 @@ from chappe.hub.session import Session
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.model.frame import Bundle, Frame
-from chappe.protocols.sse import MessageFrame
-from chappe.transports.posting import Post, Posting
+from chappe.protocols import base
+from chappe.protocols.sse import EventFrame, MessageFrame
+from chappe.transports.posting import Inquiry, Post, Posting
 from chappe.transports.send_queue import SendQueue
+from chappe.transports.stream_places import Places
 
 #: A cursor of more digits is none of ours.
 _MAX_DIGITS: Final = 15
@@ -43,6 +45,9 @@ class Keeper(Protocol):
 
     def watch(self, mailbox: "Mailbox", at: float) -> None:
         """Call `due` at a time of the hub's clock, in place of the one that was set."""
+
+    def unread(self, mailbox: "Mailbox") -> None:
+        """Learn that the stream that read a mailbox is gone, or was never there."""
 
     def ended(self, mailbox: "Mailbox") -> None:
         """Learn that the session of a mailbox is over; what waits may still be asked for."""
@@ -74,7 +79,11 @@ class Mailbox:
     Attributes:
         session: whose link it is; set right after it was made.
         handle: the name by which requests call it.
+        posting: its POSTs.
+        places: where its client is in its channels: behind what it acknowledged, or a stream was given.
+        is_collected: POSTs are given their answers.
         simple: at most once: every poll acknowledges what the one before was answered.
+        was_stream: it began as a stream that named its channels, and ends with it.
         closing: the session is over, or will be at the end of this tick.
         ended: the code and the reason with which it ended, once it has.
         due_at, queued_at: when it is looked at next, and when the keeper will come for that at the latest; seconds.
@@ -82,7 +91,6 @@ class Mailbox:
     """
 
     __slots__ = (
-        "_collected",
         "_cursor",
         "_given",
         "_keeper",
@@ -100,11 +108,14 @@ class Mailbox:
         "ended",
         "frame_bytes",
         "handle",
+        "is_collected",
+        "places",
         "posting",
         "queued_at",
         "seat",
         "session",
         "simple",
+        "was_stream",
     )
 
     session: Session
@@ -129,10 +140,12 @@ class Mailbox:
         self._reader: Reader | None = None
         self._paused = False
         self._posts: deque[tuple[Post, bytes]] = deque()
-        self._collected = collected
+        self.is_collected = collected
         self.posting = Posting(options.remembered_answers, max_bytes)
+        self.places = Places()
         self.handle = handle
         self.simple = False
+        self.was_stream = False
         self.closing = False
         self.ended: tuple[int, str] | None = None
         self.due_at = 0.0
@@ -199,7 +212,7 @@ class Mailbox:
             return known
         if len(self._posts) >= self._options.waiting_posts:
             raise ChappeError(Code.TOO_MANY_REQUESTS, detail={"limit": "poll.waiting_posts"})
-        post = Post(self._loop.create_future(), pushed or not self._collected)
+        post = Post(self._loop.create_future(), pushed or not self.is_collected)
         if number is not None:
             self.posting.remember(number, post)
         if self._paused or self._posts:
@@ -209,7 +222,7 @@ class Mailbox:
         return post
 
     def _carry_out(self, post: Post, payload: bytes) -> None:
-        if self._collected:
+        if self.is_collected:
             self.posting.begin(post)
         else:
             post.finish()
@@ -217,18 +230,59 @@ class Mailbox:
         if self.closing:
             post.finish()
 
+    async def inquire(self, command: base.Command) -> base.Message:
+        """Carry a command out for the client and return its answer.
+
+        Raises:
+            ChappeError: it is refused; 108, the session ended meanwhile.
+        """
+        inquiry = Inquiry(self._loop.create_future())
+        self.posting.inquire(inquiry, command)
+        self.session.execute(command)
+        await inquiry.done
+        answer = inquiry.message
+        if isinstance(answer, base.Failed):
+            raise ChappeError(answer.code, answer.reason, detail=answer.detail)
+        if answer is None:
+            raise ChappeError(Code.NOT_AVAILABLE)
+        return answer
+
+    # --- Streams -----------------------------------------------------------------------------------------------------
+
+    def read_by(self, reader: Reader) -> list[Frame]:
+        """Let a stream read from here on; return what waits, in order. Who read before ends."""
+        self._displace()
+        self._give()
+        waiting, self._given = self._given, []
+        self._reader = reader
+        self._carried_by("sse")
+        return waiting
+
+    def stop_reading(self) -> None:
+        """End the stream that reads, without a word; what comes waits for polls again."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.displaced()
+            self.unread()
+
+    def unread(self) -> None:
+        """Wait for polls again: the stream that read is gone, or was never there."""
+        self._carried_by("poll")
+        self._keeper.unread(self)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a stream reads it."""
+        return self._reader is not None
+
     # --- Link --------------------------------------------------------------------------------------------------------
 
     def send(self, frame: Frame) -> None:
         """Keep a frame for the next poll, give it to the POST whose answer it is, or to the stream that reads."""
         if self.closing:
             return
-        if type(frame) is MessageFrame:
-            taken, _ = self.posting.route(frame)
-            if taken:
-                if not self.posting.make_room():
-                    self._close_slow()
-                return
+        if type(frame) is MessageFrame and self._hear(frame):
+            return
         if self._reader is not None:
             self._reader.send(frame)
         elif not self._queue.put(frame, self.posting.held_bytes):
@@ -294,14 +348,33 @@ class Mailbox:
             return
         if cursor is not None and cursor != str(self._cursor):
             raise _unknown(cursor)
+        for frame in self._given:
+            if type(frame) is EventFrame:
+                self.places.move(frame.publication)
         self._given.clear()
+
+    def _hear(self, frame: MessageFrame) -> bool:
+        """Learn from a message; return True if it is for a POST."""
+        message = frame.message
+        taken, command = self.posting.route(frame)
+        if type(message) is base.Subscribed:
+            self.places.enter(message, command.since if type(command) is base.Subscribe else None)
+        elif type(message) is base.Unsubscribed:
+            self.places.leave(message.channel)
+        elif type(command) is base.Unsubscribe and type(message) is base.Done:
+            self.places.leave(command.channel)
+        if taken and not self.posting.make_room():
+            self._close_slow()
+        return taken
+
+    def _carried_by(self, carrier: str) -> None:
+        session = self.session
+        session.peer = msgspec.structs.replace(session.peer, carrier=carrier)
 
     def _displace(self) -> None:
         if self._waiting is not None:
             self._answer(None)
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.displaced()
+        self.stop_reading()
 
     def _give(self) -> bytes | None:
         """Return everything that waits as one batch."""

@@ -54,11 +54,11 @@ class Post:
         if not count:
             self.finish()
 
-    def answer(self, place: int, payload: bytes) -> None:
+    def answer(self, place: int, frame: MessageFrame) -> None:
         """Take the answer to one of its commands."""
-        self._answers[place] = payload
+        self._answers[place] = frame.payload
         self._missing -= 1
-        self.size_bytes += len(payload)
+        self.size_bytes += len(frame.payload)
         if not self._missing:
             self.finish()
 
@@ -77,6 +77,25 @@ class Post:
         return b'{"messages":[%b]}' % b",".join(payload for payload in self._answers if payload is not None)
 
 
+class Inquiry(Post):
+    """A command that the hub's own side asks for the client; its answer is for nobody else.
+
+    Attributes:
+        message: the answer, once it is there.
+    """
+
+    __slots__ = ("message",)
+
+    def __init__(self, done: "asyncio.Future[None]") -> None:
+        super().__init__(done, False)
+        self.message: base.Message | None = None
+
+    def answer(self, place: int, frame: MessageFrame) -> None:
+        """Take the answer."""
+        self.message = frame.message
+        self.finish()
+
+
 class Posting:
     """The POSTs of one session: in order, each remembered by its number, and who gets which answer.
 
@@ -87,7 +106,7 @@ class Posting:
         held_bytes: of answers that were taken for POSTs and are kept here.
     """
 
-    __slots__ = ("_max_answers", "_max_bytes", "_numbered", "_open", "_unread", "held_bytes")
+    __slots__ = ("_forgotten", "_max_answers", "_max_bytes", "_numbered", "_open", "_unread", "held_bytes")
 
     def __init__(self, max_answers: int, max_bytes: int) -> None:
         """Take how many answers are remembered for repetitions, and how much of them."""
@@ -96,6 +115,7 @@ class Posting:
         self._unread: deque[Post] = deque()
         self._open: dict[int | None, deque[tuple[Post, int, base.Command]]] = {}
         self._numbered: dict[int, Post] = {}
+        self._forgotten = -1
         self.held_bytes = 0
 
     def find(self, number: int) -> Post | None:
@@ -104,11 +124,10 @@ class Posting:
         Raises:
             ChappeError: 112, it may have come before, and its answer is forgotten.
         """
-        post = self._numbered.get(number)
-        if post is None and len(self._numbered) >= self._max_answers and number < min(self._numbered):
-            problem = f"seq={number}: its answer is not kept any more, expected {min(self._numbered)} or more"
+        if number <= self._forgotten:
+            problem = f"seq={number}: its answer is not kept any more, expected {self._forgotten + 1} or more"
             raise ChappeError(Code.UNRECOVERABLE_POSITION, problem, detail={"field": "seq"})
-        return post
+        return self._numbered.get(number)
 
     def remember(self, number: int, post: Post) -> None:
         """Keep a POST for who repeats its number, and forget the one with the lowest if there are too many."""
@@ -131,6 +150,10 @@ class Posting:
         for place, command in enumerate(asked):
             self._open.setdefault(command.id, deque()).append((post, place, command))  # type: ignore[union-attr]
 
+    def inquire(self, inquiry: Inquiry, command: base.Command) -> None:
+        """Take a command that is about to be carried out and came in no frame."""
+        self._open.setdefault(command.id, deque()).append((inquiry, 0, command))  # type: ignore[union-attr]
+
     def route(self, frame: MessageFrame) -> tuple[bool, base.Command | None]:
         """Return whether a POST takes a message, and the command that it answers; None: it answers none of ours."""
         message = frame.message
@@ -144,8 +167,9 @@ class Posting:
             del self._open[message.id]  # type: ignore[union-attr]
         if post.is_done:
             return False, command
-        post.answer(place, frame.payload)
-        self.held_bytes += len(frame.payload)
+        post.answer(place, frame)
+        if type(post) is Post:
+            self.held_bytes += len(frame.payload)
         return True, command
 
     def release(self, post: Post) -> None:
@@ -173,6 +197,8 @@ class Posting:
         self._unread.clear()
 
     def _forget(self, number: int) -> None:
+        # What is lower may have come too: nobody remembers.
+        self._forgotten = max(self._forgotten, number)
         self._drop(self._numbered.pop(number))
 
     def _drop(self, post: Post) -> None:
