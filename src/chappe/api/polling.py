@@ -1,6 +1,8 @@
 """`/poll` and `/send`: long polling and POST (spec/protocol.md, part PO)."""
 
 import asyncio
+import functools
+from collections.abc import Callable
 from typing import Final
 
 from starlette.responses import Response
@@ -14,6 +16,7 @@ from chappe.api.session_requests import HttpSessionEndpoint, check_not_ended, na
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.protocols.validation import bad_request
+from chappe.transports.departure import departure_of
 from chappe.transports.http_sessions import HttpSessions
 from chappe.transports.poll_link import Mailbox
 from chappe.transports.upgrade import Request
@@ -69,17 +72,20 @@ class PollEndpoint(HttpSessionEndpoint):
             mailbox = found
         else:
             return JsonAnswer(self.begin(head, language).beginning())
-        return await self._poll(mailbox, cursor, timeout_s, receive, language)
+        return await self._poll(mailbox, cursor, timeout_s, scope, receive, language)
 
     async def _poll(
-        self, mailbox: Mailbox, cursor: str | None, timeout_s: float, receive: Receive, language: str
+        self, mailbox: Mailbox, cursor: str | None, timeout_s: float, scope: Scope, receive: Receive, language: str
     ) -> Response:
         body = mailbox.ask(cursor)
         if body is None:
             check_not_ended(mailbox, language)
             waiting = mailbox.wait(timeout_s)
-            body = await until_gone(waiting, receive)
-            mailbox.leave(waiting)
+            try:
+                body = await until_gone(waiting, functools.partial(mailbox.leave, waiting), scope, receive)
+            finally:
+                # Also when the server cancels us.
+                mailbox.leave(waiting)
             if body is None:
                 check_not_ended(mailbox, language)
         return JsonAnswer(body)
@@ -124,8 +130,17 @@ class SendEndpoint(HttpSessionEndpoint):
         return JsonAnswer(answer)
 
 
-async def until_gone(waiting: "asyncio.Future[bytes | None]", receive: Receive) -> bytes | None:
-    """Return what is waited for, or None if the client goes before that."""
+async def until_gone(
+    waiting: "asyncio.Future[bytes | None]", leave: Callable[[], None], scope: Scope, receive: Receive
+) -> bytes | None:
+    """Return what is waited for, or None if the client goes before that; `leave` then ends the waiting."""
+    departure = departure_of(scope)
+    if departure is not None:
+        departure.tell(leave)
+        try:
+            return await waiting
+        finally:
+            departure.forget(leave)
     leaving = asyncio.ensure_future(_disconnected(receive))
     try:
         await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)

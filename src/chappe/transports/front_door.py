@@ -22,6 +22,8 @@ from chappe.model.errors import ChappeError
 from chappe.transports import portable
 from chappe.transports.admission import Admission
 from chappe.transports.data_plane import DataPlane, choose
+from chappe.transports.departure import EXTENSION as DEPARTURE
+from chappe.transports.departure import Departure
 from chappe.transports.encoding import deflated
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.flush import Flush
@@ -212,6 +214,7 @@ class FrontDoor(HttpToolsProtocol):
         self._head_tail = b""
         self._seat: str | None = None
         self._takeovers: Sequence[Takeover] = ()
+        self._departure: Departure | None = None
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -238,6 +241,8 @@ class FrontDoor(HttpToolsProtocol):
         for takeover in self._takeovers:
             takeover.lost()
         super().connection_lost(exc)
+        if self._departure is not None:
+            self._departure.happened()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those behind the head of an upgrade are frames already."""
@@ -305,6 +310,11 @@ class FrontDoor(HttpToolsProtocol):
 
     def _serve(self) -> None:
         super().on_headers_complete()
+        if self.scope["path"].endswith("/poll"):
+            if self._departure is None:
+                self._departure = Departure()
+            self.scope["extensions"] = {DEPARTURE: self._departure}  # type: ignore[dict-item]
+            return
         takeover = offer_takeover(self)
         if takeover is not None:
             self._takeovers = [*(each for each in self._takeovers if not each.is_over), takeover]

@@ -178,8 +178,7 @@ class Mailbox:
     def leave(self, waiting: "asyncio.Future[bytes | None]") -> None:
         """Learn that the client of a waiting poll is gone."""
         if self._waiting is waiting:
-            self._waiting = None
-            self._live()
+            self._answer(None)
 
     @property
     def is_waiting(self) -> bool:

@@ -15,11 +15,13 @@ class Places:
     Made when a subscription is answered, and moved by each publication in the order in which the reader gets them.
     """
 
-    __slots__ = ("_channels", "_cursor", "_log_epochs", "_unsettled")
+    __slots__ = ("_channels", "_cursor", "_log_epochs", "_moved", "_unsettled")
 
     def __init__(self) -> None:
         self._cursor = Cursor()
         self._channels: set[str] = set()
+        # Where it is in channels since the cursor was told last: polls tell none.
+        self._moved: dict[str, Publication] = {}
         # Of patterns: what stands before the number in their log positions.
         self._log_epochs: dict[str, str] = {}
         self._unsettled: set[str] = set()
@@ -27,6 +29,7 @@ class Places:
     def enter(self, reply: base.Subscribed, since: base.Since) -> None:
         """Be where a subscription begins."""
         name = reply.channel
+        self._moved.pop(name, None)
         if reply.log_position is not None:
             self._log_epochs[name] = reply.log_position.rpartition(":")[0]
         else:
@@ -49,6 +52,7 @@ class Places:
 
     def settle(self, session: Session) -> None:
         """Be where subscriptions are whose history had nothing; ask when what came with their answers is on its way."""
+        self._unsettled.difference_update(self._moved)
         while self._unsettled:
             subscription = session.subscription(self._unsettled.pop())
             if subscription is not None and not subscription.brought:
@@ -68,6 +72,7 @@ class Places:
     def leave(self, name: str) -> None:
         """Be nowhere in a channel or pattern."""
         self._cursor.forget(name)
+        self._moved.pop(name, None)
         self._channels.discard(name)
         self._log_epochs.pop(name, None)
         self._unsettled.discard(name)
@@ -78,8 +83,7 @@ class Places:
             return False
         channel = publication.channel
         if channel in self._channels:
-            self._cursor.move(channel, publication.position)
-            self._unsettled.discard(channel)
+            self._moved[channel] = publication
             return True
         # What another subscription brings may be ahead of a pattern's own feed: the pattern stays behind, so that who
         # comes back gets something twice rather than nothing.
@@ -90,4 +94,8 @@ class Places:
 
     def encode(self) -> bytes:
         """Return the places as an `id`."""
+        for channel, publication in self._moved.items():
+            self._cursor.move(channel, publication.position)
+            self._unsettled.discard(channel)
+        self._moved.clear()
         return self._cursor.encode()
