@@ -37,13 +37,15 @@ QUICK: dict[str, Any] = {
     "pollRetryMs": 20,
 }
 FAULTS = 100
+#: What shows that everybody has come back: so many more acknowledgements, and whatever was acknowledged before.
+_MORE = {"acknowledged": 5, "followed": 0, "iterated": 0}
 
 
 class Programme:
     """The Node process and how far it is."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.progress = {"acknowledged": 0, "followed": 0, "iterated": 0}
+        self.progress = {"acknowledged": 0, "unconfirmed": 0, "followed": 0, "iterated": 0}
         self._process = process
         self._moved = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
@@ -57,8 +59,8 @@ class Programme:
 
     async def everybody_goes_on(self) -> None:
         """Wait until some more is acknowledged and everybody has seen what was acknowledged before."""
-        acknowledged = self.progress["acknowledged"]
-        while min(self.progress["acknowledged"] - 5, *self.progress.values()) < acknowledged:
+        before = self.progress
+        while any(self.progress[name] < before["acknowledged"] + more for name, more in _MORE.items()):
             assert not self._reading.done(), "the programme has ended"
             self._moved.clear()
             await self._moved.wait()
@@ -212,4 +214,4 @@ async def test_f06_100_faults_in_a_row_under_load_lose_and_double_nothing_acknow
     judged = verdict(read_events([journal]))
     assert judged.clean, "\n".join(map(str, [judged, *judged.findings[:10]]))
     assert judged.acknowledged > 5 * FAULTS
-    assert judged.seen == 2 * judged.acknowledged
+    assert judged.seen >= 2 * judged.acknowledged

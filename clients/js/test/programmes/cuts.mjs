@@ -6,13 +6,15 @@
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { once } from "node:events";
-import { connect } from "chappe";
+import { LocalError, connect } from "chappe";
 import { WebSocket } from "ws";
 
 const [url, channel, path, options] = process.argv.slice(2);
 const PUBLISHERS = 4;
 const journal = createWriteStream(path);
-const progress = { acknowledged: 0, followed: 0, iterated: 0 };
+const progress = { acknowledged: 0, unconfirmed: 0, followed: 0, iterated: 0 };
+/** How far the acknowledgements and each subscriber are. */
+const reached = { acknowledged: 0, followed: 0, iterated: 0 };
 let over = false;
 let tick = () => undefined;
 
@@ -43,14 +45,24 @@ async function publish(publisher, from) {
     const data = `${publisher} ${attempt} é`;
     const told = { publisher, attempt };
     write("attempt", { ...told, hash: hash(data), key: data });
-    const { epoch, offset } = await from.publish(channel, data, { key: data });
-    write("ack", { ...told, epoch, offset });
-    count("acknowledged");
+    try {
+      const { epoch, offset } = await from.publish(channel, data, { key: data });
+      write("ack", { ...told, epoch, offset });
+      reached.acknowledged = Math.max(reached.acknowledged, offset);
+      count("acknowledged");
+    } catch (error) {
+      // The answer to a `connect` was lost with the new handle in it: who we are is forgotten, and our keys are too.
+      if (!(error instanceof LocalError && error.kind === "unconfirmed")) throw error;
+      write("failed", told);
+      count("unconfirmed");
+    }
   }
 }
 
 function see(subscriber, { epoch, offset, data }) {
   write("publication", { subscriber, epoch, offset, hash: hash(data) });
+  reached[subscriber] = offset;
+  count(subscriber);
 }
 
 /** By events: each return is a subscription of its own, which says whether it recovered. */
@@ -64,7 +76,6 @@ function follow(subscription) {
   subscription.on("publication", (publication) => {
     see(subscriber, publication);
     last = { epoch: publication.epoch, offset: publication.offset };
-    count(subscriber);
   });
 }
 
@@ -74,10 +85,7 @@ async function iterate(subscription) {
   await subscription.subscribed();
   const { epoch, offset } = subscription.position;
   write("subscribed", { subscriber, epoch, offset });
-  for await (const publication of subscription) {
-    see(subscriber, publication);
-    count(subscriber);
-  }
+  for await (const publication of subscription) see(subscriber, publication);
 }
 
 const [writer, follower, iterator] = [client(), client(), client()];
@@ -94,7 +102,7 @@ await once(process.stdin, "end");
 over = true;
 await Promise.all(publishing);
 await new Promise((resolve) => {
-  tick = () => Math.min(progress.followed, progress.iterated) >= progress.acknowledged && resolve();
+  tick = () => Math.min(reached.followed, reached.iterated) >= reached.acknowledged && resolve();
   tick();
 });
 for (const subscriber of ["followed", "iterated"]) write("settled", { subscriber });
