@@ -31,9 +31,9 @@ OPEN = Namespace(
 QUICK: dict[str, Any] = {
     "reconnectIntervalMs": 10,
     "reconnectMaxMs": 40,
-    "connectTimeoutMs": 500,
-    "heartbeatMs": 150,
-    "pongTimeoutMs": 150,
+    "connectTimeoutMs": 1_500,
+    "heartbeatMs": 400,
+    "pongTimeoutMs": 600,
     "pollRetryMs": 20,
 }
 FAULTS = 100
@@ -148,7 +148,7 @@ class Faults:
             connection.cut()
 
     async def throttle(self) -> None:
-        self._proxy.throttle(30_000)
+        self._proxy.throttle(200_000)
         await self._programme.everybody_goes_on()
         self._proxy.throttle(0)
 
@@ -189,7 +189,7 @@ async def disturb(journal: Path, url: str, proxy: FaultProxy, paths: list[str], 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("transports", "paths"),
     [

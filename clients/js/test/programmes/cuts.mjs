@@ -11,12 +11,14 @@ import { WebSocket } from "ws";
 
 const [url, channel, path, options] = process.argv.slice(2);
 const PUBLISHERS = 4;
+/** How far the publishers may be ahead of a subscriber: whoever comes back must be able to catch up. */
+const MOST_AHEAD = 100;
 const journal = createWriteStream(path);
-const progress = { acknowledged: 0, unconfirmed: 0, followed: 0, iterated: 0 };
+const progress = { acknowledged: 0, unconfirmed: 0, followed: 0, iterated: 0, ended: 0 };
 /** How far the acknowledgements and each subscriber are. */
 const reached = { acknowledged: 0, followed: 0, iterated: 0 };
 let over = false;
-let tick = () => undefined;
+const waiting = [];
 
 const now = () => (performance.timeOrigin + performance.now()) / 1_000;
 const write = (event, members) => journal.write(`${JSON.stringify({ event, channel, time: now(), ...members })}\n`);
@@ -25,8 +27,16 @@ const hash = (text) => createHash("sha256").update(text).digest("hex").slice(0, 
 function count(what) {
   progress[what] += 1;
   console.log(JSON.stringify(progress));
-  tick();
+  for (const entry of waiting.splice(0)) entry.condition() ? entry.resolve() : waiting.push(entry);
 }
+
+/** Resolves once a condition holds, which is looked at whenever somebody is further. */
+function until(condition) {
+  if (condition()) return Promise.resolve();
+  return new Promise((resolve) => waiting.push({ condition, resolve }));
+}
+
+const slowest = () => Math.min(reached.followed, reached.iterated);
 
 function client() {
   const made = connect(url, { WebSocket, jitter: "none", ...JSON.parse(options) });
@@ -41,7 +51,9 @@ function fail(text) {
 }
 
 async function publish(publisher, from) {
-  for (let attempt = 1; !over; attempt++) {
+  for (let attempt = 1; ; attempt++) {
+    await until(() => over || slowest() > reached.acknowledged - MOST_AHEAD);
+    if (over) return;
     const data = `${publisher} ${attempt} é`;
     const told = { publisher, attempt };
     write("attempt", { ...told, hash: hash(data), key: data });
@@ -100,11 +112,9 @@ const publishing = Array.from({ length: PUBLISHERS }, (_, number) => publish(`p$
 process.stdin.resume();
 await once(process.stdin, "end");
 over = true;
+count("ended");
 await Promise.all(publishing);
-await new Promise((resolve) => {
-  tick = () => Math.min(reached.followed, reached.iterated) >= reached.acknowledged && resolve();
-  tick();
-});
+await until(() => slowest() >= reached.acknowledged);
 for (const subscriber of ["followed", "iterated"]) write("settled", { subscriber });
 iterated.unsubscribe();
 await iterating;
