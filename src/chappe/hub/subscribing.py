@@ -33,6 +33,9 @@ _READS: Final = 3
 _Question: TypeAlias = tuple[str, Position | None, int]
 """What a broker is asked: channel, since, limit."""
 
+_Encoding: TypeAlias = tuple[base.Encoder, str, str, int, bool]
+"""A publication for the clients of one protocol: encoder, channel, epoch, offset, whether it is retained."""
+
 
 class Subscribing:
     """Carries out `subscribe` and `unsubscribe`.
@@ -44,6 +47,7 @@ class Subscribing:
     def __init__(self, hub: "HubCore") -> None:
         self._hub = hub
         self.flights: dict[_Question, _Flight] = {}
+        self._frames: dict[_Encoding, Frame] = {}
 
     def subscribe(self, session: Session, command: base.Subscribe) -> None:
         """Subscribe a session; the answer, the gap and then live publications go out in this order.
@@ -107,6 +111,20 @@ class Subscribing:
             else:
                 self._hub.counters.interrupted += 1
                 self.end(subscription, Code.UNSUBSCRIBED_INSUFFICIENT_STATE)
+
+    def encode(self, encoder: base.Encoder, publication: Publication) -> Frame | None:
+        """Encode a publication for a gap, once for all who get it in the same turn of the event loop."""
+        if publication.transient:
+            return encoder.publication(publication)
+        key = (encoder, publication.channel, publication.epoch, publication.offset, publication.retained)
+        frame = self._frames.get(key)
+        if frame is None:
+            frame = encoder.publication(publication)
+            if frame is not None:
+                if not self._frames:
+                    self._hub.clock.call_later(0, self._frames.clear)
+                self._frames[key] = frame
+        return frame
 
     def _tell_end(self, session: Session, name: str, code: int) -> None:
         """Say that a subscription ended; where the protocol has no word for it the connection ends."""
@@ -291,7 +309,8 @@ class _Reading:
         session.answer(reply)
         waiting = [item for item in subscription.waiting or () if not _told(subscription, item)]
         subscription.waiting = None
-        frames = [frame for item in (*gap, *waiting) if (frame := encoder.publication(item)) is not None]
+        encode = self._hub.subscribing.encode
+        frames = [frame for item in (*gap, *waiting) if (frame := encode(encoder, item)) is not None]
         if frames:
             session.link.send(_bundle(frames))
         subscription.brought = next((place for item in (*gap, *waiting) if (place := _place(subscription, item))), 0)
