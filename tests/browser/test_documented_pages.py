@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chappe.testing import FaultProxy
+from chappe.testing.fault_proxy import FaultProxy
 from tests.browser.visiting import chromium
 from tests.docs.test_examples import EXAMPLES, copied, line_with, serving, started
 
@@ -85,6 +85,22 @@ async def test_the_rules_of_the_tutorial_reach_the_page(tmp_path: Path) -> None:
         await page.keyboard.press("Enter")
         await page.get_by_text("choose a name first").wait_for()
         assert await page.input_value("#text") == "who am I"
+
+
+async def test_a_page_of_another_origin_works_where_no_websocket_opens(tmp_path: Path) -> None:
+    (tmp_path / "chappe.toml").write_text((EXAMPLES / "tutorial" / "dev.toml").read_text(encoding="utf-8"), "utf-8")
+    async with site(tmp_path) as origin, hub_for(origin, tmp_path, "--dev") as where, chromium() as browser:
+        host, port = where.split(":")
+        async with FaultProxy(host, int(port)) as proxy:
+            proxy.refuse_upgrade = 403
+            page = await browser.new_page()
+            await page.goto(f"{origin}/{copied('transports.html', f'{host}:{proxy.port}', tmp_path).name}")
+            await page.get_by_text("carried by sse").wait_for()
+            await page.get_by_text("three").wait_for()
+            assert await page.locator("li").all_inner_texts() == ["one", "two", "three"]
+            proxy.refuse_upgrade = None
+            await page.evaluate("window.dispatchEvent(new Event('online')); undefined")
+            await page.get_by_text("carried by websocket").wait_for()
 
 
 async def test_a_page_reads_events_from_another_origin_and_misses_nothing_when_it_is_cut(tmp_path: Path) -> None:

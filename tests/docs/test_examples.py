@@ -50,6 +50,7 @@ ELSEWHERE = {
     "fastapi_mount.py",
     "hooks.py",
     "quickstart/hello.html",
+    "transports.html",
     "tutorial/bot.py",
     "tutorial/chappe.toml",
     "tutorial/chat.html",

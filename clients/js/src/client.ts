@@ -8,7 +8,7 @@ import { Calls } from "./calls.js";
 import { Commands } from "./commands.js";
 import { Connection } from "./connection.js";
 import { Code, reason as textOf } from "./errors.generated.js";
-import { ChappeError, LocalError } from "./errors.js";
+import { ChappeError, LocalError, retryAfterMs } from "./errors.js";
 import { Events } from "./events.js";
 import { isOnline, watchNetwork } from "./network.js";
 import type { ClientOptions, Settings } from "./options.js";
@@ -24,6 +24,8 @@ import { hubUrl } from "./transport.js";
 
 /** The close code for what the client ends itself in order to try again. */
 const TRY_AGAIN = 4000;
+/** And for what it ends for a while: 1000 would be a goodbye, after which the hub resumes nothing. */
+const COME_BACK = 1001;
 
 /**
  * Connects, and keeps connected until `disconnect`. Returns at once: subscribe, publish and call right away.
@@ -203,7 +205,7 @@ class HubClient implements Client {
     if (this.settings.inBackground === "stay") return this.#tellBackground();
     if (this.state === "refused") return;
     if (!on) return this.redial();
-    this.#connection.stop(1000, "in background");
+    this.#connection.stop(COME_BACK, "in background");
     this.#over("lose", 1000, "in background", "background");
   }
 
@@ -361,7 +363,7 @@ class HubClient implements Client {
     const renew = error.code === Code.TOKEN_EXPIRED && this.settings.renewsToken;
     if (!retry && !renew) return this.#refuse(error, error.code === Code.TOKEN_EXPIRED ? Code.EXPIRED : Code.INVALID_TOKEN);
     this.#events.emit("error", error);
-    this.#connection.drop(TRY_AGAIN, "connect failed");
+    this.#connection.drop(TRY_AGAIN, `connect failed; reconnect after ${retryAfterMs(error)} ms`);
   }
 
   #refuse(error: ChappeError, code: number): void {
@@ -417,6 +419,7 @@ class HubClient implements Client {
 
   #watchNetwork(): () => void {
     const look = (): void => {
+      this.#connection.climb.now();
       if (this.#commands) this.#connection.ping();
       else if (this.state === "offline" && this.reason !== "background" && !this.#closed) this.#connection.dial();
     };

@@ -1,7 +1,6 @@
 /** The way back up: while a lower transport carries the session, the first one is tried beside it from time to time. */
 
 import type { Clock } from "./clock.js";
-import { networkInformation } from "./fallback.js";
 import type { Frame, Message } from "./protocol.js";
 import { decode } from "./protocol.js";
 import type { Transport, TransportEvents } from "./transport.js";
@@ -11,7 +10,6 @@ export interface ClimbOptions {
   readonly getToken: () => string | null | Promise<string | null>;
   readonly websocketTimeoutMs: number;
   readonly connectTimeoutMs: number;
-  readonly watchNetwork: boolean;
 }
 
 export interface ClimbEvents {
@@ -22,7 +20,7 @@ export interface ClimbEvents {
   failed(): void;
 }
 
-/** Between tries; doubled each time. A returning or changed network is tried at once. */
+/** Between tries; doubled each time. */
 const FIRST_MS = 60_000;
 const MAX_MS = 600_000;
 /** How long the session may take until nothing is under way. */
@@ -31,9 +29,9 @@ const SETTLE_MS = 2_000;
 export class Climb {
   /** Whether `connect` was said up there: the hub may end the present connection any time now. */
   deciding = false;
-  #waitMs = FIRST_MS;
+  /** Until the next try; 0: not wanted. */
+  #waitMs = 0;
   #cancelTimer: () => void = () => undefined;
-  #stopWatching: () => void = () => undefined;
   #transport: Transport | null = null;
   /** There while it tries: says who hears of the transport. */
   #redirect: ((events: TransportEvents) => void) | null = null;
@@ -50,21 +48,17 @@ export class Climb {
     this.stop();
     this.#waitMs = FIRST_MS;
     this.#later();
-    if (this.options.watchNetwork) this.#stopWatching = watch(() => this.now());
   }
 
   /** Ends the present try as well. */
   stop(): void {
-    this.#stopWatching();
-    this.#stopWatching = () => undefined;
+    this.#waitMs = 0;
     this.#end();
   }
 
-  /** Tries at once, unless it does already. */
+  /** The network came back or is another one: tries at once, if it is wanted and not under way. */
   now(): void {
-    if (this.#redirect !== null) return;
-    this.#waitMs = FIRST_MS;
-    void this.#dial();
+    if (this.#waitMs > 0 && this.#redirect === null) void this.#dial();
   }
 
   decide(frame: string): void {
@@ -145,15 +139,4 @@ export class Climb {
     this.#transport = null;
     transport?.close(1000, "");
   }
-}
-
-interface Target {
-  addEventListener?(name: string, listener: () => void): void;
-  removeEventListener?(name: string, listener: () => void): void;
-}
-
-function watch(changed: () => void): () => void {
-  const places: [Target | undefined, string][] = [[globalThis as Target, "online"], [networkInformation() as Target, "change"]];
-  for (const [target, name] of places) target?.addEventListener?.(name, changed);
-  return () => places.forEach(([target, name]) => target?.removeEventListener?.(name, changed));
 }

@@ -51,6 +51,8 @@ export class Connection {
   #attempt = 0;
   /** Whether the present transport has brought anything: then it works, and its end is none of its own. */
   #heard = false;
+  /** Of this attempt, for each of its transports; undefined until it is there. */
+  #token: string | null | undefined;
   /** Whether any transport of this attempt could be dialed from here. */
   #usable = false;
   #advisedMs = 0;
@@ -108,7 +110,7 @@ export class Connection {
     const old = this.#transport;
     this.#left = false;
     this.#attempt += 1;
-    this.#transport = this.climb.take(this.#listen(this.#attempt, null));
+    this.#transport = this.climb.take(this.#listen(this.#attempt));
     this.#fallback.at = 0;
     this.#fallback.worked();
     old?.close(taken ? Code.STALE : 1000, "moved");
@@ -141,6 +143,7 @@ export class Connection {
   async #dial(): Promise<void> {
     this.#phase = "trying";
     this.#usable = false;
+    this.#token = undefined;
     this.#fallback.begin();
     const attempt = ++this.#attempt;
     this.#within(this.settings.connectTimeoutMs);
@@ -153,21 +156,23 @@ export class Connection {
       this.events.error(new LocalError("token", { what: String(error) }, true));
       return this.drop(NO_STATUS, "no token");
     }
-    if (attempt === this.#attempt) this.#open(token);
+    if (attempt !== this.#attempt) return;
+    this.#token = token;
+    this.#open();
   }
 
-  #open(token: string | null): void {
+  #open(): void {
     const attempt = ++this.#attempt;
     const { connectTimeoutMs, websocketTimeoutMs } = this.settings;
     this.#heard = false;
-    this.#within(this.#fallback.isLast ? connectTimeoutMs : Math.min(websocketTimeoutMs, connectTimeoutMs), token);
+    this.#within(this.#fallback.isLast ? connectTimeoutMs : Math.min(websocketTimeoutMs, connectTimeoutMs));
     try {
-      this.#transport = this.#factory(this.#fallback.at)(this.url, this.#listen(attempt, token));
+      this.#transport = this.#factory(this.#fallback.at)(this.url, this.#listen(attempt));
       this.#usable = true;
     } catch (error) {
       // What the carrier throws (no class, a URL it cannot use) will not be better next time.
       const local = error instanceof LocalError ? error : new LocalError("bad_url", { url: this.url });
-      this.#failed(NO_STATUS, local.reason, token, local);
+      this.#failed(NO_STATUS, local.reason, local);
     }
   }
 
@@ -175,40 +180,40 @@ export class Connection {
     return this.settings.transports[at] as Settings["transports"][number];
   }
 
-  #listen(attempt: number, token: string | null): TransportEvents {
+  #listen(attempt: number): TransportEvents {
     const current = (call: () => void) => attempt === this.#attempt && call();
     return {
       onOpen: () =>
         current(() => {
           // Another transport would have been tried by now, and will if the hub does not answer on this one.
-          if (!this.#fallback.isLast) this.#within(this.settings.connectTimeoutMs, token);
-          this.events.open(token);
+          if (!this.#fallback.isLast) this.#within(this.settings.connectTimeoutMs);
+          this.events.open(this.#token ?? null);
         }),
       onMessage: (frame) => current(() => this.#receive(frame, attempt)),
       onClose: (code, reason) =>
         current(() => {
           if (this.climb.deciding) this.#left = true;
-          else this.#failed(code, reason, token);
+          else this.#failed(code, reason);
         }),
     };
   }
 
   /** A transport ended: the next one is tried at once if it never worked, else, and after all of them, there is a wait. */
-  #failed(code: number, reason: string, token: string | null, error: LocalError | null = null): void {
+  #failed(code: number, reason: string, error: LocalError | null = null): void {
     this.#advisedMs = Math.max(this.#advisedMs, advisedMs(reason));
-    if (!this.#heard && code < 3000 && this.#fallback.next()) {
+    if (this.#token !== undefined && !this.#heard && code < 3000 && this.#fallback.next()) {
       // For good: were the session only slow, it would hold our name.
       this.#close(1000, reason);
-      return this.#open(token);
+      return this.#open();
     }
     const hopeless = error !== null && !this.#usable;
     this.#end(code, reason);
     this.#lost(hopeless ? Code.BAD_REQUEST_CLOSE : code, reason, hopeless ? error : null);
   }
 
-  #within(ms: number, token: string | null = null): void {
+  #within(ms: number): void {
     this.#cancelTimer();
-    this.#cancelTimer = this.settings.clock.after(ms, () => this.#failed(NO_STATUS, `no answer within ${ms} ms`, token));
+    this.#cancelTimer = this.settings.clock.after(ms, () => this.#failed(NO_STATUS, `no answer within ${ms} ms`));
   }
 
   #end(code: number, reason: string): void {

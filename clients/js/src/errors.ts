@@ -18,6 +18,11 @@ export class ChappeError extends Error {
   }
 }
 
+/** How long the hub asks to wait (CH-15.1), in milliseconds; 0 if it says nothing. */
+export function retryAfterMs({ detail }: ChappeError): number {
+  return Number((detail as { retry_after_s?: unknown } | null)?.retry_after_s ?? 0) * 1_000;
+}
+
 const LOCAL_TEXTS = {
   bad_option: ["option {name} is {value}, expected a number from 0", "l'option {name} vaut {value}, un nombre positif ou nul est attendu"],
   bad_transport: ["transports are \"{value}\", expected some of websocket, sse, polling", "les transports sont « {value} », websocket, sse ou polling sont attendus"],

@@ -1,9 +1,9 @@
 /** Which transport is tried next, and which one worked here before. */
 
+/** Web storage, or something like it. */
 export interface Store {
   getItem(key: string): string | null;
   setItem(key: string, value: string): void;
-  removeItem(key: string): void;
 }
 
 /** A transport below the first is remembered so long: later the network, or its proxy, may be another. */
@@ -14,7 +14,8 @@ export class Fallback {
   /** Of the transport to try, or that is in use. */
   at = 0;
   #tried = 1;
-  readonly #store: Store;
+  /** Where there is no store. */
+  readonly #memory = new Map<string, string>();
 
   /**
    * @param count of transports
@@ -24,11 +25,9 @@ export class Fallback {
   constructor(
     private readonly count: number,
     private readonly host: string,
-    store: Store | null = pageStore(),
+    private readonly store: () => Store | undefined = pageStore,
     private readonly wallClock: () => number = Date.now,
-  ) {
-    this.#store = store ?? memoryStore();
-  }
+  ) {}
 
   begin(): void {
     this.at = this.#remembered();
@@ -51,47 +50,36 @@ export class Fallback {
   worked(): void {
     // The age counts from the time it was found, so that pages which are often left try the first one again.
     if (this.at === this.#remembered()) return;
-    this.#quietly((key) =>
-      this.at === 0 ? this.#store.removeItem(key) : this.#store.setItem(key, `${this.at} ${this.wallClock()}`),
-    );
+    const value = `${this.at} ${this.wallClock()}`;
+    this.#memory.set(this.#key, value);
+    try {
+      this.store()?.setItem(this.#key, value);
+    } catch {
+      // It is full, or forbidden.
+    }
   }
 
   #remembered(): number {
-    const [at, since] = (this.#quietly((key) => this.#store.getItem(key)) ?? "").split(" ").map(Number);
-    const age = this.wallClock() - (since ?? NaN);
-    return at! > 0 && at! < this.count && age >= 0 && age < MAX_AGE_MS ? Math.floor(at!) : 0;
-  }
-
-  /** Storage may be full, or forbidden. */
-  #quietly<T>(call: (key: string) => T): T | null {
+    let stored: string | null | undefined;
     try {
-      return call(`chappe:${this.host}:${networkInformation()?.type ?? ""}`);
+      stored = this.store()?.getItem(this.#key);
     } catch {
-      return null;
+      // It is forbidden.
     }
+    const [at = 0, since = NaN] = (stored ?? this.#memory.get(this.#key) ?? "").split(" ").map(Number);
+    const age = this.wallClock() - since;
+    return at < this.count && age >= 0 && age < MAX_AGE_MS ? Math.floor(Math.max(at, 0)) : 0;
+  }
+
+  /** Some browsers tell the kind of network (https://wicg.github.io/netinfo). */
+  get #key(): string {
+    const { navigator } = globalThis as { navigator?: { connection?: { type?: string } } };
+    return `chappe:${this.host}:${navigator?.connection?.type}`;
   }
 }
 
-/** https://wicg.github.io/netinfo: some browsers tell the kind of network, and when it changes. */
-export function networkInformation(): { type?: string; addEventListener?: unknown; removeEventListener?: unknown } | undefined {
-  return (globalThis as { navigator?: { connection?: { type?: string } } }).navigator?.connection;
-}
-
-function pageStore(): Store | null {
+/** Node has a storage as well, and warns when it is touched. */
+function pageStore(): Store | undefined {
   const page = globalThis as { document?: unknown; localStorage?: Store };
-  try {
-    // Node has a storage as well, and warns when it is touched.
-    return page.document === undefined ? null : (page.localStorage ?? null);
-  } catch {
-    return null;
-  }
-}
-
-function memoryStore(): Store {
-  const items = new Map<string, string>();
-  return {
-    getItem: (key) => items.get(key) ?? null,
-    setItem: (key, value) => void items.set(key, value),
-    removeItem: (key) => void items.delete(key),
-  };
+  return page.document ? page.localStorage : undefined;
 }

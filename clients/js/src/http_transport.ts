@@ -187,7 +187,7 @@ class HttpTransport implements Transport {
   }
 
   async #fetch(method: string, path: string, query: Query, init: RequestInit = {}): Promise<Response> {
-    const { fetch = globalThis.fetch, headers, credentials } = this.options;
+    const { fetch = globalThis.fetch, headers, credentials, retryMs } = this.options;
     const response = await fetch(endpoint(this.url, path, query), {
       method,
       cache: "no-store",
@@ -196,8 +196,15 @@ class HttpTransport implements Transport {
       ...init,
       headers: { ...headers, ...init.headers },
     });
-    if (!response.ok) throw await refusal(response, this.options.retryMs);
-    return response;
+    if (response.ok) return response;
+    // A problem of the hub has a code; a proxy's answer is nothing but a status.
+    const { status } = response;
+    const { code = 0, detail = `status ${status}` }: Answer = (await response.json().catch(() => null)) ?? {};
+    const advice = Number(response.headers.get("Retry-After") ?? NaN) * 1_000;
+    // The words in which a hub that closes says the same (SH-1).
+    const words = advice >= 0 ? `${detail}; reconnect after ${Math.ceil(advice)} ms` : detail;
+    if (code >= 3000) throw new Failure(words, code);
+    throw new Failure(words, NO_STATUS, status < 500 && status !== 429 ? null : advice >= 0 ? advice : retryMs);
   }
 
   #within<T>(ms: number, answer: Promise<T>): Promise<T> {
@@ -219,17 +226,6 @@ class HttpTransport implements Transport {
       signal.addEventListener("abort", wake);
     });
   }
-}
-
-/** What a status means. A problem of the hub has a code; a proxy's answer is nothing but a status. */
-async function refusal(response: Response, retryMs: number): Promise<Failure> {
-  const { status, headers } = response;
-  const { code = 0, detail }: Answer = (await response.json().catch(() => null)) ?? {};
-  const advice = Number(headers.get("Retry-After") ?? NaN) * 1_000;
-  // The words in which a hub that closes says the same (SH-1).
-  const words = `${detail ?? `status ${status}`}${advice >= 0 ? `; reconnect after ${Math.ceil(advice)} ms` : ""}`;
-  if (code >= 3000 || (status < 500 && status !== 429)) return new Failure(words, code >= 3000 ? code : NO_STATUS);
-  return new Failure(words, NO_STATUS, advice >= 0 ? advice : retryMs);
 }
 
 /** `path` stands beside the hub's `/ws`. */

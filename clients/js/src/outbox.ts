@@ -5,7 +5,7 @@ import type { Clock } from "./clock.js";
 import type { Commands } from "./commands.js";
 import { Code } from "./errors.generated.js";
 import type { ChappeError } from "./errors.js";
-import { LocalError } from "./errors.js";
+import { LocalError, retryAfterMs } from "./errors.js";
 import type { Command } from "./protocol.js";
 import { number, text } from "./protocol.js";
 
@@ -123,8 +123,7 @@ export class Outbox {
   #pause(refused: Entry, error: ChappeError): void {
     this.#takeBack([refused]);
     if (this.#cancelPause) return;
-    const advised = number((error.detail as { retry_after_s?: unknown } | null)?.retry_after_s) * 1_000;
-    const ms = Math.max(advised, Math.min(Outbox.PAUSE_MS * 2 ** this.#refusals++, Outbox.MAX_PAUSE_MS));
+    const ms = Math.max(retryAfterMs(error), Math.min(Outbox.PAUSE_MS * 2 ** this.#refusals++, Outbox.MAX_PAUSE_MS));
     this.#cancelPause = this.clock.after(ms, () => {
       this.#resume();
       this.#pump();

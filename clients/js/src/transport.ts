@@ -10,7 +10,10 @@ export interface TransportEvents {
   onClose(code: number, reason: string): void;
 }
 
-/** An open or opening connection. Frames leave in order; after `close` no event but `onClose` follows. */
+/**
+ * An open or opening connection. Frames leave in order; after `close` no event but `onClose` follows. It is closed with
+ * 1000 for good, with any other code if the session shall be resumed.
+ */
 export interface Transport {
   readonly name: string;
   send(frame: string): void;

@@ -381,6 +381,25 @@ test("background is told to the hub, also after a reconnect; or disconnects, if 
   assert.equal(phone.state, "live");
 });
 
+test("a hub that goes away or has too much to do is believed about when to come back", async () => {
+  const { network, client } = await live();
+  const log = record(client, "reconnecting");
+  network.cutAll(3001, "the hub is shutting down; reconnect after 3210 ms");
+  await network.clock.advance(10);
+  network.hub.intercept = ({ type }) => (type === "connect" ? { type: "error", code: 111, reason: "too many", retry: true, detail: { retry_after_s: 9 } } : undefined);
+  await network.clock.advance(3_300);
+  network.hub.intercept = ({ type }) => (type === "subscribe" ? { type: "error", code: 111, reason: "too many", retry: true, detail: { retry_after_s: 20 } } : undefined);
+  await network.clock.advance(12_000);
+  assert.deepEqual(log, [["reconnecting", 1, 0, 3_210], ["reconnecting", 2, 0, 11_000]]);
+  const news = client.subscribe("news");
+  await network.clock.advance(100);
+  network.hub.intercept = () => undefined;
+  await network.clock.advance(19_800);
+  assert.equal(news.active, false);
+  await network.clock.advance(300);
+  assert.equal(news.active, true);
+});
+
 test("messages of the server reach their event, and a listener that is off hears nothing", async () => {
   const { network, client } = await live();
   const log: unknown[] = [];

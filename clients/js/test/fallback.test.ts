@@ -10,9 +10,9 @@ const MINUTES = 60_000;
 
 function remembering() {
   const items = new Map<string, string>();
-  const store: Store = { getItem: (key) => items.get(key) ?? null, setItem: (key, value) => void items.set(key, value), removeItem: (key) => void items.delete(key) };
+  const store: Store = { getItem: (key) => items.get(key) ?? null, setItem: (key, value) => void items.set(key, value) };
   const time = { now: 1_700_000_000_000 };
-  const fallback = (count = 3, host = "hub") => new Fallback(count, host, store, () => time.now);
+  const fallback = (count = 3, host = "hub") => new Fallback(count, host, () => store, () => time.now);
   return { items, time, fallback, store };
 }
 
@@ -45,14 +45,14 @@ test("what worked is where the next attempt begins, in another page too, for ten
 });
 
 test("a better one that worked makes it forgotten", () => {
-  const { items, fallback } = remembering();
+  const { fallback } = remembering();
   const it = fallback();
   it.begin();
   it.next();
   it.worked();
   it.at = 0;
   it.worked();
-  assert.deepEqual([items.size, order(it)], [0, [0, 1, 2]]);
+  assert.deepEqual([order(it), order(fallback())], [[0, 1, 2], [0, 1, 2]]);
 });
 
 test("nonsense in the store, of another version or of the future, is not believed", () => {
@@ -68,13 +68,16 @@ test("nonsense in the store, of another version or of the future, is not believe
   }
 });
 
-test("a store that throws is none", () => {
+test("a store that throws is none, and where there is none the client remembers", () => {
   const forbidden = () => {
     throw new Error("SecurityError");
   };
-  const it = new Fallback(3, "hub", { getItem: forbidden, setItem: forbidden, removeItem: forbidden });
-  assert.deepEqual(order(it), [0, 1, 2]);
-  it.worked();
+  for (const store of [() => ({ getItem: forbidden, setItem: forbidden }), forbidden, () => undefined]) {
+    const it = new Fallback(3, "hub", store);
+    assert.deepEqual(order(it), [0, 1, 2]);
+    it.worked();
+    assert.deepEqual(order(it), [2, 0, 1], "it is remembered as long as the page");
+  }
 });
 
 test("a transport that never opens has 5 s, and is passed over at the next reconnect", async () => {
@@ -140,6 +143,14 @@ test("a token is asked for once for each attempt", async () => {
   carriers.client({ getToken: () => `t${++asked}` });
   await carriers.clock.advance(100);
   assert.deepEqual([asked, carriers.network.hub.commands[0]!["token"]], [1, "t1"]);
+});
+
+test("a token that never comes is not the fault of a transport", async () => {
+  const carriers = new SeveralCarriers();
+  const client = carriers.client({ getToken: () => new Promise(() => undefined) });
+  const log = record(client, "reconnecting");
+  await carriers.clock.advance(10_100);
+  assert.deepEqual([log, carriers.dials, client.state], [[["reconnecting", 1, 0, 1_000]], [], "offline"]);
 });
 
 test("where there is no WebSocket class, streams and polls are left", async () => {

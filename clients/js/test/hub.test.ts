@@ -24,8 +24,8 @@ function open(options: ClientOptions = {}): { client: Client } & Cuttable {
   return { client, ...network };
 }
 
-/** A poll is given up after four failures, so its cuts take longer. */
-const CUTS = transports[0] === "polling" ? 30 : 100;
+/** To begin again over requests takes several of them. */
+const CUTS = transports[0] === "websocket" ? 100 : 30;
 
 const channel = () => `test/${run}/${++channels}`;
 
@@ -144,6 +144,38 @@ test("the retained publication greets a newcomer", async () => {
     assert.deepEqual([data, retained], ["on", true]);
     break;
   }
+});
+
+test("a history of more than a mebibyte comes in pages, and as a gap at once", async () => {
+  const { client } = open();
+  const name = channel();
+  const text = "é".repeat(20_000);
+  const positions = await Promise.all(Array.from({ length: 40 }, (_, n) => client.publish(name, `${n}${text}`)));
+  const { publications } = await client.history<string>(name, { limit: 40 });
+  assert.ok(publications.length > 20 && publications.length < 40);
+  assert.equal(publications.at(-1)?.data, `39${text}`);
+  const gap = client.subscribe<string>(name, { since: positions[0]! });
+  assert.deepEqual((await take(gap, 39)).map((data) => Number.parseInt(data)), Array.from({ length: 39 }, (_, n) => n + 1));
+});
+
+test("a hundred and fifty publications at once come back in order", async () => {
+  const { client } = open();
+  const name = channel();
+  const news = client.subscribe<number>(name);
+  await news.subscribed();
+  const published = Array.from({ length: 150 }, (_, n) => client.publish(name, n));
+  assert.deepEqual(await take(news, 150), Array.from({ length: 150 }, (_, n) => n));
+  await Promise.all(published);
+});
+
+test("a token that is none refuses the session, and a newer one that is none leaves it as it is", async () => {
+  const { client } = open({ token: "no.such.token" });
+  await assert.rejects(client.connected(), { code: 101 });
+  assert.equal(client.state, "refused");
+  const { client: other } = open();
+  await other.connected();
+  await assert.rejects(other.refresh("no.such.token"), { code: 101 });
+  assert.ok((await other.ping()) >= 0);
 });
 
 test("errors have their code: a channel that is none, a method that is none", async () => {

@@ -16,7 +16,7 @@ const common = { entryPoints: ["src/index.ts"], bundle: true, target: "es2022", 
 await Promise.all([
   build({ ...common, format: "esm", outfile: "dist/esm/index.js" }),
   build({ ...common, format: "cjs", outfile: "dist/cjs/index.js" }),
-  build({ ...common, format: "iife", globalName: "chappe", minify: true, outfile: "dist/chappe.js" }),
+  build({ ...common, entryPoints: ["src/page.ts"], format: "iife", minify: true, outfile: "dist/chappe.js" }),
 ]);
 
 // Types are read as the kind of module that the nearest package.json names.
