@@ -128,3 +128,25 @@ async def test_a_page_reads_events_from_another_origin_and_misses_nothing_when_i
         await page.get_by_text("back, nothing was missed").wait_for(timeout=15_000)
         await page.get_by_text('news: "meanwhile"').wait_for()
         assert await page.locator("li").count() == 3
+
+
+async def test_an_event_source_of_the_browser_that_is_cut_misses_and_doubles_nothing(tmp_path: Path) -> None:
+    (tmp_path / "chappe.toml").write_text((EXAMPLES / "tutorial" / "dev.toml").read_text(encoding="utf-8"), "utf-8")
+    async with (
+        site(tmp_path) as origin,
+        hub_for(origin, tmp_path, "--dev") as where,
+        FaultProxy("127.0.0.1", int(where.rpartition(":")[2])) as proxy,
+        chromium() as browser,
+        httpx.AsyncClient(base_url=f"http://{where}", trust_env=False) as backend,
+    ):
+        page = await browser.new_page()
+        through = f"127.0.0.1:{proxy.port}"
+        await page.goto(f"{origin}/{copied('events.html', through, tmp_path).name}")
+        await page.get_by_text("from here on").wait_for()
+        for number in range(4):
+            if number % 2:
+                proxy.cut() if number == 1 else proxy.reset()
+            published = await backend.post("/api/publish", json={"channel": "news", "data": f"number {number}"})
+            published.raise_for_status()
+            await page.get_by_text(f'news: "number {number}"').wait_for(timeout=15_000)
+        assert await page.locator("li").count() == 4

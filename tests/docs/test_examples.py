@@ -29,6 +29,7 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "client_news.py": ("{'headline': 2} of",),
     "client_websocket.py": ("text", r"b'\x00\xff'"),
     "events.sh": ("event: subscribed", '"data":{"hello": "curl"}', 'data: {"hello": "curl"}'),
+    "faults.py": ("in order and complete: True", "connections: True"),
     "idempotent_publish.py": ("same place: True", "stored: 1"),
     "idempotent_publish.sh": ('{"offset":1,', '{"offset":1,'),
     "locks.py": ("one works with token", "two is refused: 118 held by one: True", "its token is larger: True"),
