@@ -39,8 +39,8 @@ async def test_the_same_names_without_async() -> None:
             client.unlock("doc/2")
             client.refresh("token")
             assert client.info is not None
-            assert (client.session, client.state, client.error) == ("session-1", "connected", None)
-        assert client.state == "ended"
+            assert (client.session, client.state, client.error) == ("session-1", "live", None)
+        assert client.state == "offline"
 
     async with scripted_hub() as hub:
         await in_thread(program, hub)

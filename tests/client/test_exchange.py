@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chappe.client import exchange as module
-from chappe.client.connection import dial
+from chappe.client.websocket_transport import dial
 from chappe.client.errors import ConnectionLost, QueueFull
 from chappe.client.exchange import Answer, Exchange
 from chappe.client.messages import Codec, Direct, Incoming, Reply

@@ -5,7 +5,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import NegotiationError
 from websockets.frames import Frame, Opcode
 
-from chappe.client.connection import dial
+from chappe.client.websocket_transport import dial
 from chappe.client.errors import ConnectionLost
 from chappe.client.options import Settings
 from chappe.client.peer import COMPRESSION_MIN_BYTES, DeflateOffer
