@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chappe.app import Hub, Server, Session
+    from chappe.app import Hub, Session
     from chappe.client import blocking, classic, websocket
     from chappe.client.client import connect
     from chappe.hub.hooks import Draft
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chappe.model.errors import ChappeError, ConfigurationError, Refused
     from chappe.model.position import Position
     from chappe.model.publication import Publication
+    from chappe.serving import Server
 
 __all__ = [
     "Access",
@@ -50,7 +51,7 @@ _MODULES = {
     "Position": "chappe.model.position",
     "Publication": "chappe.model.publication",
     "Refused": "chappe.model.errors",
-    "Server": "chappe.app",
+    "Server": "chappe.serving",
     "Session": "chappe.app",
     "connect": "chappe.client.client",
 }

@@ -1,4 +1,4 @@
-"""The public `Hub` and `Server`, and `Session` with them: what applications import."""
+"""The public `Hub`, and `Session` with it: what applications import."""
 
 import asyncio
 import contextlib
@@ -7,14 +7,13 @@ import importlib.metadata
 import logging
 import os
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from chappe.api import ApiContext, EventsContext, build_api, build_events
+from chappe.api import ApiContext, PageContext, build_api, build_events, build_polling
 from chappe.asgi import HubApp
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.jwt import JwtAuthenticator
@@ -31,15 +30,14 @@ from chappe.model.errors import ChappeError, ConfigurationError, LocalProtocolEr
 from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication
 from chappe.protocols import base
-from chappe.server.listening import listen
-from chappe.server.server import HubServer, ServerOptions
 from chappe.session import Session
 from chappe.transports.admission import Admission
 from chappe.transports.data_plane import choose
 from chappe.transports.endpoints import Endpoints
-from chappe.transports.event_loop import LoopClock, Tasks, loop_factory
+from chappe.transports.event_loop import LoopClock, Tasks
 from chappe.transports.front_door import Lobby, audience_maker
 from chappe.transports.hook_pool import HookPool
+from chappe.transports.http_sessions import HttpSessions
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate, host_names
 
@@ -55,7 +53,7 @@ _TURN_BYTES: Final = 262_144
 _BROKER_STOP_S: Final = 5.0
 _log = logging.getLogger("chappe.session")
 
-__all__ = ["Hub", "Server", "Session"]
+__all__ = ["Hub", "Session"]
 
 
 class Hub:
@@ -124,6 +122,7 @@ class Hub:
         if settings.log.payloads:
             self._core.hooks.message.append(_log_payload)
         self._admission = Admission(self._core.limits.connections_per_address, settings.server.connections_max)
+        self._http_sessions = HttpSessions(self._core, self._admission, settings.poll.options())
         self._lobbies: list[Lobby] = []
 
     @classmethod
@@ -282,6 +281,8 @@ class Hub:
             self._stopped = False
             self._starting = loop.create_task(self._start())
         starting = self._starting
+        if starting.done() and not starting.cancelled() and starting.exception() is None:
+            return
         try:
             await asyncio.shield(starting)
         except BaseException:
@@ -331,6 +332,7 @@ class Hub:
             admission=self._admission,
             batch_window_s=server.batch_window_ms / 1_000,
             data_plane=choose(server.data_plane, tls=bool(server.cert)),
+            http_sessions=self._http_sessions,
         )
         self._lobbies.append(lobby)
         return lobby
@@ -359,8 +361,12 @@ class Hub:
             node=self._core.node,
             default_language=settings.server.default_language,
         )
-        events = EventsContext(gate, self._proxies, self._admission, settings.sse.default_channels)
-        routes = [*build_events(context, events), *build_api(context), *build_console(STATIC_DIR)]
+        page = PageContext(gate, self._proxies, self._admission)
+        routes = [
+            *build_events(context, page, self._http_sessions, settings.sse.default_channels),
+            *build_api(context),
+            *build_console(STATIC_DIR),
+        ]
         return HubApp(
             self._core,
             self._endpoints,
@@ -372,6 +378,7 @@ class Hub:
             self._proxies,
             self._admission,
             lambda: self._stopped,
+            build_polling(context, page, self._http_sessions),
         )
 
     # --- Inside ------------------------------------------------------------------------------------------------------
@@ -392,6 +399,7 @@ class Hub:
         self._starting = None
         for session in tuple(self._core.sessions.values()):
             session.lost(1006)
+        self._http_sessions.forget()
         self._tasks.forget()
         await self._broker.stop()
 
@@ -437,6 +445,7 @@ class Hub:
         metrics: dict[str, float] = {
             "chappe_sessions": len(self._core.sessions),
             "chappe_channels": len(self._core.channels),
+            **self._http_sessions.metrics(),
         }
         for lobby in self._lobbies:
             for name, count in lobby.metrics().items():
@@ -469,100 +478,6 @@ class Hub:
             return self._pool.run(functools.partial(function, *arguments, **named))
 
         return run
-
-
-class Server:
-    """A hub on a port.
-
-    ``server = Server(hub, port=8080); await server.start(); ...; await server.stop()``, or `run` for a whole process.
-    """
-
-    def __init__(self, hub: Hub, host: str | None = None, port: int | None = None) -> None:
-        """Take a hub; host and port are those of its settings if they are not given. Port 0 takes a free one."""
-        self.hub = hub
-        self.host = host if host is not None else hub.settings.server.host
-        self.port = port if port is not None else hub.settings.server.port
-        self._server: HubServer | None = None
-        self._serving: asyncio.Task[None] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where the console is: ``http://127.0.0.1:8080``."""
-        scheme = "https" if self.hub.settings.server.cert else "http"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{host}:{self.port}"
-
-    async def start(self) -> None:
-        """Start the hub and accept connections; returns when they are accepted. Signals are left alone.
-
-        Raises:
-            ConfigurationError: the address cannot be listened on; the text says what to do.
-            LocalProtocolError: this server runs already.
-        """
-        self._check_idle()
-        ready = asyncio.Event()
-        self._serving = asyncio.get_running_loop().create_task(self.serve(ready.set, handle_signals=False))
-        waiting = asyncio.ensure_future(ready.wait())
-        await asyncio.wait({self._serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if not ready.is_set():
-            waiting.cancel()
-            serving, self._serving = self._serving, None
-            await serving
-
-    async def stop(self) -> None:
-        """Stop accepting, tell clients to come back later (3001), wait at most `drain_timeout_s`, stop the hub."""
-        if self._server is not None and self._serving is not None:
-            self._server.should_exit = True
-            serving, self._serving = self._serving, None
-            await serving
-
-    async def serve(self, started: Callable[[], None] | None = None, *, handle_signals: bool = True) -> None:
-        """Run until SIGTERM or SIGINT (or `stop`), then drain.
-
-        Raises:
-            ConfigurationError: the address cannot be listened on; the text says what to do.
-            LocalProtocolError: this server runs already.
-        """
-        self._check_idle()
-        settings = self.hub.settings.server
-        gate = Gate(hosts=self._hosts(), origins=frozenset(settings.allowed_origins))
-        options = ServerOptions(
-            drain_timeout_s=settings.drain_timeout_s,
-            watchdog_s=settings.watchdog_s,
-            cert=settings.cert,
-            key=settings.key,
-            handle_signals=handle_signals,
-        )
-        was_started = self.hub.is_started
-        lobby = self.hub.open_lobby(gate)
-        server = self._server = HubServer(self.hub.make_app(gate), lobby, options, self._listen, started)
-        try:
-            await self.hub.start()
-            await server.serve()
-        finally:
-            self._server = None
-            # One that never served leaves a hub as it was; others may be using it.
-            await self.hub.close_lobby(lobby, server.started or not was_started, server.drain_left_s)
-
-    def run(self, started: Callable[[], None] | None = None) -> None:
-        """Run in a loop of its own (uvloop where it exists) until a signal ends it."""
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(self.serve(started))
-
-    def _listen(self) -> socket.socket:
-        listener = listen(self.host, self.port)
-        self.port = listener.getsockname()[1]
-        return listener
-
-    def _check_idle(self) -> None:
-        task = self._serving
-        is_other = task is not None and not task.done() and task is not asyncio.current_task()
-        if self._server is not None or is_other:
-            raise LocalProtocolError("the server runs already; stop it first")
-
-    def _hosts(self) -> frozenset[str]:
-        allowed = self.hub.settings.server.allowed_hosts
-        return host_names(allowed or ("localhost", "127.0.0.1", "::1", self.host))
 
 
 def _make_authenticator(settings: Settings) -> Authenticator | None:

@@ -1,6 +1,6 @@
 """The second front door: the hub as an ASGI app, for `chappe serve` (HTTP) and for other ASGI servers (all of it)."""
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
@@ -8,6 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute
 
 from chappe.api import GateMiddleware
+from chappe.api.gate import AsgiApp
 from chappe.hub.hub import HubCore
 from chappe.transports.admission import Admission
 from chappe.transports.asgi_websocket import AsgiWebSockets, reject
@@ -39,8 +40,14 @@ class HubApp:
         proxies: Proxies | None = None,
         admission: Admission | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
+        direct: Mapping[str, AsgiApp] | None = None,
     ) -> None:
-        """Put the app together; a hub for which `is_stopped` is true is not started by a request: 503."""
+        """Put the app together; a hub for which `is_stopped` is true is not started by a request: 503.
+
+        Args:
+            direct: apps by path that check Host and Origin themselves, and are asked so often that routing would show.
+        """
+        self._direct = direct or {}
         self._http = GateMiddleware(Starlette(routes=list(routes)), gate, default_language)
         self._websockets = AsgiWebSockets(hub, endpoints, gate, proxies, admission, default_language)
         self._start = start
@@ -59,7 +66,9 @@ class HubApp:
         if scope["type"] == "websocket":
             await self._websockets(scope, receive, send)
         else:
-            await self._http(scope, receive, send)
+            path, root = scope["path"], scope.get("root_path", "")
+            app = self._direct.get(path.removeprefix(root) if root else path, self._http)
+            await app(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 import websockets
 
-from chappe.app import Hub, Server
+from chappe.app import Hub
 from chappe.config import load
+from chappe.serving import Server
 from tests.api.rig import KEY
 
 PUBLISH = b'{"channel":"chat/lobby","data":{"hello":"world"}}'

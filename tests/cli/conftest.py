@@ -20,8 +20,9 @@ from websockets.sync.server import Server as EchoServer  # noqa: E402
 from websockets.sync.server import ServerConnection, serve  # noqa: E402
 from websockets.typing import Subprotocol  # noqa: E402
 
-from chappe.app import Hub, Server  # noqa: E402
+from chappe.app import Hub  # noqa: E402
 from chappe.cli import main  # noqa: E402
+from chappe.serving import Server  # noqa: E402
 
 Run = Callable[..., Result]
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from chappe.app import Hub, Server
+from chappe.app import Hub
 from chappe.client.client import Client, connect
 from chappe.client.inbox import Missed, Resubscribed
 from chappe.client.messages import Encoding, Publication
 from chappe.client.subscription import Subscription
 from chappe.hub.namespaces import Access, Level, Namespace
+from chappe.serving import Server
 from chappe.testing.checker import payload_hash, verdict
 from chappe.testing.checker.journal import Ack, Attempt, Dropped, Event, Place, Seen, Settled, Subscribed
 from chappe.testing.fault_proxy import FaultProxy

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chappe.app import Hub, Server
+from chappe.app import Hub
 from chappe.client.client import connect
+from chappe.serving import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from chappe.app import Hub, Server
+from chappe.app import Hub
+from chappe.serving import Server
 
 
 @contextlib.asynccontextmanager

@@ -10,8 +10,9 @@ import sys
 for missing in sys.argv[1:]:
     sys.modules[missing] = None  # type: ignore[assignment]
 
-from chappe.app import Hub, Server  # noqa: E402  (the modules above must be gone before)
+from chappe.app import Hub  # noqa: E402  (the modules above must be gone before)
 from chappe.config import load  # noqa: E402
+from chappe.serving import Server  # noqa: E402  (the modules above must be gone before)
 from chappe.wire.websocket import NATIVE  # noqa: E402
 
 #: Autobahn sends 4 MiB in fragments of 64 bytes (9.3.1), which a hub refuses by default.

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import websockets
 
-from chappe.app import Hub, Server
+from chappe.app import Hub
 from chappe.config import load
+from chappe.serving import Server
 
 #: How long a healthy client waits for what it is due; most of it is for a machine that does other things too.
 PATIENCE_S: Final = 5.0

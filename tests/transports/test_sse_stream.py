@@ -25,6 +25,8 @@ from tests.protocols.sse.reader import EventReader, Said
 class Carrier(RecordingLink):
     """A connection that records."""
 
+    receiver: Any = None
+
     def begin(self, receiver: Any, behind: bytes = b"") -> None:
         """Note whose end it is."""
         self.session = receiver

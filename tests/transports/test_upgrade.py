@@ -214,7 +214,7 @@ def test_the_first_subprotocol_of_the_client_that_is_known_is_chosen() -> None:
 
 def test_of_a_parameter_that_comes_twice_the_first_counts_and_too_many_are_refused() -> None:
     assert first_values("a=1&a=2&b=&c") == {"a": "1", "b": "", "c": ""}
-    with pytest.raises(ValueError, match="fields"):
+    with pytest.raises(ValueError, match="too many"):
         first_values("&".join(f"p{number}=1" for number in range(200)))
 
 

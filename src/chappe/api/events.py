@@ -1,8 +1,7 @@
 """`GET /events`: channels as a stream of Server-Sent Events (spec/protocol.md, part SE)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -10,20 +9,22 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from chappe.api.context import ApiContext
-from chappe.api.endpoint import Endpoint, Service
+from chappe.api.endpoint import Service
 from chappe.api.heads import Receive, Scope, Send
-from chappe.api.problems import HttpError
+from chappe.api.pages import PageContext
+from chappe.api.session_requests import HttpSessionEndpoint, check_not_ended, named_session
 from chappe.hub.session import Peer
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.protocols import base
 from chappe.protocols.sse import parse_cursor, place_in
-from chappe.transports.admission import Admission
+from chappe.protocols.validation import bad_request
 from chappe.transports.asgi_stream import AsgiStreamLink, stream_body
-from chappe.transports.proxies import Proxies
+from chappe.transports.http_sessions import HttpSessions
+from chappe.transports.session_stream import SessionStream
 from chappe.transports.sse_stream import Stream, Streams
 from chappe.transports.takeover import EXTENSION, Takeover
-from chappe.transports.upgrade import Gate, Rejected, Request, bearer_token
+from chappe.transports.upgrade import Request, bearer_token
 from chappe.wire.sse import COMMENT, MEDIA_TYPE
 
 #: The first bytes of every stream: they bring the response head through all middleware, and some browsers call a stream
@@ -38,32 +39,8 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Vary": "Origin",
 }
-_PREFLIGHT: Final = {
-    "Access-Control-Allow-Methods": "GET, HEAD",
-    "Access-Control-Allow-Headers": "Authorization, Cache-Control, Last-Event-ID",
-    "Access-Control-Max-Age": "600",
-    "Vary": "Origin",
-}
-#: Set in the scope of a request whose Origin may connect.
-_MAY_READ: Final = "chappe.events.may_read"
 #: A count of more digits is no number of publications.
 _MAX_DIGITS: Final = 9
-
-
-@dataclass(frozen=True)
-class EventsContext:
-    """What streams need of the layers above, besides what all HTTP needs.
-
-    Attributes:
-        gate: which pages may read.
-        admission: counts a stream as a WebSocket.
-        default_channels: of a request that names none.
-    """
-
-    gate: Gate
-    proxies: Proxies
-    admission: Admission
-    default_channels: Sequence[str] = ()
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -73,84 +50,72 @@ class Asked(msgspec.Struct, frozen=True):
     raw: bool
 
 
-class EventsEndpoint(Endpoint):
+class EventsEndpoint(HttpSessionEndpoint):
     """A stream for each GET; what refuses it is a status and a problem, before the stream begins."""
 
     methods = ("GET", "HEAD", "OPTIONS")
+    page_headers = "Authorization, Cache-Control, Chappe-Session, Last-Event-ID"
 
-    def __init__(self, service: Service, context: EventsContext) -> None:
-        super().__init__(service)
-        self._context = context
+    def __init__(
+        self, service: Service, page: PageContext, sessions: HttpSessions, default_channels: Sequence[str]
+    ) -> None:
+        """Take the channels of a request that names none."""
+        super().__init__(service, page, sessions)
+        self._default_channels = default_channels
         self._streams = Streams(service.hub)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; a page of another origin that may connect may read the answer too, whatever it is."""
-        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
-
-        async def send_readable(message: Any) -> None:
-            if message["type"] == "http.response.start" and origin is not None and self._may_read(scope):
-                allowed = ((b"access-control-allow-origin", origin), (b"access-control-allow-credentials", b"true"))
-                message = {**message, "headers": [*message["headers"], *allowed]}
-            await send(message)
-
-        await super().__call__(scope, receive, send_readable if origin is not None else send)
-
-    async def respond(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
+    async def answer(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
         """Open a stream, or tell how it would begin.
 
         Raises:
-            ChappeError: it is refused: by the gate, the caps, for its parameters, or as any session and subscription.
+            ChappeError: it is refused: by the caps, for its parameters, or as any session and subscription.
         """
-        self._check_gate(head)
-        scope[_MAY_READ] = True
-        if head.method == "OPTIONS":
-            return Response(None, 204, _PREFLIGHT)
-        asked = read_asked(head, scope, self._context.default_channels)
+        handle = named_session(head)
+        asked = read_asked(head, scope, self._default_channels if not handle else None)
+        if handle:
+            return await self._read_session(handle, asked, head, language)
         token = bearer_token(head)
         if head.method == "HEAD":
             self._streams.check(asked.channels, token)
             return HeadResponse()
-        address = self._context.proxies.resolve(head).address
-        self._admit(address)
+        address = head.address
+        self.admit(address)
         # Taken before the first await, so that many at once cannot pass together.
-        seat = self._context.admission.websockets.take(address)
+        seat = self.page.admission.websockets.take(address)
         try:
             peer = Peer(address=address, carrier="sse", language=language, token=token)
             stream = await self._streams.open(asked.channels, peer, asked.raw)
         except BaseException:
-            self._context.admission.websockets.give_back(seat)
+            self.page.admission.websockets.give_back(seat)
             raise
         return StreamResponse(self, stream, address, seat)
 
+    async def _read_session(self, handle: str, asked: Asked, head: Request, language: str) -> Response:
+        """Open a stream that reads a session, and subscribe it to more.
+
+        Raises:
+            ChappeError: 107, it cannot be read as events; 117; what refuses the session or one of its channels.
+        """
+        if asked.raw:
+            raise bad_request("raw", "expected 0 with a session")
+        if head.method == "HEAD":
+            self.find(head, language)
+            return HeadResponse()
+        mailbox = self.sessions.find(handle)
+        if mailbox is not None:
+            check_not_ended(mailbox, language)
+        if mailbox is None or mailbox.is_read or mailbox.was_stream:
+            # What an older stream was given may be lost on its way: who reads anew begins its channels anew.
+            mailbox = await self.take_over(handle, head, language)
+        if not mailbox.is_collected:
+            raise bad_request("session", "a session of classic, expected one of chappe.v1")
+        replies = await self.sessions.subscribe(mailbox, asked.channels, bearer_token(head))
+        seat = self.sessions.move_seat(mailbox, head.address)
+        return StreamResponse(self, SessionStream(mailbox, replies), head.address, seat)
+
     def give_back(self, seat: str) -> None:
         """Count a stream no more."""
-        self._context.admission.websockets.give_back(seat)
-
-    @property
-    def is_leaving(self) -> bool:
-        """Whether the hub shuts down."""
-        return bool(self.service.context.readiness())
-
-    def _check_gate(self, head: Request) -> None:
-        """Check the Origin too, on this GET: unlike an API's its answer is for pages."""
-        try:
-            self._context.gate.check(self._context.proxies.resolve(head))
-        except Rejected as rejected:
-            code = Code.PERMISSION_DENIED if rejected.status == 403 else Code.BAD_REQUEST
-            raise HttpError(rejected.status, code, rejected.text, headers=rejected.headers) from None
-
-    def _admit(self, address: str) -> None:
-        try:
-            if self.is_leaving:
-                raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
-            self._context.admission.admit()
-        except Rejected as rejected:
-            raise HttpError(rejected.status, Code.NOT_AVAILABLE, rejected.text, headers=rejected.headers) from None
-        if self._context.admission.is_crowded(address):
-            raise ChappeError(Code.CONNECTION_LIMIT)
-
-    def _may_read(self, scope: Scope) -> bool:
-        return bool(scope.get(_MAY_READ))
+        self.page.admission.websockets.give_back(seat)
 
 
 class HeadResponse(Response):
@@ -164,7 +129,7 @@ class HeadResponse(Response):
 class StreamResponse(HeadResponse):
     """The answer of an open stream: a head, and then events, over the connection itself where it can be taken over."""
 
-    def __init__(self, endpoint: EventsEndpoint, stream: Stream, address: str, seat: str) -> None:
+    def __init__(self, endpoint: EventsEndpoint, stream: Stream | SessionStream, address: str, seat: str) -> None:
         super().__init__()
         self._endpoint = endpoint
         self._stream = stream
@@ -211,21 +176,23 @@ class StreamResponse(HeadResponse):
             self._stream.session.close(Code.SHUTDOWN)
 
 
-def build_events(context: ApiContext, events: EventsContext) -> list[BaseRoute]:
+def build_events(
+    context: ApiContext, page: PageContext, sessions: HttpSessions, default_channels: Sequence[str] = ()
+) -> list[BaseRoute]:
     """Return the route of `/events`; put it behind a `GateMiddleware`."""
-    return [Route("/events", EventsEndpoint(Service(context), events))]
+    return [Route("/events", EventsEndpoint(Service(context), page, sessions, default_channels))]
 
 
-def read_asked(head: Request, scope: Scope, default_channels: Sequence[str]) -> Asked:
-    """Return what a request asks for; a channel named twice is asked for once.
+def read_asked(head: Request, scope: Scope, default_channels: Sequence[str] | None) -> Asked:
+    """Return what a request asks for; a channel named twice is asked for once. Without default channels it may be none.
 
     Raises:
         ChappeError: 107, no channel is named, or a parameter is wrong.
     """
     query = scope.get("query_string", b"").decode("latin-1")
     named = [value for name, value in parse_qsl(query, keep_blank_values=True) if name == "channel"]
-    channels = list(dict.fromkeys(named or default_channels))
-    if not channels:
+    channels = list(dict.fromkeys(named or default_channels or ()))
+    if not channels and default_channels is not None:
         raise ChappeError(Code.BAD_REQUEST, detail={"field": "channel", "problem": "expected ?channel=NAME"})
     since = _read_since(head.query.get("since", ""))
     raw = head.query.get("raw", "0")

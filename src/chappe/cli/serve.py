@@ -110,7 +110,7 @@ def import_hub(app: str) -> "Hub":
 
 def run(hub: "Hub", settings: Settings, started: Callable[[str], None] | None = None) -> None:
     """Run a hub with its log until SIGINT or SIGTERM; `started` gets its URL when it accepts connections."""
-    from chappe.app import Server
+    from chappe.serving import Server
 
     server = Server(hub, settings.server.host, settings.server.port)
     version = chappe_version()

@@ -13,6 +13,7 @@ from chappe.hub.namespaces import Access, Level, Namespace
 from chappe.model.frame import SlowConsumer
 from chappe.model.limits import Limits
 from chappe.telemetry import LogOptions, default_log_file
+from chappe.transports.poll_link import PollOptions
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -187,9 +188,19 @@ class PollSettings(Section, frozen=True, kw_only=True):
     """Tune long polling."""
 
     hold_s: Seconds = 60.0
-    """Seconds a poll waits for messages before it is answered 204."""
+    """Seconds a poll waits for messages before it is answered 204, and a POST for its answers."""
+    session_s: Seconds = 30.0
+    """Seconds a session lives between two polls, and seconds its end is told to who asks."""
     simple: bool = False
     """Whether `?clientId=` sessions are allowed, whose ids clients make up (at most once)."""
+    remembered_answers: Positive = 16
+    """Answers of numbered POSTs (`seq=`) that are kept for repetitions; more are under way in no client."""
+    waiting_posts: Positive = 16
+    """POSTs of one session that wait while it is over its rate or its hook is busy; more are answered 429."""
+
+    def options(self) -> PollOptions:
+        """Return these settings as the transports take them."""
+        return PollOptions(**{name: getattr(self, name) for name in PollOptions.__struct_fields__})
 
 
 class SseSettings(Section, frozen=True, kw_only=True):

@@ -238,7 +238,8 @@ class Connecting:
 
     def _connected(self, session: Session, answered: int, resumed: bool) -> base.Connected:
         hub = self._hub
-        session.resume = hub.random(_HANDLE_BYTES).hex()
+        # A session of requests was named when it began.
+        session.resume = session.resume or hub.random(_HANDLE_BYTES).hex()
         hub.resumption.offer(session)
         ping_s = hub.limits.ping_interval_s
         return base.Connected(
@@ -249,6 +250,7 @@ class Connecting:
 class _Parked(msgspec.Struct, frozen=True, gc=False):
     public_id: str
     user: str | None
+    name: str
 
 
 class Resumption:
@@ -268,20 +270,40 @@ class Resumption:
 
     def park(self, session: Session) -> None:
         """Keep the id of a session that lost its connection for `resume_window_s`."""
-        if self._live.pop(session.resume, None) is None:
-            return
         handle = session.resume
+        if self._live.get(handle) is not session:
+            return
+        del self._live[handle]
         timer = self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget(handle))
-        self._parked[handle] = (_Parked(session.id, session.user), timer)
+        self._parked[handle] = (_Parked(session.id, session.user, "" if session.user else session.name), timer)
 
     def revoke(self, session: Session) -> None:
-        """Make a handle worthless."""
-        self._live.pop(session.resume, None)
+        """Make a session's handle worthless."""
+        if self._live.get(session.resume) is session:
+            del self._live[session.resume]
 
     def holder(self, handle: str, user: str | None) -> Session | None:
         """Return the session of a user that has a handle and whose connection is still there."""
         holder = self._live.get(handle)
         return holder if holder is not None and holder.user == user else None
+
+    def name_of(self, handle: str) -> str | None:
+        """Return the name that the session of a handle claimed, if it did; None: the handle is worth nothing."""
+        holder = self._live.get(handle)
+        if holder is not None:
+            return holder.name if holder.user is None else ""
+        parked = self._parked.get(handle)
+        return parked[0].name if parked is not None else None
+
+    def find(self, handle: str) -> Session | None:
+        """Return the session of a handle whose connection is there."""
+        return self._live.get(handle)
+
+    def rename(self, session: Session, handle: str) -> None:
+        """Let a session have a handle that it used up as its own."""
+        self.revoke(session)
+        session.resume = handle
+        self.offer(session)
 
     def take_over(self, session: Session, handle: str, user: str | None) -> bool:
         """Give a newcomer the id that its handle stands for; an old connection that still hangs is closed.

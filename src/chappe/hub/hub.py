@@ -140,19 +140,26 @@ class HubCore:
             self.connecting.connect_implicitly(session, base.Subscribe(0, channel))
         return session
 
-    def relink(self, session: Session, link: Link) -> None:
-        """Let a session speak over another link from now on; what the old one was given is the old one's to send."""
+    def relink(self, session: Session, link: Link, protocol: ServerProtocol | None = None) -> None:
+        """Let a session speak over another link from now on, and in another protocol if one is given.
+
+        What the old one was given is the old one's to send.
+        """
         old, session.link = session.link, link
+        old_encoder = session.protocol.encoder
+        if protocol is not None:
+            session.protocol = protocol
+            link.limit(protocol.frame_bytes[1])
         encoder = session.protocol.encoder
         for subscription in session.subscriptions.values():
             channel = self.channels.find(subscription)
             if channel is None:
                 continue
             if subscription.stage is Stage.LIVE and not (session.background and channel.namespace.ephemeral):
-                channel.audience.discard(encoder, old)
+                channel.audience.discard(old_encoder, old)
                 channel.audience.add(encoder, link)
             if subscription.watches:
-                channel.watchers.discard(encoder, old)
+                channel.watchers.discard(old_encoder, old)
                 channel.watchers.add(encoder, link)
 
     def forget(self, session: Session, code: int) -> None:

@@ -144,6 +144,8 @@ class HubServer(uvicorn.Server):
         return await listen_tls(listener, context, make_protocol, self._lobby.admission, self._lobby.proxies)
 
     async def _drain(self) -> None:
+        if self._lobby.http_sessions is not None:
+            self._lobby.http_sessions.shutdown()
         for session in tuple(self._lobby.streams):
             # Of those that are ASGI's uvicorn would wait for the end of the body.
             session.close(Code.SHUTDOWN)

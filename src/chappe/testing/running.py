@@ -5,9 +5,10 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from chappe.app import Hub, Server
+from chappe.app import Hub
 from chappe.brokers.memory import MemoryBroker
 from chappe.hub.namespaces import Namespace
+from chappe.serving import Server
 from chappe.testing.faulty_broker import Faults, FaultyBroker
 from chappe.transports.event_loop import LoopClock
 

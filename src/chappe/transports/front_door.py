@@ -22,10 +22,13 @@ from chappe.model.errors import ChappeError
 from chappe.transports import portable
 from chappe.transports.admission import Admission
 from chappe.transports.data_plane import DataPlane, choose
+from chappe.transports.departure import EXTENSION as DEPARTURE
+from chappe.transports.departure import Departure
 from chappe.transports.encoding import deflated
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
+from chappe.transports.http_sessions import HttpSessions
 from chappe.transports.portable import Commons, LinkCounters
 from chappe.transports.proxies import Proxies
 from chappe.transports.sse_link import SseLink
@@ -61,6 +64,7 @@ class Lobby:
         data_plane: how its connections are served.
         links: all open WebSocket links, and those of streams of events.
         streams: sessions of streams that could not be taken over.
+        http_sessions: sessions that have no connection, which go when the server goes; None: there are none.
         upgrades, rejected: handshakes that were accepted and refused.
         head_timeouts: connections that sent no request head in time.
         besieged: connections cut at once because their address has too many.
@@ -82,6 +86,7 @@ class Lobby:
         admission: Admission | None = None,
         batch_window_s: float = 0.0,
         data_plane: DataPlane | None = None,
+        http_sessions: HttpSessions | None = None,
     ) -> None:
         self.hub = hub
         self.endpoints = endpoints
@@ -93,6 +98,7 @@ class Lobby:
         self.compression = compression
         self.compression_min_bytes = compression_min_bytes
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
+        self.http_sessions = http_sessions
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
         self.batch_window_s = batch_window_s
@@ -208,6 +214,7 @@ class FrontDoor(HttpToolsProtocol):
         self._head_tail = b""
         self._seat: str | None = None
         self._takeovers: Sequence[Takeover] = ()
+        self._departure: Departure | None = None
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -234,6 +241,8 @@ class FrontDoor(HttpToolsProtocol):
         for takeover in self._takeovers:
             takeover.lost()
         super().connection_lost(exc)
+        if self._departure is not None:
+            self._departure.happened()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those behind the head of an upgrade are frames already."""
@@ -301,6 +310,11 @@ class FrontDoor(HttpToolsProtocol):
 
     def _serve(self) -> None:
         super().on_headers_complete()
+        if self.scope["path"].endswith("/poll"):
+            if self._departure is None:
+                self._departure = Departure()
+            self.scope["extensions"] = {DEPARTURE: self._departure}  # type: ignore[dict-item]
+            return
         takeover = offer_takeover(self)
         if takeover is not None:
             self._takeovers = [*(each for each in self._takeovers if not each.is_over), takeover]

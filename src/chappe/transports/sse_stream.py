@@ -15,15 +15,12 @@ from chappe.hub.contracts import Claims, Link
 from chappe.hub.hub import HubCore
 from chappe.hub.permissions import Action, Actor
 from chappe.hub.session import Peer, Session
-from chappe.model.channels import check_channel, check_pattern, is_pattern, pattern_matches
+from chappe.model.channels import check_channel, check_pattern, is_pattern
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.model.frame import Bundle, Frame
-from chappe.model.position import Position
-from chappe.model.publication import Publication
 from chappe.protocols import base
 from chappe.protocols.sse import (
-    Cursor,
     EventEncoder,
     EventFrame,
     MessageFrame,
@@ -32,10 +29,10 @@ from chappe.protocols.sse import (
     end_event,
     event,
     field,
-    is_place,
 )
 from chappe.transports.portable import Receiver
 from chappe.transports.send_queue import SendQueue
+from chappe.transports.stream_places import Places
 
 #: How long hooks and the broker may take to open a stream, seconds; then 503, and the reader comes back.
 OPENING_S: Final = 10.0
@@ -48,7 +45,13 @@ _OPENING_QUEUES: Final = 16
 
 
 class Carrier(Link, Protocol):
-    """A link that carries events over a connection."""
+    """A link that carries events over a connection.
+
+    Attributes:
+        receiver: who learns of its end.
+    """
+
+    receiver: Any
 
     def begin(self, receiver: Receiver, behind: bytes = b"") -> None:
         """Tell a receiver of the end from here on."""
@@ -128,18 +131,15 @@ class Stream:
         self._hub = hub
         self._loop = loop
         self._channels = channels
-        self._patterns = [name for name in channels if is_pattern(name)]
         self._whole = whole
         self._raw = raw
-        self._cursor = Cursor()
-        self._log_epochs: dict[str, str] = {}
+        self._places = Places()
         self._handle = ""
         self._replies: dict[str, base.Subscribed] = {}
         limits = hub.limits
         self._queue: SendQueue | None = SendQueue(
             _OPENING_QUEUES * limits.send_queue_bytes, _OPENING_QUEUES * limits.send_queue_messages
         )
-        self._with_history: set[str | None] = set()
         self._carrier: Carrier | None = None
 
     def attach(self, carrier: Carrier) -> None:
@@ -169,6 +169,21 @@ class Stream:
         if self.session is not None:
             self.session.lost(1006)
 
+    @property
+    def is_raw(self) -> bool:
+        """Whether its reader is told nothing but payloads."""
+        return self._raw
+
+    @property
+    def carrier(self) -> Carrier | None:
+        """Its connection; None: it is not there yet."""
+        return self._carrier
+
+    @property
+    def places(self) -> Places:
+        """Where its reader is."""
+        return self._places
+
     # --- Link --------------------------------------------------------------------------------------------------------
 
     def send(self, frame: Frame) -> None:
@@ -177,17 +192,17 @@ class Stream:
             self._carrier.send(self._ended(frame))
         elif isinstance(frame, MessageFrame) and self._hear(frame.message):
             return
-        elif not self.closing and self._queue is not None:
-            self._note_history(frame)
-            if not self._queue.put(frame, 0):
-                self._queue.clear()
-                self.closing = True
-                # Not from inside a fan-out: the end of a session changes the audience that is being served.
-                self._loop.call_soon(self._close_slow)
+        elif not self.closing and self._queue is not None and not self._queue.put(frame, 0):
+            self._queue.clear()
+            self.closing = True
+            # Not from inside a fan-out: the end of a session changes the audience that is being served.
+            self._loop.call_soon(self._close_slow)
 
     def close(self, code: int, reason: str = "") -> None:
         """End with the connection; before there is one the request is refused with this code."""
         if self._carrier is not None:
+            if not self._raw:
+                self._carrier.send(close_event(code, reason))
             self._carrier.close(code, reason)
         elif not self.closing:
             self.closing = True
@@ -222,8 +237,6 @@ class Stream:
             _succeed(self.connected)
         elif isinstance(message, base.Subscribed):
             self._replies[message.channel] = message
-            if message.log_position is not None:
-                self._log_epochs[message.channel] = message.log_position.rpartition(":")[0]
             if len(self._replies) == len(self._channels):
                 _succeed(self.subscribed)
         elif isinstance(message, base.Failed):
@@ -244,41 +257,18 @@ class Stream:
         if self.session is not None:
             self.session.lost(Code.SLOW_CONSUMER)
 
-    def _note_history(self, frame: Frame) -> None:
-        """Note the channels of which something comes that is older than the answer to their subscribe."""
-        for part in frame.frames if isinstance(frame, Bundle) else (frame,):
-            if isinstance(part, EventFrame) and is_place(part.publication):
-                reply = self._replies.get(part.publication.channel)
-                position = reply.position if reply is not None else None
-                if position is not None and part.publication.offset <= position.offset:
-                    self._with_history.add(part.channel)
-
     def _first_event(self) -> Frame:
         """Return the beginning: what each channel answered, how to come back, and the place before all that follows."""
-        lowest, highest = _RETRY_MS
-        retry_ms = lowest + int.from_bytes(self._hub.random(4)) % (highest - lowest)
-        for name in self._channels:
-            self._take_place(name, self._replies[name])
-        cursor = self._cursor.encode()
+        assert self.session is not None
+        for name, since in self._channels.items():
+            self._places.enter(self._replies[name], since)
+        self._places.settle(self.session)
+        cursor, back_ms = self._places.encode(), retry_ms(self._hub)
         if self._raw:
-            return Frame(b"retry: %d\n" % retry_ms + field(b"id", cursor) + b"\n", True)
-        channels = {name: _answer(self._replies[name]) for name in self._channels}
+            return Frame(b"retry: %d\n" % back_ms + field(b"id", cursor) + b"\n", True)
+        channels = {name: answer_of(self._replies[name]) for name in self._channels}
         told = msgspec.json.encode({"session": self._handle, "channels": channels})
-        return Frame(event(told, b"subscribed", cursor, retry_ms), True)
-
-    def _take_place(self, name: str, reply: base.Subscribed) -> None:
-        since = self._channels[name]
-        if isinstance(since, base.SincePosition) and reply.recovered:
-            # The gap is still to come: who is cut inside it begins it again.
-            if since.position is not None:
-                self._cursor.move_in_log(name, since.position)
-            else:
-                self._cursor.move(name, Position(since.epoch, since.offset))
-        elif reply.log_position is not None:
-            self._cursor.move_in_log(name, reply.log_position)
-        elif name not in self._with_history and reply.position is not None:
-            # With history to come it is nowhere yet, so that who is cut asks for it again.
-            self._cursor.move(name, reply.position)
+        return Frame(event(told, b"subscribed", cursor, back_ms), True)
 
     # --- Several channels --------------------------------------------------------------------------------------------
 
@@ -289,31 +279,30 @@ class Stream:
         if isinstance(frame, Bundle):
             return Bundle.of([self._ended(part) for part in frame.frames])
         if isinstance(frame, EventFrame):
-            return end_event(frame, self._advance(frame.publication))
+            return end_event(frame, self._places.encode() if self._places.move(frame.publication) else b"")
         if isinstance(frame, MessageFrame) and isinstance(frame.message, base.Unsubscribed):
-            self._cursor.forget(frame.message.channel)
+            self._places.leave(frame.message.channel)
         return frame
 
-    def _advance(self, publication: Publication) -> bytes:
-        """Move behind a publication; return the cursor, empty if it has not moved."""
-        if not is_place(publication):
-            return b""
-        channel = publication.channel
-        patterns = [pattern for pattern in self._patterns if pattern_matches(pattern, channel)]
-        if channel in self._channels:
-            self._cursor.move(channel, publication.position)
-        elif len(patterns) == 1:
-            self._cursor.move_in_log(patterns[0], f"{self._log_epochs[patterns[0]]}:{publication.log}")
-        # What another subscription brings may be ahead of a pattern's own feed: the pattern stays behind, so that who
-        # comes back gets something twice rather than nothing.
-        return self._cursor.encode()
 
-
-def _answer(reply: base.Subscribed) -> dict[str, Any]:
+def answer_of(reply: base.Subscribed) -> dict[str, Any]:
+    """Return what the first event of a stream says of a channel or pattern."""
     place: dict[str, Any] = {"position": reply.log_position}
     if reply.position is not None:
         place = {"epoch": reply.position.epoch, "offset": reply.position.offset}
     return {**place, "recovered": reply.recovered}
+
+
+def retry_ms(hub: HubCore) -> int:
+    """Return after how many milliseconds the reader of one stream comes back."""
+    lowest, highest = _RETRY_MS
+    return lowest + int.from_bytes(hub.random(4)) % (highest - lowest)
+
+
+def close_event(code: int, reason: str) -> Frame:
+    """Return the last event of a stream that the hub ends."""
+    told = msgspec.json.encode({"type": "close", "code": int(code), "reason": reason})
+    return Frame(event(told, b"close"), True)
 
 
 def _succeed(step: "asyncio.Future[None]") -> None:

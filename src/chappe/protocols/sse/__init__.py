@@ -1,7 +1,15 @@
 """Server-Sent Events: chappe.v1 publications as events, with cursors to come back to."""
 
 from chappe.protocols.sse.cursor import Cursor, cursor_of, key_of, parse_cursor, place_in
-from chappe.protocols.sse.encoder import EventEncoder, EventFrame, MessageFrame, RawEventEncoder, end_event, is_place
+from chappe.protocols.sse.encoder import (
+    EventEncoder,
+    EventFrame,
+    MessageFrame,
+    RawEventEncoder,
+    end_event,
+    is_place,
+    name_of,
+)
 from chappe.protocols.sse.event_text import event, field
 from chappe.protocols.sse.protocol import SseProtocol
 
@@ -18,6 +26,7 @@ __all__ = [
     "field",
     "is_place",
     "key_of",
+    "name_of",
     "parse_cursor",
     "place_in",
 ]

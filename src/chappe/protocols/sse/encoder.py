@@ -15,7 +15,7 @@ _OPENING: Final = (base.Connected, base.Subscribed, base.Failed)
 
 
 class EventFrame(Frame, kw_only=True, gc=False):
-    """A publication as event text.
+    """A publication as text, and what it says.
 
     Attributes:
         publication: what it says, for streams that end it with a cursor of their own.
@@ -25,7 +25,7 @@ class EventFrame(Frame, kw_only=True, gc=False):
 
 
 class MessageFrame(Frame, kw_only=True, gc=False):
-    """A message as event text; the stream looks at `message` while it opens."""
+    """A message as text, and what it says: streams that open and mailboxes look at it."""
 
     message: base.Message
 

@@ -1,0 +1,179 @@
+"""`/poll` and `/send`: long polling and POST (spec/protocol.md, part PO)."""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Final
+
+from starlette.responses import Response
+
+from chappe.api.bodies import read_body
+from chappe.api.context import ApiContext
+from chappe.api.endpoint import Endpoint, Service
+from chappe.api.heads import Receive, Scope
+from chappe.api.pages import PageContext
+from chappe.api.session_requests import HttpSessionEndpoint, check_not_ended, named_session
+from chappe.model.error_codes import Code
+from chappe.model.errors import ChappeError
+from chappe.protocols.validation import bad_request
+from chappe.transports.departure import departure_of
+from chappe.transports.http_sessions import HttpSessions
+from chappe.transports.poll_link import Mailbox
+from chappe.transports.upgrade import Request
+
+_HEADERS: Final = [
+    (b"content-type", b"application/json"),
+    # `no-transform`: nobody on the way gathers or changes what is for one client.
+    (b"cache-control", b"no-store, no-transform"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"vary", b"Origin"),
+]
+#: Numbers that every client can count to.
+_MAX_SEQ: Final = 2**53 - 1
+_MAX_SEQ_DIGITS: Final = 16
+_NOTHING: Final = b'{"messages":[]}'
+
+
+class JsonAnswer(Response):
+    """An answer whose body is JSON text already; None is 204."""
+
+    def __init__(self, body: bytes | None) -> None:
+        # Not through the constructor of Starlette's, which makes all headers anew for each answer.
+        self.status_code = 204 if body is None else 200
+        self.background = None
+        self.body = body or b""
+        self.raw_headers = _HEADERS[1:] if body is None else [*_HEADERS, (b"content-length", b"%d" % len(body))]
+
+
+class PollEndpoint(HttpSessionEndpoint):
+    """`GET /poll` tells what waits, or waits for it; `DELETE /poll` ends."""
+
+    methods = ("GET", "DELETE", "OPTIONS")
+
+    async def answer(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
+        """Answer when there is something to say."""
+        if head.method == "DELETE":
+            mailbox = self.find(head, language)
+            check_not_ended(mailbox, language)
+            self.sessions.end(mailbox)
+            return JsonAnswer(None)
+        self.sessions.counters.polls += 1
+        timeout_s = self._timeout_s(head)
+        client_id = head.query.get("clientId")
+        if client_id is not None:
+            mailbox, cursor = self.find_simple(client_id, head, language), None
+        elif handle := named_session(head):
+            cursor = head.query.get("cursor") or None
+            found = self.sessions.find(handle)
+            if cursor is None and (found is None or (found.was_stream and found.ended is None)):
+                return JsonAnswer((await self.take_over(handle, head, language)).beginning())
+            if found is None:
+                raise ChappeError(Code.UNKNOWN_SESSION)
+            mailbox = found
+        else:
+            return JsonAnswer(self.begin(head, language).beginning())
+        return await self._poll(mailbox, cursor, timeout_s, scope, receive, language)
+
+    async def _poll(
+        self, mailbox: Mailbox, cursor: str | None, timeout_s: float, scope: Scope, receive: Receive, language: str
+    ) -> Response:
+        body = mailbox.ask(cursor)
+        if body is None:
+            check_not_ended(mailbox, language)
+            waiting = mailbox.wait(timeout_s)
+            try:
+                body = await until_gone(waiting, functools.partial(mailbox.leave, waiting), scope, receive)
+            finally:
+                # Also when the server cancels us.
+                mailbox.leave(waiting)
+            if body is None:
+                check_not_ended(mailbox, language)
+        return JsonAnswer(body)
+
+    def _timeout_s(self, head: Request) -> float:
+        hold_s = self.sessions.options.hold_s
+        text = head.query.get("timeout")
+        if text is None:
+            return hold_s
+        try:
+            timeout_s = float(text)
+        except ValueError:
+            timeout_s = -1.0
+        if not 0 <= timeout_s <= hold_s:
+            raise bad_request("timeout", f"expected seconds from 0 to {hold_s:g}")
+        return timeout_s
+
+
+class SendEndpoint(HttpSessionEndpoint):
+    """`POST /send` carries commands out and tells their answers."""
+
+    methods = ("POST", "OPTIONS")
+
+    async def answer(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
+        """Answer when all commands are, or when that takes too long."""
+        client_id = head.query.get("clientId")
+        if client_id is None:
+            # Looked at first: for an unknown session nothing is read.
+            check_not_ended(self.find(head, language), language)
+        pushed, number = _read_replies(head), _read_seq(head)
+        body = await read_body(receive, head.headers.get("content-length"))
+        mailbox = self.find(head, language) if client_id is None else self.find_simple(client_id, head, language)
+        check_not_ended(mailbox, language)
+        self.sessions.counters.posts += 1
+        post = mailbox.post(body, number, pushed)
+        if not post.is_done:
+            # Who goes away takes nothing with him: the POST goes on, and its answer is kept if it has a number.
+            await asyncio.wait((post.done,), timeout=self.sessions.options.hold_s)
+            post.finish()
+        answer = _NOTHING if post.pushed else post.body()
+        mailbox.posting.release(post)
+        return JsonAnswer(answer)
+
+
+async def until_gone(
+    waiting: "asyncio.Future[bytes | None]", leave: Callable[[], None], scope: Scope, receive: Receive
+) -> bytes | None:
+    """Return what is waited for, or None if the client goes before that; `leave` then ends the waiting."""
+    departure = departure_of(scope)
+    if departure is not None:
+        departure.tell(leave)
+        try:
+            return await waiting
+        finally:
+            departure.forget(leave)
+    leaving = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+    return waiting.result() if waiting.done() else None
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def build_polling(context: ApiContext, page: PageContext, sessions: HttpSessions) -> dict[str, Endpoint]:
+    """Return `/poll` and `/send` by path; they check Host and Origin themselves."""
+    service = Service(context)
+    return {
+        "/poll": PollEndpoint(service, page, sessions),
+        "/send": SendEndpoint(service, page, sessions),
+    }
+
+
+def _read_replies(head: Request) -> bool:
+    text = head.query.get("replies", "")
+    if text not in ("", "push"):
+        raise bad_request("replies", 'expected "push", or nothing')
+    return text == "push"
+
+
+def _read_seq(head: Request) -> int | None:
+    text = head.query.get("seq")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > _MAX_SEQ_DIGITS or int(text) > _MAX_SEQ:
+        raise bad_request("seq", "expected an integer from 0 on")
+    return int(text)
