@@ -229,7 +229,8 @@ class Lifeline:
             if self.heartbeat.interval_s:
                 tasks.append(loop.create_task(self.heartbeat.run(connection), name="chappe heartbeat"))
             if self._may_move is not None and self._route.better_than(connection.transport):
-                tasks.append(loop.create_task(self._climb(connection), name="chappe climb"))
+                climb = Climb(self._settings, self._route)
+                tasks.append(loop.create_task(self._climb(climb, connection), name="chappe climb"))
 
         self._connection = connection
         try:
@@ -258,9 +259,8 @@ class Lifeline:
         if old not in (None, transport):
             self._announce("transport_changed", old, transport)
 
-    async def _climb(self, connection: Connection) -> None:
+    async def _climb(self, climb: Climb, connection: Connection) -> None:
         """Move up as soon as something better gets through and the conversation may be interrupted."""
-        climb = Climb(self._settings, self._route)
         assert self._may_move is not None
         while True:
             better = await climb.better(connection.transport)
