@@ -61,10 +61,7 @@ class StreamConnection(HttpConnection):
         finally:
             self._receiving = False
 
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """End the session and the stream, unless they are over: see `Connection.close`."""
-        goodbye = self._ending.error is None
-        self._ending.come(ConnectionLost(code, reason or "the connection is closed"))
+    async def _release(self, *, goodbye: bool) -> None:
         if self._piece is not None:
             self._piece.cancel()
             await asyncio.gather(self._piece, return_exceptions=True)

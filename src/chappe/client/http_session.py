@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import functools
 import itertools
 import random
 from collections.abc import AsyncIterator, Mapping
@@ -21,6 +22,8 @@ from chappe.model.error_codes import ERRORS
 from chappe.model.errors import LocalProtocolError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 #: Times a request is repeated within the session; a session that is not asked for lives for 30 s.
@@ -298,8 +301,6 @@ def _client(settings: Settings, base: str) -> "httpx.AsyncClient":
     Raises:
         LocalProtocolError: the settings cannot be used.
     """
-    import ssl
-
     import httpx
 
     headers = {"User-Agent": "chappe-python", "Accept-Encoding": "identity", **settings.headers}
@@ -312,9 +313,17 @@ def _client(settings: Settings, base: str) -> "httpx.AsyncClient":
         return httpx.AsyncClient(
             base_url=base,
             headers=headers,
-            verify=settings.ssl or ssl.create_default_context(),
+            verify=settings.ssl or _tls(needed=base.startswith("https:")),
             follow_redirects=False,
             **options,
         )
     except (ValueError, ImportError, httpx.InvalidURL) as unusable:
         raise LocalProtocolError(f"cannot connect to {base}: {unusable}") from unusable
+
+
+@functools.cache
+def _tls(*, needed: bool) -> "ssl.SSLContext":
+    """Return the authorities of the system, read once: it takes longer than a dial. Where TLS is not spoken: nobody."""
+    import ssl
+
+    return ssl.create_default_context() if needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -36,6 +36,7 @@ class HttpConnection:
         self._ending = Ending()
         self._receiving = False
         self._pong: asyncio.Future[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     async def send(self, frame: Frame) -> None:
         """Send a message: see `Connection.send`. Returns when the hub has it."""
@@ -66,8 +67,16 @@ class HttpConnection:
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """End the session, unless it is over: see `Connection.close`."""
-        goodbye = self._ending.error is None
-        self._ending.come(ConnectionLost(code, reason or "the connection is closed"))
+        if self._closing is None:
+            goodbye = self._ending.error is None
+            self._ending.come(ConnectionLost(code, reason or "the connection is closed"))
+            # Interrupted, it would leave sockets open: who waits may be cancelled, the work may not.
+            work = self._release(goodbye=goodbye)
+            self._closing = asyncio.get_running_loop().create_task(work, name="chappe goodbye")
+        await asyncio.shield(self._closing)
+
+    async def _release(self, *, goodbye: bool) -> None:
+        """Give everything back."""
         await self._session.end(goodbye=goodbye)
 
     def _heard(self, frame: str) -> str:
