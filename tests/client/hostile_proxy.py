@@ -30,7 +30,7 @@ class HostileProxy:
         assert task is not None
         self._tasks.add(task)
         try:
-            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            with suppress(OSError, RuntimeError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await self._serve(reader, writer)
         finally:
             self._tasks.discard(task)
@@ -88,7 +88,8 @@ class HostileProxy:
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
+    # uvloop says RuntimeError where the other side is gone.
+    with suppress(OSError, RuntimeError):
         while data := await reader.read(65_536):
             writer.write(data)
             await writer.drain()

@@ -33,6 +33,7 @@ class EventParser:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""
         self._begun = False
+        self._after_cr = False
         self._name = ""
         self._data: list[str] = []
         self._size = 0
@@ -48,12 +49,14 @@ class EventParser:
         if not self._begun and text:
             self._begun = True
             text = text.removeprefix("\ufeff")
+        if self._after_cr and text:
+            # A CR was the end of a piece, and of a line; a LF behind it was the other half.
+            text = text.removeprefix("\n")
+            self._after_cr = False
+        self._after_cr = self._after_cr or text.endswith("\r")
         text = self._rest + text
         begin = 0
         for end in _LINE_END.finditer(text):
-            # A CR at the very end may be half of a line end.
-            if end.group() == "\r" and end.end() == len(text):
-                break
             event = self._line(text[begin : end.start()])
             begin = end.end()
             if event is not None:

@@ -34,6 +34,11 @@ class Outgoing:
         self._empty = asyncio.Event()
         self._empty.set()
 
+    @property
+    def is_due(self) -> bool:
+        """Tell whether what waits need not wait for more."""
+        return bool(self._frames) and (not self._window_s or self._due.is_set())
+
     def put(self, frame: Frame, *, urgent: bool = False) -> None:
         """Add a frame; an urgent one, like a large one, takes what waits before it along."""
         if not self._frames:
