@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
+import chappe
+
 Treatment = Literal["pass", "refuse", "swallow", "cut", "swallow_frames"]
 
 
@@ -106,3 +108,30 @@ async def hostile_proxy(port: int) -> AsyncIterator[HostileProxy]:
         server.close()
         await proxy.stop()
         await server.wait_closed()
+
+
+@asynccontextmanager
+async def running(port: int = 0) -> AsyncIterator[chappe.Server]:
+    hub = chappe.Hub(dev=True)
+
+    @hub.rpc("add")
+    async def add(session: chappe.Session, a: int, b: int) -> int:
+        return a + b
+
+    @hub.rpc("whisper")
+    async def whisper(session: chappe.Session) -> None:
+        await session.send({"only": "you"})
+
+    server = chappe.Server(hub, port=port)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def behind_a_proxy(**treatment: Treatment) -> AsyncIterator[tuple[HostileProxy, str, chappe.Server]]:
+    async with running() as server, hostile_proxy(server.port) as proxy:
+        proxy.treatment = {f"/{path}": how for path, how in treatment.items()}
+        yield proxy, f"ws://127.0.0.1:{proxy.port}/ws", server

@@ -1,23 +1,19 @@
 """A client over each transport, and from one to the next, against the real hub through networks that are none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 import chappe
-from chappe.client import climb, heartbeat
-from chappe.client.client import Client
+from chappe.client import heartbeat
 from chappe.client.connection import Transport
-from chappe.client.errors import ConnectionLost
 from chappe.client.inbox import Resubscribed
 from chappe.client.messages import Encoding, Publication
-from chappe.client.route import MEMORY
 from chappe.client.subscription import Subscription
 from chappe.testing.fault_proxy import FaultProxy
-from tests.client.hostile_proxy import HostileProxy, Treatment, hostile_proxy
+from tests.client.hostile_proxy import behind_a_proxy, running
 from tests.client.recorder import Recorder
 
 # Each of these starts a hub of its own.
@@ -26,40 +22,6 @@ pytestmark = pytest.mark.slow
 ALL: list[Transport] = ["websocket", "sse", "polling"]
 OVER_HTTP: list[Transport] = ["sse", "polling"]
 QUICK: Any = {"reconnect_interval_ms": 10, "reconnect_max_ms": 40}
-
-
-@pytest.fixture(autouse=True)
-def _no_memory() -> Iterator[None]:
-    MEMORY.forget()
-    yield
-    MEMORY.forget()
-
-
-@asynccontextmanager
-async def running(port: int = 0) -> AsyncIterator[chappe.Server]:
-    hub = chappe.Hub(dev=True)
-
-    @hub.rpc("add")
-    async def add(session: chappe.Session, a: int, b: int) -> int:
-        return a + b
-
-    @hub.rpc("whisper")
-    async def whisper(session: chappe.Session) -> None:
-        await session.send({"only": "you"})
-
-    server = chappe.Server(hub, port=port)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
-
-
-@asynccontextmanager
-async def behind_a_proxy(**treatment: Treatment) -> AsyncIterator[tuple[HostileProxy, str, chappe.Server]]:
-    async with running() as server, hostile_proxy(server.port) as proxy:
-        proxy.treatment = {f"/{path}": how for path, how in treatment.items()}
-        yield proxy, f"ws://127.0.0.1:{proxy.port}/ws", server
 
 
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
@@ -177,100 +139,6 @@ async def test_lost_answers_lose_and_double_nothing() -> None:
             assert page.position.offset == 20
         # They were asked for again within the session.
         assert events.names("latency") == ["connected", "disconnected"]
-
-
-@pytest.mark.parametrize("how", ["refuse", "cut", "swallow", "swallow_frames"])
-async def test_where_no_websocket_gets_through_a_stream_of_events_does(how: Treatment) -> None:
-    async with behind_a_proxy(ws=how) as (_, url, _server), chappe.connect(url, websocket_timeout_s=0.5) as client:
-        assert client.transport == "sse"
-        await client.publish("news", "through")
-
-
-@pytest.mark.parametrize("how", ["refuse", "cut", "swallow", "swallow_frames"])
-async def test_where_no_stream_gets_through_polling_does(how: Treatment) -> None:
-    async with behind_a_proxy(ws="refuse", events=how) as (_, url, _server):
-        client = chappe.connect(url, websocket_timeout_s=0.5)
-        async with client:
-            assert client.transport == "polling"
-            await client.publish("news", "through")
-
-
-async def test_where_nothing_gets_through_the_first_reason_is_told() -> None:
-    async with behind_a_proxy(ws="refuse", poll="refuse") as (proxy, url, _):
-        with pytest.raises(ConnectionLost, match="answers HTTP 403 to the WebSocket handshake"):
-            await chappe.connect(url)
-        assert proxy.requests == ["GET /ws", "GET /poll", "GET /poll"]
-
-
-async def test_what_got_through_is_remembered_for_the_network() -> None:
-    async with behind_a_proxy(ws="refuse", events="refuse") as (proxy, url, server):
-        async with chappe.connect(url, **QUICK) as client:
-            assert client.transport == "polling"
-            proxy.requests.clear()
-            for session in server.hub.sessions:
-                await session.disconnect(3008, "again")
-            await Recorder(client).wait("connected")
-        async with chappe.connect(url) as second:
-            assert second.transport == "polling"
-        assert {"GET /ws", "GET /events"}.isdisjoint(proxy.requests)
-
-
-async def test_a_better_transport_takes_over_without_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(climb, "FIRST_S", 0.2)
-    async with behind_a_proxy(ws="refuse", events="refuse") as (proxy, url, server):
-        client = chappe.connect(url, **QUICK)
-        events = Recorder(client)
-        async with client, client.subscribe("news") as news, chappe.connect(f"{server.url}/ws") as other:
-            session, over = client.session, False
-
-            async def publish(publisher: Client, name: str) -> int:
-                number = 0
-                while not over:
-                    await publisher.publish("news", [name, number])
-                    number += 1
-                return number
-
-            tasks = [asyncio.create_task(publish(client, "ours")), asyncio.create_task(publish(other, "theirs"))]
-            assert client.transport == "polling"
-            proxy.treatment["/events"] = "pass"
-            assert await events.wait("transport_changed") == ("polling", "sse")
-            proxy.treatment["/ws"] = "pass"
-            assert await events.wait("transport_changed", 2) == ("sse", "websocket")
-            over = True
-            ours, theirs = await asyncio.gather(*tasks)
-            seen = [(await anext(news)).data for _ in range(ours + theirs)]
-            assert sorted(seen) == sorted([["ours", n] for n in range(ours)] + [["theirs", n] for n in range(theirs)])
-            assert (client.session, client.transport) == (session, "websocket")
-            assert events.names("latency", "resubscribed") == ["connected", "transport_changed", "transport_changed"]
-
-
-async def test_a_held_lock_keeps_the_session_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(climb, "FIRST_S", 0.05)
-    monkeypatch.setattr(climb, "MAX_S", 0.05)
-    async with behind_a_proxy(ws="refuse") as (proxy, url, _):
-        client = chappe.connect(url, transports=("websocket", "polling"), **QUICK)
-        events = Recorder(client)
-        async with client:
-            async with client.lock("doc/1") as lock:
-                proxy.treatment["/ws"] = "pass"
-                while proxy.requests.count("GET /ws") < 4:
-                    await client.ping()
-                assert client.transport == "polling"
-                assert lock.owner == client.session
-            assert await events.wait("transport_changed") == ("polling", "websocket")
-
-
-async def test_another_network_is_a_reason_to_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(climb, "NETWORK_CHECK_S", 0.01)
-    here = ["10.0.0.1"]
-    monkeypatch.setattr("chappe.client.route.local_addresses", lambda: tuple(here))
-    async with behind_a_proxy(ws="refuse") as (proxy, url, _):
-        client = chappe.connect(url, transports=("websocket", "polling"), **QUICK)
-        events = Recorder(client)
-        async with client:
-            proxy.treatment["/ws"] = "pass"
-            here[0] = "192.168.1.1"
-            assert await events.wait("transport_changed") == ("polling", "websocket")
 
 
 async def test_background_is_told_again_after_each_reconnect(monkeypatch: pytest.MonkeyPatch) -> None:

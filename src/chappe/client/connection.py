@@ -2,8 +2,6 @@
 
 from typing import Literal, Protocol, TypeAlias
 
-from chappe.client.errors import ConnectionLost
-
 Frame: TypeAlias = str | bytes
 """A text or a binary message."""
 
@@ -57,8 +55,3 @@ class Connection(Protocol):
 
     def abort(self, reason: str) -> None:
         """Cut the connection at once, without a word; `receive` raises `ConnectionLost` with this reason."""
-
-
-def over(code: int, reason: str, *, final: bool, retry_after_ms: float = 0.0) -> ConnectionLost:
-    """Return what `receive` raises at the end of a connection; a cut may be the work of what carries it."""
-    return ConnectionLost(code, reason, final=final, retry_after_ms=retry_after_ms, other_way=code == 1006)

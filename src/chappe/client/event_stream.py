@@ -8,13 +8,14 @@ from typing import Final
 
 import msgspec
 
-from chappe.client.connection import Frame, Transport, over
+from chappe.client.connection import Frame, Transport
 from chappe.client.errors import CUT, ConnectionLost
 from chappe.client.event_parser import Event, EventParser
 from chappe.client.http_session import HttpSession
 from chappe.client.options import Settings
 from chappe.client.polling import HttpConnection, begin
 from chappe.client.reconnection import may_reconnect
+from chappe.client.refusal import over
 from chappe.model.errors import LocalProtocolError
 
 #: Seconds of silence after which a stream is dead: three of the hub's heartbeats (SE-9).

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
-from chappe.client.connection import over
 from chappe.client.errors import CUT, ConnectionLost
 from chappe.client.options import Settings, http_base
 from chappe.client.reconnection import may_reconnect
-from chappe.client.refusal import refusal, unreachable
+from chappe.client.refusal import over, refusal, unreachable
 from chappe.model.error_codes import ERRORS
 from chappe.model.errors import LocalProtocolError
 

@@ -6,10 +6,11 @@ from typing import Final
 
 import msgspec
 
-from chappe.client.connection import Frame, Transport, over
+from chappe.client.connection import Frame, Transport
 from chappe.client.errors import CUT, ConnectionLost
 from chappe.client.http_session import Answer, Ending, HttpSession
 from chappe.client.options import Settings
+from chappe.client.refusal import over
 
 #: Seconds that a poll may take; the hub holds it for 60.
 _READ_TIMEOUT_S: Final = 90.0

@@ -9,6 +9,11 @@ from chappe.client.reconnection import may_retry_status
 _CREDENTIALS: Final = frozenset({401, 407})
 
 
+def over(code: int, reason: str, *, final: bool, retry_after_ms: float = 0.0) -> ConnectionLost:
+    """Return what `receive` raises at the end of a connection; a cut may be the work of what carries it."""
+    return ConnectionLost(code, reason, final=final, retry_after_ms=retry_after_ms, other_way=code == CUT)
+
+
 def refusal(status: int, reason: str, retry_after: str = "") -> ConnectionLost:
     """Return the error for an HTTP status that refused a connection.
 

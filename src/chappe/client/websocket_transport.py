@@ -10,11 +10,11 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from chappe.client.connection import Frame, Transport, over
+from chappe.client.connection import Frame, Transport
 from chappe.client.errors import CUT, ConnectionLost
 from chappe.client.options import Settings
 from chappe.client.reconnection import may_reconnect
-from chappe.client.refusal import refusal, unreachable
+from chappe.client.refusal import over, refusal, unreachable
 from chappe.model.errors import LocalProtocolError
 
 if TYPE_CHECKING:
