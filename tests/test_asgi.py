@@ -91,6 +91,19 @@ async def test_a_mounted_hub_serves_every_protocol_and_its_application_publishes
                 assert (await http.post(f"http://{where}/orders/8")).json() == {"offset": 2}
                 while '"number":8' not in await anext(lines):
                     pass
+            begun = (await http.get(f"http://{where}/realtime/poll")).json()
+            asked = {"session": begun["session"], "cursor": begun["cursor"]}
+            command = {"type": "subscribe", "id": 1, "channel": "orders"}
+            sent = await http.post(f"http://{where}/realtime/send", params=asked, content=json.dumps(command))
+            assert sent.json()["messages"][0]["offset"] == 2
+            waiting = asyncio.create_task(http.get(f"http://{where}/realtime/poll", params=asked))
+            await http.post(f"http://{where}/orders/9")
+            assert '"number":9' in (await waiting).text
+            # A client that goes away while it waits is known to be gone.
+            with pytest.raises(httpx.TimeoutException):
+                await http.get(f"http://{where}/realtime/poll", params=asked | {"cursor": "1"}, timeout=0.2)
+            await http.delete(f"http://{where}/realtime/poll", params=asked)
+            assert (await http.get(f"http://{where}/realtime/poll", params=asked)).status_code == 404
             await echo.send(b"\x00\xff")
             assert await echo.recv() == b"\x00\xff"
         with pytest.raises(websockets.InvalidStatus):

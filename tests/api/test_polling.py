@@ -7,11 +7,16 @@ import contextlib
 import json
 import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import requests
 import websockets
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
 
 import chappe
 from tests.api.poll_client import PollClient, client, data, problem
@@ -378,6 +383,12 @@ async def test_answers_that_are_kept_are_bounded_in_bytes() -> None:
         assert problem(await ada.ask()) == (410, 3008)
 
 
+async def test_a_frame_over_the_limit_of_frames_is_413_too() -> None:
+    async with polled(limits__frame_bytes=100) as (_, ada):
+        assert problem(await ada.post([{"type": "ping"}] * 20)) == (413, 113)
+        assert await ada.send({"type": "ping"}) == [{"type": "pong", "id": 1}]
+
+
 async def test_po_10_a_body_that_is_too_large_is_413_and_not_carried_out() -> None:
     async with polled() as (server, ada):
         large = json.dumps([{"type": "publish", "id": 1, "channel": "a", "data": 1}] * 20_000).encode()
@@ -674,6 +685,61 @@ async def test_curl_begins_sends_polls_and_ends() -> None:
             "-X", "DELETE", "-o", "/dev/null", "-w", "%{http_code}", f"{server.url}/poll?session={begun['session']}"
         )
         assert status == "204"
+
+
+class Timing(BaseHTTPMiddleware):
+    """Middleware of the kind that most applications have."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        response = await call_next(request)
+        response.headers["X-Timed"] = "yes"
+        return response
+
+
+async def test_polls_and_posts_go_through_middleware() -> None:
+    async with polled(wrap=Timing, poll__session_s=0.3) as (server, ada):
+        await ada.subscribe("a")
+        polling = asyncio.create_task(ada.ask())
+        await waits(server)
+        await server.hub.publish("a", 1)
+        answer = await polling
+        assert answer.headers["x-timed"] == "yes"
+        assert data(answer.json()["messages"]) == [1]
+        with pytest.raises(httpx.TimeoutException):
+            await ada.http.get("/poll", params={"session": ada.session, "cursor": "1"}, timeout=0.2)
+        await server.until(lambda: not server.hub.core.sessions)
+
+
+async def test_requests_polls_over_tls(tmp_path: Path) -> None:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "1",
+    ]
+    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-keyout", str(key), "-out", str(cert)]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    async with served(cert=(str(cert), str(key))) as server:
+        url = f"https://127.0.0.1:{server.port}"
+
+        def converse() -> Any:
+            with requests.Session() as http:
+                http.verify, http.trust_env = str(cert), False
+                session = http.get(f"{url}/poll", timeout=20).json()["session"]
+                send = f"{url}/send?session={session}"
+                http.post(send, json={"type": "subscribe", "id": 1, "channel": "a"}, timeout=20)
+                http.post(send, json={"type": "publish", "id": 2, "channel": "a", "data": 1}, timeout=20)
+                return http.get(f"{url}/poll?session={session}&cursor=0", timeout=20).json()
+
+        assert data((await asyncio.to_thread(converse))["messages"]) == [1]
 
 
 async def test_a_keep_alive_connection_serves_poll_after_poll() -> None:

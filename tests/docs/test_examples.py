@@ -32,6 +32,9 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "idempotent_publish.py": ("same place: True", "stored: 1"),
     "idempotent_publish.sh": ('{"offset":1,', '{"offset":1,'),
     "locks.py": ("one works with token", "two is refused: 118 held by one: True", "its token is larger: True"),
+    "long_polling.mjs": ("message hello",),
+    "long_polling.py": ("[1, 2, 3]",),
+    "long_polling.sh": ('"channel":"news"', '"offset":1', '"data":"hello curl"', '"messages":[]', "join"),
     "own_server.py": ("start", "connect Ada", "message {'only': 'you'}", "disconnect Ada 1000", "stop"),
     "presence.py": ("now: 1 ['Watcher']", "came: Watcher"),
     "quickstart/hello.py": ("1 {'hello': 'world'}",),
@@ -39,6 +42,8 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "slow_reader.py": ("in order and complete: True recovered: True",),
     "terminal.sh": ('{"title": "hello"}', "a second line", '"data": "a second line"', "hello"),
 }
+#: What runs a program, by the end of its name.
+RUNNERS: Mapping[str, str] = {".py": sys.executable, ".sh": "bash", ".mjs": "node"}
 #: What has a test of its own: here, in tests/test_asgi.py or in tests/browser.
 ELSEWHERE = {
     "classic_client.py",
@@ -135,7 +140,7 @@ def test_every_example_has_a_test() -> None:
 async def test_a_program_does_what_the_docs_say(example: str, tmp_path: Path) -> None:
     async with serving("--dev", cwd=tmp_path) as where:
         program = copied(example, where, tmp_path)
-        runner = "bash" if program.suffix == ".sh" else sys.executable
+        runner = RUNNERS[program.suffix]
         # curl 7.81, on Debian 11 and Ubuntu 22.04, does not know --json.
         assert shutil.which("curl")
         async with started(runner, str(program), cwd=tmp_path, CHAPPE_URL=f"http://{where}") as process:

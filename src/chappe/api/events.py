@@ -109,6 +109,7 @@ class EventsEndpoint(HttpSessionEndpoint):
             mailbox = await self.take_over(handle, head, language)
         if not mailbox.is_collected:
             raise bad_request("session", "a session of classic, expected one of chappe.v1")
+        mailbox.acknowledge(head.query.get("cursor") or None)
         replies = await self.sessions.subscribe(mailbox, asked.channels, bearer_token(head))
         seat = self.sessions.move_seat(mailbox, head.address)
         return StreamResponse(self, SessionStream(mailbox, replies), head.address, seat)

@@ -213,6 +213,7 @@ class FrontDoor(HttpToolsProtocol):
         self._head_seen = 0
         self._head_tail = b""
         self._seat: str | None = None
+        self._is_websocket = False
         self._takeovers: Sequence[Takeover] = ()
         self._departure: Departure | None = None
 
@@ -274,16 +275,19 @@ class FrontDoor(HttpToolsProtocol):
         """Take a header field."""
         if len(self.headers) >= _MAX_HEADERS:
             raise ValueError("too many header fields")
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect":
+            super().on_header(name, value)
+        else:
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Let uvicorn serve what is no WebSocket."""
         self._head_arrived()
-        if not self.parser.should_upgrade():
-            self._serve()
-            return
-        self.scope["method"] = self.parser.get_method().decode("ascii")
-        if not self._wants_websocket():
+        self._is_websocket = self.parser.should_upgrade() and self._wants_websocket()
+        if self._is_websocket:
+            self.scope["method"] = self.parser.get_method().decode("ascii")
+        else:
             # Some clients offer h2c with every request; RFC 9110, 7.8 lets us ignore that.
             self._serve()
 
@@ -300,12 +304,12 @@ class FrontDoor(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body; that of an upgrade is refused by its head."""
-        if not self._is_websocket():
+        if not self._is_websocket:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End a request."""
-        if not self._is_websocket():
+        if not self._is_websocket:
             super().on_message_complete()
 
     def _serve(self) -> None:
@@ -321,9 +325,6 @@ class FrontDoor(HttpToolsProtocol):
 
     def _should_upgrade(self) -> bool:
         return False
-
-    def _is_websocket(self) -> bool:
-        return bool(self.parser.should_upgrade()) and self._wants_websocket()
 
     def _wants_websocket(self) -> bool:
         """Whether `Upgrade`, which may list several protocols, names ours (RFC 6455, 4.2.1)."""
@@ -353,7 +354,7 @@ class FrontDoor(HttpToolsProtocol):
             self.transport.close()
 
     def _upgrade(self, behind: bytes) -> None:
-        if not self._wants_websocket():
+        if not self._is_websocket:
             if behind:
                 self._answer(Rejected(400, "bytes behind an upgrade that is not served"))
             return

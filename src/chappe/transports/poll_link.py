@@ -163,7 +163,7 @@ class Mailbox:
         Raises:
             ChappeError: 112, a cursor that is neither the last one nor the one before.
         """
-        self._acknowledge(cursor)
+        self.acknowledge(cursor)
         self._displace()
         self._live()
         return self._give_again() if self._given else self._give()
@@ -205,8 +205,11 @@ class Mailbox:
         Frames are carried out in the order of these calls.
 
         Raises:
-            ChappeError: 111, too many wait already; 112, the answer to the number is forgotten.
+            ChappeError: 111, too many wait already; 112, the answer to the number is forgotten; 113, it is too large.
         """
+        if len(payload) > self.frame_bytes:
+            detail = {"limit": self.frame_bytes, "size": len(payload)}
+            raise ChappeError(Code.MESSAGE_TOO_LARGE, detail=detail)
         if number is not None and (known := self.posting.find(number)) is not None:
             return known
         if len(self._posts) >= self._options.waiting_posts:
@@ -338,7 +341,12 @@ class Mailbox:
 
     # --- Inside ------------------------------------------------------------------------------------------------------
 
-    def _acknowledge(self, cursor: str | None) -> None:
+    def acknowledge(self, cursor: str | None) -> None:
+        """Forget what was given out with a cursor; with the one before, or none, keep it to be repeated.
+
+        Raises:
+            ChappeError: 112, a cursor that is neither.
+        """
         if not self._given:
             if cursor is not None and cursor != str(self._cursor):
                 raise _unknown(cursor)

@@ -253,6 +253,12 @@ def test_ch_2_8_members_are_counted(encoding: str) -> None:
     assert rejected(encoding, {"type": "connect", "id": 3, "client": many}).id == 3
 
 
+def test_ch_2_8_a_pong_with_too_much_in_it_is_an_error_without_an_id() -> None:
+    # Found by the fuzzer: a pong has no id, and the connection ended with 1011.
+    many = {str(number): 1 for number in range(1_001)}
+    assert rejected("json", {"type": "pong", "more": many}).id is None
+
+
 @pytest.mark.parametrize("levels", [1_000, 100_000])
 def test_ch_2_8_nesting_that_no_parser_survives_is_an_error_with_its_id(levels: int) -> None:
     for members in ('"channel":"a","data":', '"more":'):

@@ -123,7 +123,8 @@ class ChappeProtocol:
         if type(command) is _Publish:
             return self._publication(command)
         if problem := self._shape_problem(part, command):
-            return base.Rejected(command.id, bad_message(problem))
+            # A pong has no id.
+            return base.Rejected(getattr(command, "id", None), bad_message(problem))
         return command  # type: ignore[no-any-return]
 
     def _shape_problem(self, part: bytes, command: Any) -> str | None:
