@@ -9,7 +9,7 @@ WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup installed demo test test-python test-browser test-typescript chromium check generate docs
-.PHONY: bench kills models sanitize conformance fuzz flakes
+.PHONY: bench jitter kills models sanitize conformance fuzz flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ generate: setup ## write the generated files again
 
 bench: setup ## measure the hub beside its peers and write benchmarks/RESULTS.md (an hour, on an idle machine)
 	@$(BIN)/python benchmarks/bench.py $(if $(ROWS),--rows $(ROWS))
+
+jitter: setup ## cut 2,000 clients again and again, judge what they saw, write benchmarks/FAULTS.md (2 minutes, idle machine)
+	@$(BIN)/python -m tests.programmes.jitter
 
 kills: setup ## kill the hub 200 times under load and judge the logs (about 4 minutes)
 	@CHAPPE_KILLS=200 $(BIN)/pytest tests/integration/test_kills.py

@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import recovery_storm
 import slow_reader
 
 from chappe.bench.comparison import GENERATOR_LIMIT, Case, Measured, Spread, compare, measure
@@ -380,6 +381,22 @@ def p15(bench: Bench) -> Section:
     return Section("echo over TLS", "messages", [table(found), idle_table(idle)], demands)
 
 
+def p17(bench: Bench) -> Section:
+    """Many come back at once."""
+    clients, behind = bench.count(1000), 100
+    times = []
+    for number in range(bench.rounds):
+        times.append(recovery_storm.measure(bench.hub(), clients, behind))
+        print(f"  [{number + 1}/{bench.rounds}] {times[-1]:.3f} s", flush=True)
+    found = Spread.of(times)
+    lines = [["clients", "each behind", "s: median (min-max)"], [f"{clients:,}", f"{behind}", spread(found, 3)]]
+    notes = [
+        "From the first subscribe, on connections that are open, to the last publication; the history is in the hub's "
+        "memory. From a broker elsewhere it is read once for all who ask for the same place meanwhile."
+    ]
+    return Section("recovery storm", "s", [lines], [at_most("s", found.median, 0.5)], notes)
+
+
 def p18(bench: Bench) -> Section:
     """How cost grows with work."""
     small, large = bench.count(1000), bench.count(10_000)
@@ -503,6 +520,7 @@ ROWS: dict[str, Callable[[Bench], Section]] = {
     "P11": p11,
     "P12": p12,
     "P15": p15,
+    "P17": p17,
     "P18": p18,
     "P19": p19,
     "steady": steady,

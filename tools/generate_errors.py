@@ -213,23 +213,12 @@ def python_module(entries: list[Entry]) -> str:
 TYPESCRIPT_HEAD = """// Numbers, names and texts of every error, unsubscribe and close code.
 // Generated from spec/errors.toml by tools/generate_errors.py: do not edit.
 
-/** What the table knows about one code. */
-export interface ErrorInfo {
-  readonly code: number;
-  readonly name: string;
-  readonly en: string;
-  readonly fr: string;
-  /** May the same request (for close codes: a new connection) succeed later? */
-  readonly retry: boolean;
-  /** Texts with {parameters}, best first; `en` is the one without. */
-  readonly enWith?: readonly string[];
-  readonly frWith?: readonly string[];
-}
-
 /** Names of the codes; the range of a number tells a client whether to try again. */
 """
 
 TYPESCRIPT_TAIL = """
+const FIELD = /\\{(\\w+)\\}/g;
+
 /**
  * Word a code in a language, with the best text whose parameters are all given; `undefined` for a code outside the
  * table (applications word their own, 1000-1999). Language tags that begin with `fr` are French, all others English.
@@ -239,45 +228,30 @@ export function reason(
   language = "en",
   params: Readonly<Record<string, unknown>> = {},
 ): string | undefined {
-  const info = ERRORS.get(code);
-  if (info === undefined) return undefined;
-  const french = language.slice(0, 2).toLowerCase() === "fr";
-  for (const text of (french ? info.frWith : info.enWith) ?? []) {
-    const fields = [...text.matchAll(/\\{(\\w+)\\}/g)].map((match) => match[1] ?? "");
-    if (fields.every((field) => Object.hasOwn(params, field))) {
-      return text.replace(/\\{(\\w+)\\}/g, (_, field: string) => String(params[field]));
-    }
-  }
-  return french ? info.fr : info.en;
+  const texts = TEXTS[code]?.[language.slice(0, 2).toLowerCase() === "fr" ? 1 : 0];
+  const given = (_: string, field: string): string => String(params[field]);
+  return texts?.find((text) => [...text.matchAll(FIELD)].every(([, field]) => Object.hasOwn(params, field as string)))
+    ?.replace(FIELD, given);
 }
 """
 
 
-def typescript_info(entry: Entry) -> str:
-    """Write one entry of the TypeScript map."""
-    lines = [
-        f"code: {entry.code}",
-        f"name: {quoted(entry.name)}",
-        f"en: {quoted(entry.en)}",
-        f"fr: {quoted(entry.fr)}",
-        f"retry: {str(entry.retry).lower()}",
-    ]
-    for key, texts in (("enWith", entry.en_with), ("frWith", entry.fr_with)):
-        if texts:
-            lines.append(f"{key}: [{', '.join(quoted(text) for text in texts)}]")
-    body = "".join(f"    {line},\n" for line in lines)
-    return f"  {{\n{body}  }},\n"
+def typescript_texts(entry: Entry) -> str:
+    """Write the texts of one code: those with parameters first."""
+    lists = ((*entry.en_with, entry.en), (*entry.fr_with, entry.fr))
+    english, french = (", ".join(quoted(text) for text in texts) for texts in lists)
+    return f"  {entry.code}: [[{english}], [{french}]],\n"
 
 
 def typescript_module(entries: list[Entry]) -> str:
     """Write clients/js/src/errors.generated.ts."""
     names = "".join(f"  {entry.name}: {entry.code},\n" for entry in entries)
-    rows = "".join(typescript_info(entry) for entry in entries)
+    rows = "".join(typescript_texts(entry) for entry in entries)
     return (
         f"{TYPESCRIPT_HEAD}export const Code = {{\n{names}}} as const;\n"
         "export type Code = (typeof Code)[keyof typeof Code];\n\n"
-        f"const TABLE: readonly ErrorInfo[] = [\n{rows}];\n\n"
-        "export const ERRORS: ReadonlyMap<number, ErrorInfo> = new Map(TABLE.map((info) => [info.code, info]));\n"
+        "/** English and French, each best first; the last has no {parameters}. */\n"
+        f"const TEXTS: Readonly<Record<number, readonly (readonly string[])[]>> = {{\n{rows}}};\n"
         f"{TYPESCRIPT_TAIL}"
     )
 

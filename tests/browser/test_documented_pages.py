@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from chappe.testing.fault_proxy import FaultProxy
 from tests.browser.visiting import chromium
 from tests.docs.test_examples import EXAMPLES, copied, line_with, serving, started
 
@@ -86,6 +87,22 @@ async def test_the_rules_of_the_tutorial_reach_the_page(tmp_path: Path) -> None:
         assert await page.input_value("#text") == "who am I"
 
 
+async def test_a_page_of_another_origin_works_where_no_websocket_opens(tmp_path: Path) -> None:
+    (tmp_path / "chappe.toml").write_text((EXAMPLES / "tutorial" / "dev.toml").read_text(encoding="utf-8"), "utf-8")
+    async with site(tmp_path) as origin, hub_for(origin, tmp_path, "--dev") as where, chromium() as browser:
+        host, port = where.split(":")
+        async with FaultProxy(host, int(port)) as proxy:
+            proxy.refuse_upgrade = 403
+            page = await browser.new_page()
+            await page.goto(f"{origin}/{copied('transports.html', f'{host}:{proxy.port}', tmp_path).name}")
+            await page.get_by_text("carried by sse").wait_for()
+            await page.get_by_text("three").wait_for()
+            assert await page.locator("li").all_inner_texts() == ["one", "two", "three"]
+            proxy.refuse_upgrade = None
+            await page.evaluate("window.dispatchEvent(new Event('online')); undefined")
+            await page.get_by_text("carried by websocket").wait_for()
+
+
 async def test_a_page_reads_events_from_another_origin_and_misses_nothing_when_it_is_cut(tmp_path: Path) -> None:
     (tmp_path / "chappe.toml").write_text((EXAMPLES / "tutorial" / "dev.toml").read_text(encoding="utf-8"), "utf-8")
     async with (
@@ -111,3 +128,25 @@ async def test_a_page_reads_events_from_another_origin_and_misses_nothing_when_i
         await page.get_by_text("back, nothing was missed").wait_for(timeout=15_000)
         await page.get_by_text('news: "meanwhile"').wait_for()
         assert await page.locator("li").count() == 3
+
+
+async def test_an_event_source_of_the_browser_that_is_cut_misses_and_doubles_nothing(tmp_path: Path) -> None:
+    (tmp_path / "chappe.toml").write_text((EXAMPLES / "tutorial" / "dev.toml").read_text(encoding="utf-8"), "utf-8")
+    async with (
+        site(tmp_path) as origin,
+        hub_for(origin, tmp_path, "--dev") as where,
+        FaultProxy("127.0.0.1", int(where.rpartition(":")[2])) as proxy,
+        chromium() as browser,
+        httpx.AsyncClient(base_url=f"http://{where}", trust_env=False) as backend,
+    ):
+        page = await browser.new_page()
+        through = f"127.0.0.1:{proxy.port}"
+        await page.goto(f"{origin}/{copied('events.html', through, tmp_path).name}")
+        await page.get_by_text("from here on").wait_for()
+        for number in range(4):
+            if number % 2:
+                proxy.cut() if number == 1 else proxy.reset()
+            published = await backend.post("/api/publish", json={"channel": "news", "data": f"number {number}"})
+            published.raise_for_status()
+            await page.get_by_text(f'news: "number {number}"').wait_for(timeout=15_000)
+        assert await page.locator("li").count() == 4

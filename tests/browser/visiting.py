@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,6 +36,29 @@ async def chromium() -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def untouched_chromium(folder: Path) -> AsyncIterator[Browser]:
+    """Start Debian's Chromium as people do: a tab behind another one is hidden. Playwright keeps all in front."""
+    executable = shutil.which("chromium")
+    assert executable, "the browser tests need chromium on PATH: `make chromium`"
+    arguments = (f"--user-data-dir={folder}", "--remote-debugging-port=0", *FLAGS, "about:blank")
+    process = await asyncio.create_subprocess_exec(executable, *arguments, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr is not None
+    talking: asyncio.Task[bytes] | None = None
+    try:
+        async with async_playwright() as playwright:
+            while b"ws://" not in (line := await process.stderr.readline()):
+                assert line, "chromium ended before it listened"
+            address = line.decode().split()[-1]
+            talking = asyncio.create_task(process.stderr.read())
+            yield await playwright.chromium.connect_over_cdp(address, no_defaults=True)
+    finally:
+        process.terminate()
+        await process.wait()
+        if talking is not None:
+            await talking
 
 
 class Visitor:

@@ -15,7 +15,8 @@ class Recorder:
     def __init__(self, client: Emitter, *more: str) -> None:
         self.seen: list[tuple[Any, ...]] = []
         self._change = asyncio.Event()
-        for name in (*EVENTS, *more):
+        # States are told beside everything else: who wants them asks for them.
+        for name in (*(name for name in EVENTS if name != "state"), *more):
             try:
                 client.on(name, self._listener(name))
             except Exception:

@@ -49,6 +49,7 @@ class Peer:
         with suppress(ConnectionClosed):
             async for frame in self.socket:
                 command = decode(frame)
+                self.hub.frames.append(command if isinstance(command, list) else [command])
                 for one in command if isinstance(command, list) else [command]:
                     await self.hub.take(self, one)
 
@@ -60,6 +61,7 @@ class ScriptedHub:
         self.channels: dict[str, Channel] = {}
         self.peers: list[Peer] = []
         self.commands: list[Fields] = []
+        self.frames: list[list[Fields]] = []
         #: By type of command: answers instead of the hub; returns whether it did.
         self.script: dict[str, Callable[[Peer, Fields], Any]] = {}
         self.history_size = 10_000

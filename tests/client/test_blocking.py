@@ -38,9 +38,13 @@ async def test_the_same_names_without_async() -> None:
             assert client.lock("doc/2").acquire().resource == "doc/2"
             client.unlock("doc/2")
             client.refresh("token")
+            client.background(True)
+            client.redial()
+            assert (client.transport, client.reason) == ("websocket", None)
             assert client.info is not None
-            assert (client.session, client.state, client.error) == ("session-1", "connected", None)
-        assert client.state == "ended"
+            assert (client.session, client.state, client.error) == ("session-1", "live", None)
+        client.wait_closed()
+        assert client.state == "offline"
 
     async with scripted_hub() as hub:
         await in_thread(program, hub)

@@ -149,7 +149,7 @@ async def test_an_error_after_the_login_is_an_event_and_the_connection_stays() -
         await made.tell({"type": "error", "content": "Message trop volumineux", "code": 113})
         (told,) = await events.wait("error")
         assert (told.code, told.reason) == (113, "Message trop volumineux")
-        assert ada.state == "connected"
+        assert ada.state == "live"
 
 
 async def test_what_is_not_understood_is_passed_over() -> None:

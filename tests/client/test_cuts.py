@@ -9,6 +9,7 @@ import pytest
 
 from chappe.app import Hub
 from chappe.client.client import Client, connect
+from chappe.client.connection import Transport
 from chappe.client.inbox import Missed, Resubscribed
 from chappe.client.messages import Encoding, Publication
 from chappe.client.subscription import Subscription
@@ -103,9 +104,13 @@ class Load:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("encoding", ["json", "msgpack"])
-async def test_f06_100_cuts_in_a_row_under_load_lose_and_double_nothing_acknowledged(encoding: Encoding) -> None:
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("transport", "encoding"), [("websocket", "json"), ("websocket", "msgpack"), ("sse", "json"), ("polling", "json")]
+)
+async def test_f06_100_cuts_in_a_row_under_load_lose_and_double_nothing_acknowledged(
+    transport: Transport, encoding: Encoding
+) -> None:
     # All of the load is kept: what a hub forgot is told as a gap, and other tests show that.
     hub = Hub(dev=True, namespaces=[OPEN])
     server = Server(hub, port=0)
@@ -114,10 +119,11 @@ async def test_f06_100_cuts_in_a_row_under_load_lose_and_double_nothing_acknowle
     try:
         async with FaultProxy("127.0.0.1", server.port) as proxy:
             url = f"ws://127.0.0.1:{proxy.port}/ws"
+            options: Any = {"transports": (transport,), "encoding": encoding, **QUICK}
             async with (
-                connect(url, encoding=encoding, **QUICK) as publisher,
-                connect(url, encoding=encoding, **QUICK) as reader,
-                connect(url, encoding=encoding, **QUICK) as slow_reader,
+                connect(url, **options) as publisher,
+                connect(url, **options) as reader,
+                connect(url, **options) as slow_reader,
                 publisher.subscribe(CHANNEL) as own,
                 reader.subscribe(CHANNEL) as quick,
                 # So small that it overflows now and then: leaving and coming back loses nothing either.
@@ -130,8 +136,9 @@ async def test_f06_100_cuts_in_a_row_under_load_lose_and_double_nothing_acknowle
                     for name, subscription in (("own", own), ("quick", quick), ("slow", slow))
                 ]
                 for number in range(CUTS):
-                    # Everybody is back, so that every cut hits everybody; the load never pauses.
-                    for recorder in events:
+                    # Everybody is back, so that every cut hits everybody; the load never pauses. A poll that is cut
+                    # is asked again, and its session goes on.
+                    for recorder in events if transport != "polling" else ():
                         await recorder.wait("connected", number)
                     await load.more(5)
                     proxy.reset() if number % 2 else proxy.cut()
@@ -147,6 +154,7 @@ async def test_f06_100_cuts_in_a_row_under_load_lose_and_double_nothing_acknowle
         assert sorted(seen) == sorted(load.acknowledged), f"{name} missed or doubled something"
     judged = verdict(load.journal)
     assert judged.clean, str(judged)
-    assert judged.recovered > CUTS
     # The last disconnection of each is its own.
-    assert [len(recorder.of("disconnected")) for recorder in events] == [CUTS + 1] * 3
+    if transport != "polling":
+        assert judged.recovered > CUTS
+        assert [len(recorder.of("disconnected")) for recorder in events] == [CUTS + 1] * 3

@@ -30,6 +30,7 @@ async def output_of(example: str, url: str) -> str:
     ("example", "path", "expected"),
     [
         ("client_news.py", "/ws", "{'headline': 2} of 3"),
+        ("client_hostile_network.py", "/ws", "connected by websocket"),
         ("client_counter.py", "/ws", "19, 20]"),
         ("client_blocking.py", "/ws", "{'job': 1}"),
         ("client_websocket.py", "/echo", "b'\\x00\\xff'"),

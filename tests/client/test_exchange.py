@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chappe.client import exchange as module
-from chappe.client.connection import dial
 from chappe.client.errors import ConnectionLost, QueueFull
 from chappe.client.exchange import Answer, Exchange
 from chappe.client.messages import Codec, Direct, Incoming, Reply
 from chappe.client.options import Settings
+from chappe.client.websocket_transport import dial
 from chappe.model.errors import ChappeError
 from tests.client.scripted_hub import ScriptedHub, error, scripted_hub
 

@@ -33,7 +33,7 @@ async def test_a_cut_connection_is_dialed_again_and_told() -> None:
         hub.cut()
         await events.wait("connected")
         assert events.seen == [("disconnected", 1006), ("reconnecting", 1, 7), ("connected",)]
-        assert client.state == "connected"
+        assert client.state == "live"
 
 
 async def test_a_server_that_is_away_is_dialed_until_it_is_back() -> None:
@@ -56,7 +56,7 @@ async def test_the_last_attempt_gives_up_and_says_so_once() -> None:
         await hub.stop()
         await client.wait_closed()
         assert events.names() == ["disconnected", "reconnecting", "error", "reconnecting", "error", "gave_up", "error"]
-        assert client.state == "ended"
+        assert client.state == "offline"
         with pytest.raises(ConnectionLost, match="cannot connect"):
             await client.receive()
         with pytest.raises(ConnectionLost):
@@ -110,7 +110,7 @@ async def test_a_cancelled_first_connection_leaves_nothing_behind() -> None:
         await Recorder(client).wait("reconnecting")
         connecting.cancel()
         await asyncio.gather(connecting, return_exceptions=True)
-        assert client.state == "ended"
+        assert client.state == "offline"
 
 
 async def test_the_users_own_disconnect_never_reconnects() -> None:
@@ -131,8 +131,8 @@ async def test_closing_while_waiting_for_the_next_attempt_ends_at_once() -> None
             events = Recorder(client)
             hub.cut()
             await events.wait("reconnecting")
-            assert client.state == "waiting"
-        assert client.state == "ended"
+            assert client.state == "offline"
+        assert client.state == "offline"
         assert events.names("latency") == ["disconnected", "reconnecting"]
 
 

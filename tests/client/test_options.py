@@ -1,8 +1,10 @@
 """Options and URLs."""
 
+from typing import Any
+
 import pytest
 
-from chappe.client.options import ConnectionOptions, Settings, websocket_url
+from chappe.client.options import HubOptions, Settings, http_base, websocket_url
 from chappe.client.reconnection import ReconnectionPolicy
 from chappe.model.errors import LocalProtocolError
 
@@ -33,10 +35,38 @@ def test_defaults_are_those_of_the_interface() -> None:
 
 
 def test_every_option_has_a_setting() -> None:
-    names = set(ConnectionOptions.__annotations__)
+    names = set(HubOptions.__annotations__)
     assert names == set(Settings.__dataclass_fields__) - {"url", "subprotocols"}
 
 
 def test_an_unknown_option_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match="reconect_max_ms"):
         Settings(url="ws://hub/", reconect_max_ms=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "query"),
+    [
+        ("ws://127.0.0.1:8080/ws", "http://127.0.0.1:8080/", ""),
+        ("wss://hub.example/realtime/ws?lang=fr", "https://hub.example/realtime/", "lang=fr"),
+        ("ws://hub", "http://hub/", ""),
+    ],
+)
+def test_polls_go_beside_the_websocket(url: str, base: str, query: str) -> None:
+    assert http_base(websocket_url(url)) == (base, query)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"transports": ()},
+        {"transports": ("websocket", "pigeon")},
+        {"transports": ("sse", "sse")},
+        {"heartbeat": "slow"},
+        {"batch_ms": -1},
+        {"batch_max": 0},
+    ],
+)
+def test_an_option_out_of_bounds_is_refused(options: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="expected"):
+        Settings(url="ws://hub/", **options)

@@ -5,10 +5,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import NegotiationError
 from websockets.frames import Frame, Opcode
 
-from chappe.client.connection import dial
 from chappe.client.errors import ConnectionLost
 from chappe.client.options import Settings
 from chappe.client.peer import COMPRESSION_MIN_BYTES, DeflateOffer
+from chappe.client.websocket_transport import dial
 
 
 async def test_autobahn_7_1_5_a_goodbye_inside_a_message_is_answered_with_its_code() -> None:

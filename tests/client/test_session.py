@@ -138,7 +138,7 @@ async def test_a_refused_refresh_is_told_and_the_connection_stays(monkeypatch: p
         hub.script["refresh"] = lambda peer, command: _send(peer, error(command, 101, "revoked"))
         async with connect(hub.url, token=lambda: next(given)) as client:
             assert "revoked" in str((await Recorder(client).wait("error"))[0])
-            assert client.state == "connected"
+            assert client.state == "live"
 
 
 async def test_a_token_handed_over_by_hand_is_used_from_then_on() -> None:

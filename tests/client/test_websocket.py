@@ -44,7 +44,7 @@ async def test_text_and_bytes_go_and_come_across_a_cut() -> None:
             async for message in client:
                 assert message == b"\x00\xff"
                 break
-        assert client.state == "ended"
+        assert client.state == "offline"
 
 
 async def test_sending_without_a_connection_says_so_and_keeps_nothing() -> None:

@@ -14,13 +14,7 @@ def test_memory_is_the_broker_of_this_process() -> None:
     assert isinstance(make_broker("memory://", FakeClock(), os.urandom), MemoryBroker)
 
 
-@pytest.mark.parametrize("url", ["redis://localhost", "sqlite:///hub.db", "nats://x", "redis+sentinel://x"])
-def test_a_broker_of_a_later_release_is_named_as_such(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="comes with a later release"):
-        make_broker(url, FakeClock(), os.urandom)
-
-
 @pytest.mark.parametrize("url", ["", "memory", "memory:", "http://x", "://"])
 def test_anything_else_is_refused_with_what_was_expected(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="expected memory://"):
+    with pytest.raises(ConfigurationError, match="expected one of memory://, "):
         make_broker(url, FakeClock(), os.urandom)

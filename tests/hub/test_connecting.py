@@ -43,7 +43,9 @@ def test_connect_is_answered_with_the_ids(world: World) -> None:
     client = world.client()
     answer = client.ask("connect", name=" Ada ")
     assert answer["session"] == client.session.id
-    assert len(answer["resume"]) == 32
+    # The node that knows it, and 128 random bits.
+    assert answer["resume"].startswith("n1")
+    assert len(answer["resume"]) == 2 + 32
     assert answer["resume"] not in (answer["session"], client.session.id)
     assert (answer["user"], answer["name"], answer["ping"]) == (None, "Ada", 25)
     assert (answer["version"], answer["node"], answer["resumed"]) == ("0", "n1", False)

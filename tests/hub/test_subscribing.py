@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from chappe.hub.contracts import Broker
+from chappe.hub.contracts import Broker, ReadResult
 from chappe.model.error_codes import Code
+from chappe.model.position import Position
 from tests.hub.harness import SpyBroker, World, namespace, since
 
 
@@ -20,6 +21,109 @@ def spied(make_world: Callable[..., World], **options: Any) -> tuple[World, SpyB
         return spies[0]
 
     return make_world(wrap=wrap, **options), spies[0]
+
+
+# --- Many who come back at once --------------------------------------------------------------------------------------
+
+
+def test_those_who_ask_for_the_same_gap_share_one_read(make_world: Callable[..., World]) -> None:
+    world, spy = spied(make_world)
+    readers = [world.client("json" if number % 2 else "msgpack") for number in range(5)]
+    position = since(readers[0].ask("subscribe", channel="a"))
+    readers[0].ask("unsubscribe", channel="a")
+    world.append("a", 0)
+    reads = spy.count("read")
+    spy.holds = {"read"}
+    for number, reader in enumerate(readers):
+        reader.command("subscribe", channel="a", since=position)
+        world.settle()
+        # It is not in the answer, and those who come later have not been fed it.
+        world.append("a", number + 1)
+    spy.let_go()
+    world.settle()
+    world.append("a", 6)
+    assert [reader.data() for reader in readers] == [[0, 1, 2, 3, 4, 5, 6]] * 5
+    assert spy.count("read") == reads + 1
+    assert not world.hub.subscribing.flights
+
+
+def test_another_place_is_another_read(make_world: Callable[..., World]) -> None:
+    world, spy = spied(make_world)
+    one, other, third = (world.client() for _ in range(3))
+    position = since(one.ask("subscribe", channel="a"))
+    one.ask("unsubscribe", channel="a")
+    world.append("a", 0)
+    reads = spy.count("read")
+    spy.holds = {"read"}
+    one.command("subscribe", channel="a", since=position)
+    other.command("subscribe", channel="a", since="latest")
+    third.command("subscribe", channel="b", since=position)
+    world.settle()
+    assert spy.count("read") == reads + 3
+    spy.let_go()
+    world.settle()
+    assert (one.data(), other.data(), third.data()) == ([0], [0], [])
+
+
+@pytest.mark.parametrize("leaves", ["cut", "unsubscribe"])
+def test_nobody_joins_a_read_whose_last_subscriber_is_gone(make_world: Callable[..., World], leaves: str) -> None:
+    world, spy = spied(make_world)
+    gone, reader = world.client(), world.client()
+    position = since(gone.ask("subscribe", channel="a"))
+    gone.ask("unsubscribe", channel="a")
+    spy.holds = {"read"}
+    gone.command("subscribe", channel="a", since=position)
+    world.settle()
+    if leaves == "cut":
+        gone.cut()
+    else:
+        world.hub.subscribing.end(next(iter(world.hub.channels.all(["a"])[0].subscriptions.values())))
+    world.settle()
+    # Nobody keeps this aside.
+    world.append("a", 0)
+    reads = spy.count("read")
+    reader.command("subscribe", channel="a", since=position)
+    world.settle()
+    assert spy.count("read") == reads + 1
+    spy.let_go()
+    world.settle()
+    assert reader.data() == [0]
+
+
+def test_an_interruption_makes_those_who_share_a_read_share_the_next_one(make_world: Callable[..., World]) -> None:
+    world, spy = spied(make_world)
+    readers = [world.client() for _ in range(4)]
+    position = since(readers[0].ask("subscribe", channel="a"))
+    readers[0].ask("unsubscribe", channel="a")
+    reads = spy.count("read")
+    spy.holds = {"read"}
+    for reader in readers[:3]:
+        reader.command("subscribe", channel="a", since=position)
+    world.settle()
+    world.hub.delivery.interrupted(["a"])
+    world.append("a", 0)
+    # The read on its way may be older than what was lost: whoever comes now must not use it.
+    readers[3].command("subscribe", channel="a", since=position)
+    world.settle()
+    assert spy.count("read") == reads + 2
+    spy.let_go()
+    world.settle()
+    spy.let_go()
+    world.settle()
+    assert [reader.data() for reader in readers] == [[0]] * 4
+
+
+def test_a_read_that_fails_fails_for_all_who_share_it(make_world: Callable[..., World]) -> None:
+    world, spy = spied(make_world)
+    readers = [world.client() for _ in range(3)]
+    asked: list[Any] = []
+    spy.inner.read = lambda request, done: asked.append((request, done))  # type: ignore[method-assign]
+    commands = [reader.command("subscribe", channel="a") for reader in readers]
+    ((_, done),) = asked
+    done(ReadResult(Code.NOT_AVAILABLE, Position("", 0)))
+    world.settle()
+    assert [reader.answer(command)["code"] for reader, command in zip(readers, commands, strict=True)] == [108] * 3
+    assert len(world.hub.channels) == 0
 
 
 # --- Recovery --------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chappe.testing.fault_proxy import FaultProxy
+from chappe.testing.running import running_hub
 
 SOON_S = 5.0
 
@@ -188,3 +189,38 @@ async def test_a_server_that_is_not_there_resets_the_client_and_another_one_may_
         proxy.point_to("127.0.0.1", echo.port)
         _, writer = await connect(proxy)
         writer.close()
+
+
+async def ask(proxy: FaultProxy, *requests: str) -> bytes:
+    """Return all that comes back for requests on one connection, which the client ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    try:
+        writer.write("".join(f"{request}\r\n\r\n" for request in requests).encode())
+        writer.write_eof()
+        return await asyncio.wait_for(reader.read(), SOON_S)
+    finally:
+        writer.close()
+
+
+GET_HEALTH = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1"
+UPGRADE = (
+    "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
+)
+UPGRADE += "\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+
+
+@pytest.mark.slow
+async def test_a_proxy_that_knows_http_refuses_forgets_and_loses_in_front_of_a_hub() -> None:
+    async with running_hub() as running, FaultProxy("127.0.0.1", running.port) as proxy:
+        assert (await ask(proxy, UPGRADE)).startswith(b"HTTP/1.1 101 ")
+        proxy.refuse_upgrade = 403
+        both = await ask(proxy, UPGRADE, GET_HEALTH)
+        assert both.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+        assert b"HTTP/1.1 200 " in both
+        proxy.refuse_upgrade, proxy.drop_upgrade = None, True
+        assert (await ask(proxy, UPGRADE)).startswith(b"HTTP/1.1 4")
+        proxy.drop_upgrade = False
+        proxy.lose_response("/healthz")
+        assert await ask(proxy, GET_HEALTH) == b""
+        assert proxy.lost_responses == 1
+        assert (await ask(proxy, GET_HEALTH)).startswith(b"HTTP/1.1 200 ")

@@ -73,6 +73,8 @@ export interface ClientEvents {
   message: [data: unknown];
   error: [error: ChappeError];
   latency: [ms: number];
+  /** The session is carried by another transport than before: `websocket`, `sse`, `polling`. */
+  transport: [name: string];
   /** The hub dropped `count` publications of `channel` because this reader was slow. */
   missed: [channel: string, count: number];
 }
@@ -92,6 +94,8 @@ export interface SubscriptionEvents<T = unknown> {
 }
 
 export interface SubscribeOptions {
+  /** Its abort is an `unsubscribe`. */
+  signal?: AbortSignal;
   /** Default: only what is published from now on. */
   since?: Since;
   /** Ask for `members`, joins and leaves. */
@@ -107,6 +111,8 @@ export interface SubscribeOptions {
 }
 
 export interface PublishOptions {
+  /** Its abort takes back what was not sent yet, and rejects in any case: what was sent may be stored. */
+  signal?: AbortSignal;
   /** Idempotency key; by default one is made, so that a publish sent again is stored once. */
   key?: string;
   /** Compare-and-set: refuse with error 114 unless the channel stands exactly here. */
@@ -119,9 +125,16 @@ export interface PublishOptions {
 }
 
 export interface HistoryOptions {
+  /** Its abort rejects. */
+  signal?: AbortSignal;
   limit?: number;
   since?: Position;
   reverse?: boolean;
+}
+
+/** `signal`: its abort rejects, and the answer is ignored; what the hub does meanwhile is not taken back. */
+export interface RequestOptions {
+  signal?: AbortSignal;
 }
 
 export interface History<T = unknown> {
@@ -149,7 +162,7 @@ export type Off = () => void;
  * One channel, or all channels of a pattern (`+`, `#`).
  *
  * Iterate it for publications in order, without duplicates and across reconnects. All iterators share one queue, so use
- * one; leaving the loop does not unsubscribe. Awaiting anything inside the loop, a call of the client too, is fine.
+ * one; leaving the loop (`break`, `return`, a throw) unsubscribes. Awaiting anything inside it, a call too, is fine.
  */
 export interface Subscription<T = unknown> extends AsyncIterable<Publication<T>> {
   readonly channel: string;
@@ -177,6 +190,8 @@ export interface Client {
   /** The public session id; null before the first connection. */
   readonly session: string | null;
   readonly info: SessionInfo | null;
+  /** What carries the session: `websocket`, `sse`, `polling`; null while there is no connection. */
+  readonly transport: string | null;
   /** The last measured round trip. */
   readonly latencyMs: number | null;
   /** By channel name or pattern. */
@@ -199,16 +214,19 @@ export interface Client {
    */
   publish(channel: string, data: unknown, options?: PublishOptions): Promise<Position>;
   history<T = unknown>(channel: string, options?: HistoryOptions): Promise<History<T>>;
-  presence(channel: string): Promise<Presence>;
+  presence(channel: string, options?: RequestOptions): Promise<Presence>;
   /** @param options `ttl` and `wait` in seconds. Rejects with 118, whose detail names the owner. */
-  lock(resource: string, options?: { ttl?: number; wait?: number }): Promise<Lock>;
+  lock(resource: string, options?: RequestOptions & { ttl?: number; wait?: number }): Promise<Lock>;
   unlock(resource: string): Promise<void>;
-  call<R = unknown>(method: string, params?: unknown): Promise<R>;
+  call<R = unknown>(method: string, params?: unknown, options?: RequestOptions): Promise<R>;
   /** Measures a round trip in milliseconds. */
   ping(): Promise<number>;
   /** Hands over a new token before the old one expires. */
   refresh(token: string): Promise<void>;
-  /** Tells the hub that nobody is looking: it pings less and holds back ephemeral publications. */
+  /**
+   * Tells the hub that nobody is looking: it pings less and holds back ephemeral publications. With
+   * `heartbeat: "mobile"` or `backgroundDisconnect` the visibility of the page calls this by itself.
+   */
   background(on: boolean): void;
 
   /** Dials now instead of waiting; starts again after `gave_up` and `refused`. */

@@ -1,5 +1,6 @@
 /** Requests with one answer (history, presence, locks, calls): they wait for a connection, and only so long. */
 
+import { onAbort } from "./abort.js";
 import type { Clock } from "./clock.js";
 import type { Commands } from "./commands.js";
 import type { ChappeError } from "./errors.js";
@@ -10,7 +11,7 @@ interface Call {
   readonly command: Command;
   /** Asking twice does no harm, so a cut asks again. */
   readonly repeatable: boolean;
-  readonly done: (error: ChappeError | null, reply: Message | null) => void;
+  readonly done: (error: unknown, reply: Message | null) => void;
 }
 
 export class Calls {
@@ -23,17 +24,19 @@ export class Calls {
 
   /**
    * Rejects with the hub's error; `timed_out`; `disconnected` if a cut came after it was sent and it is not repeatable;
-   * `queue_full` beyond `MAX_OPEN`.
+   * `queue_full` beyond `MAX_OPEN`; the reason of an aborted signal.
    */
-  request(command: Command, repeatable: boolean, timeoutMs: number): Promise<Message> {
+  request(command: Command, repeatable: boolean, timeoutMs: number, signal?: AbortSignal): Promise<Message> {
     return new Promise((resolve, reject) => {
       if (this.#open.size >= Calls.MAX_OPEN) return reject(new LocalError("queue_full", { size: Calls.MAX_OPEN }, true));
+      const stopListening = onAbort(signal, (reason) => call.done(reason, null));
       const cancel = this.clock.after(timeoutMs, () => call.done(new LocalError("timed_out", { ms: timeoutMs }, true), null));
       const call: Call = {
         command,
         repeatable,
         done: (error, reply) => {
           cancel();
+          stopListening();
           this.#open.delete(call);
           this.#sent.delete(call);
           if (error) reject(error);

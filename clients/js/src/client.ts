@@ -1,16 +1,18 @@
 /** The client: one session at a hub, over as many connections as it takes. */
 
 import type {
-  Client, ClientEvents, History, HistoryOptions, Lock, Off, OfflineReason, Position, Presence, PublishOptions,
+  Client, ClientEvents, History, HistoryOptions, Lock, Off, OfflineReason, Position, Presence, PublishOptions, RequestOptions,
   SessionInfo, State, SubscribeOptions, Subscription,
 } from "./api.js";
+import { onAbort } from "./abort.js";
 import { Calls } from "./calls.js";
 import { Commands } from "./commands.js";
+import type { ConnectionEvents } from "./connection.js";
 import { Connection } from "./connection.js";
 import { Code, reason as textOf } from "./errors.generated.js";
-import { ChappeError, LocalError } from "./errors.js";
+import { ChappeError, LocalError, retryAfterMs } from "./errors.js";
 import { Events } from "./events.js";
-import { isOnline, watchNetwork } from "./network.js";
+import { isHidden, isOnline, watchPage } from "./network.js";
 import type { ClientOptions, Settings } from "./options.js";
 import { resolveOptions } from "./options.js";
 import { Outbox } from "./outbox.js";
@@ -24,13 +26,18 @@ import { hubUrl } from "./transport.js";
 
 /** The close code for what the client ends itself in order to try again. */
 const TRY_AGAIN = 4000;
+/** And for what it ends for a while: 1000 would be a goodbye, after which the hub resumes nothing. */
+const COME_BACK = 1001;
 
 /**
  * Connects, and keeps connected until `disconnect`. Returns at once: subscribe, publish and call right away.
- * @throws LocalError `bad_url`, `bad_option`
+ * @throws LocalError `bad_url`, `bad_option`; the reason of a signal that is aborted already
  */
 export function connect(url: string, options: ClientOptions = {}): Client {
-  return new HubClient(hubUrl(url), resolveOptions(options));
+  options.signal?.throwIfAborted();
+  const client = new HubClient(hubUrl(url), resolveOptions(options));
+  onAbort(options.signal, () => client.disconnect());
+  return client;
 }
 
 class HubClient implements Client {
@@ -51,7 +58,15 @@ class HubClient implements Client {
   /** The name under which the hub accepted us before. */
   #accepted: string | null | undefined;
   #resume: string | null = null;
+  /** Until when locks are held: they would not follow to another connection. */
+  readonly #locks = new Map<string, number>();
+  /** Says `connect` on a better transport, until that is answered. */
+  #rising: Commands | null = null;
+  #lastTransport: string | null = null;
   #background = false;
+  /** What the hub of the present connection was last told. */
+  #toldBackground = false;
+  #cancelLeaving: () => void = () => undefined;
   #closed = false;
   /** Why nothing is sent in the state `refused`. */
   #refusal: ChappeError | null = null;
@@ -73,7 +88,12 @@ class HubClient implements Client {
       barrier: (done) => this.#connection.ping(done),
     });
     this.#connection = this.#makeConnection();
-    this.#stopWatching = settings.watchNetwork ? this.#watchNetwork() : () => undefined;
+    settings.outbox?.attach(url, {
+      send: (outgoing) => this.#outbox.add(outgoing),
+      error: (kind, params) => new LocalError(kind, params),
+      report: (error) => this.#events.emit("error", error),
+    });
+    this.#stopWatching = settings.watchNetwork ? this.#watchPage() : () => undefined;
     // Later, so that listeners added right after `connect` hear of the first attempt.
     queueMicrotask(() => this.redial());
   }
@@ -82,12 +102,16 @@ class HubClient implements Client {
     return this.info?.session ?? null;
   }
 
+  get transport(): string | null {
+    return this.#commands ? this.#connection.transport : null;
+  }
+
   get subscriptions(): ReadonlyMap<string, Subscription> {
     return this.#subscriptions.map;
   }
 
   get unacknowledged(): number {
-    return this.#outbox.length;
+    return this.settings.outbox?.length ?? this.#outbox.length;
   }
 
   on<K extends keyof ClientEvents>(event: K, listener: (...args: ClientEvents[K]) => void): Off {
@@ -118,6 +142,7 @@ class HubClient implements Client {
 
   subscribe<T>(channel: string, options: SubscribeOptions = {}): Subscription<T> {
     if (this.#closed) throw new LocalError("closed");
+    options.signal?.throwIfAborted();
     if (this.#subscriptions.map.has(channel)) {
       throw new ChappeError(Code.ALREADY_SUBSCRIBED, `already subscribed to ${channel}, see client.subscriptions`);
     }
@@ -128,7 +153,7 @@ class HubClient implements Client {
 
   async publish(channel: string, data: unknown, options: PublishOptions = {}): Promise<Position> {
     this.#checkOpen();
-    const { expect, retain, headers, resend = this.settings.resend } = options;
+    const { expect, retain, headers, signal, resend = this.settings.resend } = options;
     const key = options.key ?? (resend ? `${this.#keyPrefix}-${(this.#keys += 1)}` : undefined);
     const command: Command = {
       type: "publish",
@@ -138,31 +163,38 @@ class HubClient implements Client {
       ...(retain ? { retain } : {}),
       ...(headers === undefined ? {} : { headers }),
     };
-    return this.#outbox.add({ command, data: protocol.encodeData(data), resend });
+    const outgoing = { command, data: protocol.encodeData(data), resend, signal };
+    const { outbox } = this.settings;
+    return outbox && resend ? outbox.publish(outgoing) : this.#outbox.add(outgoing);
   }
 
   async history<T>(channel: string, options: HistoryOptions = {}): Promise<History<T>> {
-    const reply = await this.#ask({ type: "history", channel, ...options }, true);
+    const { signal, ...wanted } = options;
+    const reply = await this.#ask({ type: "history", channel, ...wanted }, true, signal);
     return protocol.history(reply) as History<T>;
   }
 
-  async presence(channel: string): Promise<Presence> {
-    return protocol.presenceReply(await this.#ask({ type: "presence", channel }, true));
+  async presence(channel: string, { signal }: RequestOptions = {}): Promise<Presence> {
+    return protocol.presenceReply(await this.#ask({ type: "presence", channel }, true, signal));
   }
 
   // ---- requests -----------------------------------------------------------------------------------------------------
 
-  async lock(resource: string, options: { ttl?: number; wait?: number } = {}): Promise<Lock> {
-    const waitMs = (options.wait ?? 0) * 1_000;
-    return protocol.lock(await this.#ask({ type: "lock", resource, ...options }, false, waitMs));
+  async lock(resource: string, options: RequestOptions & { ttl?: number; wait?: number } = {}): Promise<Lock> {
+    const { signal, ...wanted } = options;
+    const { ttl = 30, wait = 0 } = options;
+    const lock = protocol.lock(await this.#ask({ type: "lock", resource, ...wanted }, false, signal, wait * 1_000));
+    this.#locks.set(resource, ttl === 0 ? Infinity : this.settings.clock.now() + ttl * 1_000);
+    return lock;
   }
 
   async unlock(resource: string): Promise<void> {
     await this.#ask({ type: "unlock", resource }, false);
+    this.#locks.delete(resource);
   }
 
-  async call<R>(method: string, params: unknown = null): Promise<R> {
-    const reply = await this.#ask({ type: "rpc", method, params }, false);
+  async call<R>(method: string, params: unknown = null, { signal }: RequestOptions = {}): Promise<R> {
+    const reply = await this.#ask({ type: "rpc", method, params }, false, signal);
     return reply["result"] as R;
   }
 
@@ -188,16 +220,16 @@ class HubClient implements Client {
   background(on: boolean): void {
     if (this.#background === on || this.#closed) return;
     this.#background = on;
-    if (this.settings.inBackground === "stay") return this.#tellBackground();
-    if (this.state === "refused") return;
-    if (!on) return this.redial();
-    this.#connection.stop(1000, "in background");
-    this.#over("lose", 1000, "in background", "background");
+    this.#tellBackground();
+    this.#cancelLeaving();
+    const ms = this.settings.backgroundDisconnect;
+    if (on && ms !== false) this.#cancelLeaving = this.settings.clock.after(ms, () => this.#leaveForBackground());
+    if (!on && this.reason === "background") this.redial();
   }
 
-  async #ask(command: Command, repeatable: boolean, waitMs = 0): Promise<Message> {
+  async #ask(command: Command, repeatable: boolean, signal?: AbortSignal, waitMs = 0): Promise<Message> {
     this.#checkOpen();
-    return this.#calls.request(command, repeatable, this.settings.commandTimeoutMs + waitMs);
+    return this.#calls.request(command, repeatable, this.settings.commandTimeoutMs + waitMs, signal);
   }
 
   #checkOpen(): void {
@@ -206,7 +238,23 @@ class HubClient implements Client {
   }
 
   #tellBackground(): void {
-    this.#commands?.send({ type: "state", background: this.#background }, () => undefined);
+    this.#connection.retime();
+    const background = this.#background || this.settings.savesData();
+    if (this.#commands === null || this.#toldBackground === background) return;
+    this.#toldBackground = background;
+    this.#commands.send({ type: "state", background }, () => undefined);
+  }
+
+  #leaveForBackground(): void {
+    if (this.state === "refused" || this.#closed) return;
+    this.#connection.stop(COME_BACK, "in background");
+    this.#over("lose", 1000, "in background", "background");
+  }
+
+  #silenceMs(): number {
+    const { heartbeat, heartbeatMs, backgroundHeartbeatMs, savesData } = this.settings;
+    if (this.#background && (heartbeat === "mobile" || savesData())) return backgroundHeartbeatMs;
+    return savesData() && heartbeatMs ? Math.max(heartbeatMs, 60_000) : heartbeatMs;
   }
 
   // ---- the connection -----------------------------------------------------------------------------------------------
@@ -219,15 +267,17 @@ class HubClient implements Client {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopWatching();
+    this.#cancelLeaving();
     this.#connection.stop(code, reason);
     this.#over("quit", code, reason);
     this.#fail(new LocalError("closed"));
+    this.settings.outbox?.close();
     this.#subscriptions.end();
   }
 
   #makeConnection(): Connection {
     const emit = this.#events.emit.bind(this.#events);
-    return new Connection(this.url, this.settings, {
+    const events: ConnectionEvents = {
       dialing: () => {
         this.#refusal = null;
         this.#move("dial");
@@ -244,26 +294,36 @@ class HubClient implements Client {
         this.latencyMs = ms;
         emit("latency", ms);
       },
-    });
+      better: (token) => this.#rise(token),
+      betterMessage: (message) => void this.#rising?.receive(message),
+      betterFailed: () => {
+        this.#rising = null;
+        this.#commands?.release();
+      },
+    };
+    return new Connection(this.url, this.settings, events, () => this.#silenceMs());
   }
 
   #open(token: string | null): void {
-    this.#handshake = { commands: new Commands((frame) => this.#connection.send(frame)), token, asked: undefined };
+    this.#handshake = { commands: new Commands((...frame) => this.#connection.send(...frame)), token, asked: undefined };
     this.#sayConnect();
   }
 
   #sayConnect(): void {
     if (!this.#handshake) return;
     const { commands, token } = this.#handshake;
-    const name = (this.#handshake.asked = this.#name);
-    const command: Command = {
+    this.#handshake.asked = this.#name;
+    commands.send(this.#connect(token, this.#name), (error, reply) => (error ? this.#unwelcome(error) : this.#welcome(commands, reply)));
+  }
+
+  #connect(token: string | null, name: string | null): Command {
+    return {
       type: "connect",
       ...(token === null ? {} : { token }),
       ...(name === null ? {} : { name }),
       client: this.settings.client,
       ...(this.#resume === null ? {} : { resume: this.#resume }),
     };
-    commands.send(command, (error, reply) => (error ? this.#unwelcome(error) : this.#welcome(commands, reply)));
   }
 
   #welcome(commands: Commands, reply: Message): void {
@@ -272,16 +332,58 @@ class HubClient implements Client {
     this.#commands = commands;
     this.#connection.established();
     const before = this.info;
-    const info = (this.info = protocol.sessionInfo(reply));
-    this.#resume = protocol.text(reply["resume"]) || null;
-    if (this.#background) this.#tellBackground();
+    const info = this.#introduced(reply);
+    this.#toldBackground = false;
+    this.#tellBackground();
     // Subscriptions first: what is published next comes back to us.
     const behind = this.#subscriptions.connected(commands);
     this.#calls.connected(commands);
     this.#outbox.connected(commands, before === null || keyOwner(before) === keyOwner(info));
+    this.settings.outbox?.connected(keyOwner(info));
     this.#move(behind ? "resume" : "accept");
     this.#events.emit("connected", info);
+    this.#tellTransport();
     for (const { resolve } of this.#waiters.splice(0)) resolve(info);
+  }
+
+  #introduced(reply: Message): SessionInfo {
+    this.#resume = protocol.text(reply["resume"]) || null;
+    return (this.info = protocol.sessionInfo(reply));
+  }
+
+  /** A better transport is open. The session moves once nothing is under way whose answer would be lost. */
+  #rise(token: string | null): void {
+    const { climb } = this.#connection;
+    this.#commands?.hold(() => {
+      const now = this.settings.clock.now();
+      if ([...this.#locks.values()].some((until) => until > now)) return climb.fail();
+      this.#rising = new Commands((frame) => climb.decide(frame));
+      const connect = this.#connect(token, this.#accepted ?? null);
+      this.#rising.send(connect, (error, reply) => (error ? climb.fail() : this.#risen(reply)));
+    });
+  }
+
+  #risen(reply: Message): void {
+    const commands = this.#commands;
+    this.#rising = null;
+    if (!commands) return;
+    const info = this.#introduced(reply);
+    this.#connection.rise(info.resumed);
+    this.#subscriptions.cut();
+    commands.release(() => {
+      this.#toldBackground = false;
+      this.#tellBackground();
+      this.#move(this.#subscriptions.connected(commands) ? "resume" : "accept");
+    });
+    if (!info.resumed) this.#events.emit("connected", info);
+    this.#tellTransport();
+  }
+
+  #tellTransport(): void {
+    const { transport } = this;
+    if (transport === null || transport === this.#lastTransport) return;
+    this.#lastTransport = transport;
+    this.#events.emit("transport", transport);
   }
 
   /** The hub answered `connect` with an error. */
@@ -301,7 +403,7 @@ class HubClient implements Client {
     const renew = error.code === Code.TOKEN_EXPIRED && this.settings.renewsToken;
     if (!retry && !renew) return this.#refuse(error, error.code === Code.TOKEN_EXPIRED ? Code.EXPIRED : Code.INVALID_TOKEN);
     this.#events.emit("error", error);
-    this.#connection.drop(TRY_AGAIN, "connect failed");
+    this.#connection.drop(TRY_AGAIN, `connect failed; reconnect after ${retryAfterMs(error)} ms`);
   }
 
   #refuse(error: ChappeError, code: number): void {
@@ -317,15 +419,19 @@ class HubClient implements Client {
     const wasConnected = this.#commands !== null;
     this.#handshake = null;
     this.#commands = null;
+    this.#rising = null;
+    this.#locks.clear();
     this.#subscriptions.cut();
     this.#calls.cut();
     this.#outbox.cut();
+    this.settings.outbox?.cut();
     this.#move(input, why);
     if (wasConnected) this.#events.emit("disconnected", code, reason);
   }
 
   #fail(error: ChappeError): void {
     this.#calls.fail(error);
+    this.settings.outbox?.fail(error);
     this.#outbox.fail(error);
     for (const { reject } of this.#waiters.splice(0)) reject(error);
   }
@@ -353,20 +459,33 @@ class HubClient implements Client {
     this.#events.emit("state", state, reason);
   }
 
-  #watchNetwork(): () => void {
-    const look = (): void => {
-      if (this.#commands) this.#connection.ping();
-      else if (this.state === "offline" && this.reason !== "background" && !this.#closed) this.#connection.dial();
-    };
-    return watchNetwork({
-      online: look,
-      visible: look,
+  #watchPage(): () => void {
+    const { heartbeat, backgroundDisconnect } = this.settings;
+    const leaves = backgroundDisconnect !== false;
+    const follows = leaves || heartbeat === "mobile";
+    if (follows && isHidden()) queueMicrotask(() => this.background(true));
+    return watchPage({
+      doubt: () => this.#doubt(),
+      visible: (yes) => {
+        if (follows) this.background(!yes);
+        if (yes) this.#doubt();
+      },
+      // No timer would fire any more, and the hub would talk to nobody.
+      freeze: () => leaves && this.#background && this.#leaveForBackground(),
       offline: () => {
         // A hub on this machine is still there; one that is not will miss the ping.
-        if (this.#commands) this.#connection.ping();
+        if (this.#commands) this.#connection.probe();
         else if (this.state === "offline" && this.reason === "hub_down") this.#move("lose", "no_network");
       },
     });
+  }
+
+  #doubt(): void {
+    this.#connection.climb.now();
+    if (this.#commands) {
+      this.#tellBackground();
+      this.#connection.probe();
+    } else if (this.state === "offline" && this.reason !== "background" && !this.#closed) this.#connection.dial();
   }
 }
 

@@ -11,14 +11,18 @@ export type Settle = (error: ChappeError | null, reply: Message) => void;
 export class Commands {
   readonly #settles = new Map<number, Settle>();
   #id = 0;
+  /** What waits until the session has moved, and whom to tell when nothing is under way any more. */
+  #held: { waiting: Parameters<Commands["send"]>[]; quiet: (() => void) | null } | null = null;
 
-  constructor(private readonly write: (frame: string) => void) {}
+  /** @param write its `patient` says that a frame may wait for others */
+  constructor(private readonly write: (frame: string, patient: boolean) => void) {}
 
   /** Sends at once. Answers come in the order of the commands, publishes among themselves excepted. */
-  send(command: Command, settle: Settle, data?: string): void {
+  send(command: Command, settle: Settle, data?: string | undefined): void {
+    if (this.#held) return void this.#held.waiting.push([command, settle, data]);
     const id = ++this.#id;
     this.#settles.set(id, settle);
-    this.write(encode({ ...command, id }, data));
+    this.write(encode({ ...command, id }, data), command.type === "publish");
   }
 
   /** @returns whether the message answered a command */
@@ -28,6 +32,28 @@ export class Commands {
     if (settle === undefined) return false;
     this.#settles.delete(id);
     settle(message.type === "error" ? hubError(message) : null, message);
+    this.#checkQuiet();
     return true;
+  }
+
+  /** Sends nothing until `release`. @param quiet called once all that was sent is answered, at once if it is */
+  hold(quiet: () => void): void {
+    this.#held = { waiting: [], quiet };
+    this.#checkQuiet();
+  }
+
+  /** Sends what waited. @param first is called before, and may send */
+  release(first: () => void = () => undefined): void {
+    const waiting = this.#held?.waiting ?? [];
+    this.#held = null;
+    first();
+    for (const each of waiting) this.send(...each);
+  }
+
+  #checkQuiet(): void {
+    const quiet = this.#held?.quiet;
+    if (!this.#held || !quiet || this.#settles.size > 0) return;
+    this.#held.quiet = null;
+    quiet();
   }
 }

@@ -18,8 +18,14 @@ export class ChappeError extends Error {
   }
 }
 
+/** How long the hub asks to wait (CH-15.1), in milliseconds; 0 if it says nothing. */
+export function retryAfterMs({ detail }: ChappeError): number {
+  return Number((detail as { retry_after_s?: unknown } | null)?.retry_after_s ?? 0) * 1_000;
+}
+
 const LOCAL_TEXTS = {
   bad_option: ["option {name} is {value}, expected a number from 0", "l'option {name} vaut {value}, un nombre positif ou nul est attendu"],
+  bad_transport: ["transports are \"{value}\", expected some of websocket, sse, polling", "les transports sont « {value} », websocket, sse ou polling sont attendus"],
   bad_url: ["\"{url}\" is no address of a hub, expected something like wss://hub.example/ws", "« {url} » n'est pas l'adresse d'un hub, par exemple wss://hub.example/ws"],
   no_websocket: ["there is no WebSocket class here: pass one, connect(url, { WebSocket })", "aucune classe WebSocket ici : passez-en une, connect(url, { WebSocket })"],
   bad_frame: ["the hub sent a frame that is no chappe.v1 message: {what}", "le hub a envoyé une trame qui n'est pas un message chappe.v1 : {what}"],
@@ -28,6 +34,7 @@ const LOCAL_TEXTS = {
   timed_out: ["no answer within {ms} ms", "pas de réponse en {ms} ms"],
   queue_full: ["{size} publishes already wait for an acknowledgement: slow down or raise publishQueue", "{size} publications attendent déjà un accusé de réception : ralentissez ou augmentez publishQueue"],
   overflow: ["more than {size} publications wait to be read: read faster or raise queueSize", "plus de {size} publications attendent d'être lues : lisez plus vite ou augmentez queueSize"],
+  storage: ["the outbox cannot be kept on this device ({what}): it is in memory only", "la boîte d'envoi ne peut être gardée sur cet appareil ({what}) : elle reste en mémoire"],
   closed: ["the client is disconnected: connect again", "le client est déconnecté : reconnectez-vous"],
   named: ["the session is connected already, as \"{name}\": a name is claimed before", "la session est déjà connectée, sous le nom « {name} » : un nom se prend avant"],
   token: ["getToken failed: {what}", "getToken a échoué : {what}"],

@@ -2,7 +2,7 @@
 
 export { connect } from "./client.js";
 export type * from "./api.js";
-export type { ClientOptions } from "./options.js";
+export type { ClientOptions, TransportName } from "./options.js";
 export type { Clock } from "./clock.js";
 export type { Transport, TransportEvents, TransportFactory, WebSocketClass, WebSocketLike } from "./transport.js";
 export { ChappeError, LocalError, errorText } from "./errors.js";

@@ -2,9 +2,15 @@
 
 import type { Clock } from "./clock.js";
 import { systemClock } from "./clock.js";
+import type { DurableOutbox } from "./durable.js";
 import { LocalError } from "./errors.js";
+import type { Fetch, HttpOptions } from "./http_transport.js";
+import { httpTransport } from "./http_transport.js";
+import { savesData } from "./network.js";
 import type { TransportFactory, WebSocketClass } from "./transport.js";
 import { websocketTransport } from "./transport.js";
+
+export type TransportName = "websocket" | "sse" | "polling";
 
 export interface ClientOptions {
   /** Called before every connection, so that an expired token is replaced. A throw counts as a failed attempt. */
@@ -16,8 +22,28 @@ export interface ClientOptions {
   client?: { name: string; version: string };
   /** The WebSocket class where there is no global one (Node before 22: `ws`). */
   WebSocket?: WebSocketClass;
-  /** Another carrier than WebSocket. */
+  /**
+   * Tried in this order until one works; default all three. What worked is remembered for this network for 10 minutes,
+   * and the first is tried again meanwhile.
+   */
+  transports?: readonly (TransportName | TransportFactory)[];
+  /** Another carrier, instead of `transports`. */
   transport?: TransportFactory;
+  /** How long a transport may take to open before the next one is tried; default 5,000. */
+  websocketTimeoutMs?: number;
+  /** Sent with each request of `sse` and `polling`; a WebSocket of a browser cannot send any. */
+  headers?: Record<string, string>;
+  /** Whether `sse` and `polling` send cookies to another origin; default `same-origin`. */
+  credentials?: RequestCredentials;
+  /** Instead of the global `fetch`. */
+  fetch?: Fetch;
+  /** When `sse` and `polling` repeat a request that failed; default 5,000. */
+  pollRetryMs?: number;
+
+  /** Lets a publish wait so long for others, to leave in one frame; default 0: each leaves at once. 200 suits most. */
+  batchMs?: number;
+  /** So many publishes do not wait any longer; default 10. */
+  batchMax?: number;
 
   reconnectIntervalMs?: number;
   reconnectMaxMs?: number;
@@ -27,8 +53,15 @@ export interface ClientOptions {
   /** From dialing to the hub's answer to `connect`; default 10,000. */
   connectTimeoutMs?: number;
 
-  /** Silence after which the client pings; default 30,000. */
+  /**
+   * `mobile`: pings after 60 s of silence, in background after 300 s, and the hub is told when the page is in
+   * background and when it is back. Default `standard`: 30 s always.
+   */
+  heartbeat?: "standard" | "mobile";
+  /** Silence after which the client pings, in foreground; 0 for never. Default as `heartbeat` says. */
   heartbeatMs?: number;
+  /** Ping little and have ephemeral publications held back. `auto` (default): if the browser says to save data. */
+  saveData?: "auto" | boolean;
   /** How long the answer may take before the connection counts as dead; default 10,000. */
   pongTimeoutMs?: number;
   /** For history, presence, locks and calls, the wait for a connection included; default 10,000. */
@@ -39,14 +72,20 @@ export interface ClientOptions {
   /** Publishes that may wait for an acknowledgement; the next one is rejected with `queue_full`; default 1,000. */
   publishQueue?: number;
 
-  /** What `background(true)` does: tell the hub and stay (default), or disconnect until `background(false)`. */
-  inBackground?: "stay" | "disconnect";
+  /** Disconnect after so long in background (at once when the page is frozen), until it is over; default false: never. */
+  backgroundDisconnect?: number | false;
+  /** Keeps publishes over a reload or a crash: `indexedDbOutbox()` of `chappe/outbox`. */
+  outbox?: DurableOutbox;
+  /** One connection for all tabs, over the first of the transports: `sharedTabs()` of `chappe/tabs`. */
+  tabs?: (carrier: TransportFactory) => TransportFactory;
+  /** Its abort is a `disconnect`. */
+  signal?: AbortSignal;
 
   /** Numbers in [0, 1), for the jitter. */
   random?: () => number;
   /** Time and timers, for tests. */
   clock?: Clock;
-  /** Watch `online`, `offline` and page visibility where they exist; default true. */
+  /** Watch the network and the life of the page where there is one; default true. */
   watchNetwork?: boolean;
 }
 
@@ -56,18 +95,25 @@ export interface Settings {
   readonly renewsToken: boolean;
   readonly name: string | null;
   readonly client: { name: string; version: string };
-  readonly transport: TransportFactory;
+  readonly transports: readonly TransportFactory[];
+  readonly websocketTimeoutMs: number;
+  readonly batchMs: number;
+  readonly batchMax: number;
   readonly reconnectIntervalMs: number;
   readonly reconnectMaxMs: number;
   readonly jitter: "full" | "none";
   readonly maxAttempts: number;
   readonly connectTimeoutMs: number;
+  readonly heartbeat: "standard" | "mobile";
   readonly heartbeatMs: number;
+  readonly backgroundHeartbeatMs: number;
+  readonly savesData: () => boolean;
   readonly pongTimeoutMs: number;
   readonly commandTimeoutMs: number;
   readonly resend: boolean;
   readonly publishQueue: number;
-  readonly inBackground: "stay" | "disconnect";
+  readonly backgroundDisconnect: number | false;
+  readonly outbox: DurableOutbox | null;
   readonly random: () => number;
   readonly clock: Clock;
   readonly watchNetwork: boolean;
@@ -75,26 +121,35 @@ export interface Settings {
 
 export const VERSION = "0.1.0";
 
-/** Fills in the defaults. @throws LocalError `bad_option` naming the option and the value that came. */
+/** Fills in the defaults. @throws LocalError `bad_option`, `bad_transport` naming what came. */
 export function resolveOptions(options: ClientOptions): Settings {
   const token = options.token ?? null;
+  const { heartbeat = "standard", saveData = "auto" } = options;
+  const foregroundMs = options.heartbeatMs ?? (heartbeat === "mobile" ? 60_000 : 30_000);
   const settings: Settings = {
     getToken: options.getToken ?? (() => token),
     renewsToken: options.getToken !== undefined,
     name: options.name ?? null,
     client: options.client ?? { name: "js", version: VERSION },
-    transport: options.transport ?? websocketTransport(options.WebSocket),
+    transports: resolveTransports(options),
+    websocketTimeoutMs: options.websocketTimeoutMs ?? 5_000,
+    batchMs: options.batchMs ?? 0,
+    batchMax: options.batchMax ?? 10,
     reconnectIntervalMs: options.reconnectIntervalMs ?? 1_000,
     reconnectMaxMs: options.reconnectMaxMs ?? 30_000,
     jitter: options.jitter ?? "full",
     maxAttempts: options.maxAttempts ?? 0,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-    heartbeatMs: options.heartbeatMs ?? 30_000,
+    heartbeat,
+    heartbeatMs: foregroundMs,
+    backgroundHeartbeatMs: foregroundMs && Math.max(foregroundMs, 300_000),
+    savesData: saveData === "auto" ? savesData : () => saveData,
     pongTimeoutMs: options.pongTimeoutMs ?? 10_000,
     commandTimeoutMs: options.commandTimeoutMs ?? 10_000,
     resend: options.resend ?? true,
     publishQueue: options.publishQueue ?? 1_000,
-    inBackground: options.inBackground ?? "stay",
+    backgroundDisconnect: options.backgroundDisconnect ?? false,
+    outbox: options.outbox ?? null,
     random: options.random ?? Math.random,
     clock: options.clock ?? systemClock,
     watchNetwork: options.watchNetwork ?? true,
@@ -103,4 +158,17 @@ export function resolveOptions(options: ClientOptions): Settings {
     if (typeof value === "number" && !(value >= 0)) throw new LocalError("bad_option", { name, value });
   }
   return settings;
+}
+
+function resolveTransports(options: ClientOptions): TransportFactory[] {
+  const http: HttpOptions = { ...options, clock: options.clock ?? systemClock, pollRetryMs: options.pollRetryMs ?? 5_000 };
+  const wanted = options.transport ? [options.transport] : (options.transports ?? ["websocket", "sse", "polling"]);
+  const found = wanted.map((each) => {
+    if (typeof each === "function") return each;
+    if (each === "websocket") return websocketTransport(options.WebSocket);
+    return each === "sse" || each === "polling" ? httpTransport(each, http) : undefined;
+  });
+  if (found.length === 0 || found.includes(undefined)) throw new LocalError("bad_transport", { value: String(wanted) });
+  const { tabs } = options;
+  return tabs ? [tabs(found[0] as TransportFactory)] : (found as TransportFactory[]);
 }

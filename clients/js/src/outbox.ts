@@ -1,11 +1,12 @@
 /** Publishes until the hub has acknowledged them: in order, bounded, sent again after a cut without doubling. */
 
+import { onAbort } from "./abort.js";
 import type { Position } from "./api.js";
 import type { Clock } from "./clock.js";
 import type { Commands } from "./commands.js";
 import { Code } from "./errors.generated.js";
 import type { ChappeError } from "./errors.js";
-import { LocalError } from "./errors.js";
+import { LocalError, retryAfterMs } from "./errors.js";
 import type { Command } from "./protocol.js";
 import { number, text } from "./protocol.js";
 
@@ -15,12 +16,14 @@ export interface Outgoing {
   readonly data: string;
   /** Has an idempotency key and may be sent again. */
   readonly resend: boolean;
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface Entry extends Outgoing {
   readonly n: number;
   readonly resolve: (position: Position) => void;
-  readonly reject: (error: ChappeError) => void;
+  readonly reject: (error: unknown) => void;
+  aborted: boolean;
   firstSentAt: number | null;
 }
 
@@ -57,7 +60,11 @@ export class Outbox {
   add(outgoing: Outgoing): Promise<Position> {
     return new Promise((resolve, reject) => {
       if (this.length >= this.size) return reject(new LocalError("queue_full", { size: this.size }, true));
-      this.#waiting.push({ ...outgoing, n: ++this.#n, resolve, reject, firstSentAt: null });
+      const stopListening = onAbort(outgoing.signal, (reason) => this.#abort(entry, reason));
+      const settled = <A>(settle: (value: A) => void) => (value: A) => (stopListening(), settle(value));
+      const ends = { resolve: settled(resolve), reject: settled(reject) };
+      const entry: Entry = { ...outgoing, ...ends, n: ++this.#n, aborted: false, firstSentAt: null };
+      this.#waiting.push(entry);
       this.#pump();
     });
   }
@@ -79,7 +86,7 @@ export class Outbox {
     const unanswered = [...this.#inFlight];
     this.#inFlight.clear();
     for (const entry of unanswered) if (!entry.resend) entry.reject(new LocalError("disconnected"));
-    this.#takeBack(unanswered.filter((entry) => entry.resend));
+    this.#takeBack(unanswered.filter((entry) => entry.resend && !entry.aborted));
   }
 
   /** Nothing will be sent any more: `error` for what never was, `disconnected` for what nobody can know. */
@@ -110,7 +117,7 @@ export class Outbox {
       entry.command,
       (error, reply) => {
         this.#inFlight.delete(entry);
-        if (error?.code === Code.TOO_MANY_REQUESTS && entry.resend) return this.#pause(entry, error);
+        if (error?.code === Code.TOO_MANY_REQUESTS && entry.resend && !entry.aborted) return this.#pause(entry, error);
         if (error) entry.reject(error);
         else entry.resolve({ epoch: text(reply["epoch"]), offset: number(reply["offset"]) });
         this.#refusals = 0;
@@ -123,8 +130,7 @@ export class Outbox {
   #pause(refused: Entry, error: ChappeError): void {
     this.#takeBack([refused]);
     if (this.#cancelPause) return;
-    const advised = number((error.detail as { retry_after_s?: unknown } | null)?.retry_after_s) * 1_000;
-    const ms = Math.max(advised, Math.min(Outbox.PAUSE_MS * 2 ** this.#refusals++, Outbox.MAX_PAUSE_MS));
+    const ms = Math.max(retryAfterMs(error), Math.min(Outbox.PAUSE_MS * 2 ** this.#refusals++, Outbox.MAX_PAUSE_MS));
     this.#cancelPause = this.clock.after(ms, () => {
       this.#resume();
       this.#pump();
@@ -134,6 +140,12 @@ export class Outbox {
   #resume(): void {
     this.#cancelPause?.();
     this.#cancelPause = null;
+  }
+
+  #abort(entry: Entry, reason: unknown): void {
+    entry.aborted = true;
+    this.#waiting = this.#waiting.filter((other) => other !== entry);
+    entry.reject(reason);
   }
 
   #takeBack(entries: Entry[]): void {

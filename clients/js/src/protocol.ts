@@ -5,6 +5,8 @@ import { ChappeError, LocalError } from "./errors.js";
 
 /** One message of the hub; `type` says what it is, the rest is read by the functions below. */
 export type Message = Readonly<Record<string, unknown>> & { readonly type: string };
+/** As it came: JSON text, or the messages themselves where the carrier has unpacked them. */
+export type Frame = string | readonly unknown[];
 export type Command = Readonly<Record<string, unknown>> & { readonly type: string };
 
 /** @param data JSON text of the member `data`, already encoded. */
@@ -39,10 +41,10 @@ function decodeData(data: unknown): unknown {
  * Decodes one frame: an object is one message, an array a batch in order.
  * @throws LocalError `bad_frame`; the frame then had no effect.
  */
-export function decode(frame: string): Message[] {
-  let value: unknown;
+export function decode(frame: Frame): Message[] {
+  let value: unknown = frame;
   try {
-    value = JSON.parse(frame);
+    if (typeof frame === "string") value = JSON.parse(frame);
   } catch {
     throw new LocalError("bad_frame", { what: `no JSON, ${frame.length} characters` });
   }

@@ -17,6 +17,9 @@ export interface Attempt {
   readonly delayMs: number;
 }
 
+/** Nobody is sent away for longer. */
+const MAX_ADVISED_MS = 600_000;
+
 /**
  * Whether a closed connection is dialed again: 3000-3499 and 4000-4499 yes, 3500-3999 and 4500-4999 no, and so are all
  * other codes (the network, a proxy, a crash) yes.
@@ -37,6 +40,12 @@ export function delayMs(n: number, { reconnectIntervalMs, reconnectMaxMs, jitter
   return jitter === "none" ? ceiling : Math.floor(random() * ceiling);
 }
 
+/** What a close reason says about when to come back (SH-1), in milliseconds; 0 if it says nothing. */
+export function advisedMs(reason: string): number {
+  const [, ms] = /reconnect after (\d{1,9}) ms/.exec(reason) ?? [];
+  return Math.min(Number(ms ?? 0), MAX_ADVISED_MS);
+}
+
 /** Counts attempts from the last connection on. */
 export class Reconnection {
   #attempts = 0;
@@ -46,12 +55,16 @@ export class Reconnection {
     return this.#attempts;
   }
 
-  /** The next attempt, or null when the limit is reached. */
-  next(): Attempt | null {
+  /**
+   * The next attempt, or null when the limit is reached.
+   * @param advised milliseconds, from the hub: instead of the first delay, and before each later one
+   */
+  next(advised = 0): Attempt | null {
     const of = this.backoff.maxAttempts;
     if (of > 0 && this.#attempts >= of) return null;
     const n = ++this.#attempts;
-    return { n, of, delayMs: delayMs(n, this.backoff) };
+    const own = n === 1 && advised > 0 ? 0 : delayMs(n, this.backoff);
+    return { n, of, delayMs: advised + own };
   }
 
   /** The hub accepted the session: the next loss counts from 1 again. */

@@ -23,8 +23,9 @@ export const TRANSITIONS: Readonly<Record<State, Readonly<Partial<Record<Input, 
     refuse: "refused",
     quit: "offline",
   },
-  live: { lose: "offline", refuse: "refused", quit: "offline" },
-  "catching-up": { catch_up: "live", lose: "offline", refuse: "refused", quit: "offline" },
+  // A session that moves to a better transport is accepted once more.
+  live: { accept: "live", resume: "catching-up", lose: "offline", refuse: "refused", quit: "offline" },
+  "catching-up": { accept: "live", resume: "catching-up", catch_up: "live", lose: "offline", refuse: "refused", quit: "offline" },
   offline: { dial: "connecting", lose: "offline", refuse: "refused", quit: "offline" },
   refused: { dial: "connecting", quit: "offline" },
 };

@@ -3,6 +3,7 @@
 import type {
   Member, Off, Position, Publication, SubscribeOptions, Subscription, SubscriptionEvents,
 } from "./api.js";
+import { onAbort } from "./abort.js";
 import { Backlog } from "./backlog.js";
 import { isPattern } from "./channels.js";
 import type { Cursor } from "./cursor.js";
@@ -36,6 +37,7 @@ export class ChannelSubscription implements Subscription<any> {
   readonly #events = new Events<SubscriptionEvents<any>>();
   readonly #backlog: Backlog<Publication<any>>;
   readonly #members = new Members();
+  readonly #stopListening: () => void;
   #iterated = false;
   #ended: { error: ChappeError | null } | null = null;
   #waiters: { resolve: () => void; reject: (error: ChappeError) => void }[] = [];
@@ -48,6 +50,7 @@ export class ChannelSubscription implements Subscription<any> {
     const since = options.since;
     this.cursor = isPattern(channel) ? new PatternCursor() : new ChannelCursor(since);
     this.#backlog = new Backlog(Math.max(1, options.queueSize ?? 1_024), () => this.#taken());
+    this.#stopListening = onAbort(options.signal, () => this.unsubscribe());
   }
 
   get position(): Position | null {
@@ -88,7 +91,13 @@ export class ChannelSubscription implements Subscription<any> {
 
   [Symbol.asyncIterator](): AsyncIterator<Publication<any>> {
     this.#iterated = true;
-    return { next: () => this.#backlog.next() };
+    return {
+      next: () => this.#backlog.next(),
+      return: () => {
+        this.unsubscribe();
+        return Promise.resolve({ value: undefined, done: true });
+      },
+    };
   }
 
   // ---- from the client ----------------------------------------------------------------------------------------------
@@ -121,6 +130,7 @@ export class ChannelSubscription implements Subscription<any> {
   end(code: number, reason: string, error: ChappeError | null): void {
     if (this.#ended) return;
     this.active = false;
+    this.#stopListening();
     this.#ended = { error };
     this.#backlog.end(error);
     if (error) this.#events.emit("error", error);

@@ -4,7 +4,7 @@ import { isPattern, patternMatches } from "./channels.js";
 import type { Clock } from "./clock.js";
 import type { Commands } from "./commands.js";
 import { Code } from "./errors.generated.js";
-import { ChappeError } from "./errors.js";
+import { ChappeError, retryAfterMs } from "./errors.js";
 import type { Message } from "./protocol.js";
 import { number, text } from "./protocol.js";
 import type { Backoff } from "./reconnection.js";
@@ -122,18 +122,18 @@ export class Subscriptions implements SubscriptionOwner {
       this.enter(subscription);
     } else if (error.retry) {
       subscription.failed(error);
-      this.#enterLater(subscription);
+      this.#enterLater(subscription, retryAfterMs(error));
     } else {
       this.#forget(subscription);
       subscription.end(error.code, error.reason, error);
     }
   }
 
-  #enterLater(subscription: ChannelSubscription): void {
+  #enterLater(subscription: ChannelSubscription, leastMs = 0): void {
     const commands = this.#commands;
     const n = (this.#attempts.get(subscription) ?? 0) + 1;
     this.#attempts.set(subscription, n);
-    this.settings.clock.after(delayMs(n, this.settings), () => {
+    this.settings.clock.after(Math.max(leastMs, delayMs(n, this.settings)), () => {
       const wanted = this.map.get(subscription.channel) === subscription && !subscription.paused;
       if (wanted && commands !== null && this.#commands === commands) this.enter(subscription);
     });

@@ -1,15 +1,19 @@
 /** The seam between the client and what carries its frames, and the first carrier: WebSocket. */
 
 import { LocalError } from "./errors.js";
+import type { Frame } from "./protocol.js";
 
 /** What a carrier tells the client. `onClose` is the last call, comes once, and comes whoever closed. */
 export interface TransportEvents {
   onOpen(): void;
-  onMessage(frame: string): void;
+  onMessage(frame: Frame): void;
   onClose(code: number, reason: string): void;
 }
 
-/** An open or opening connection. Frames leave in order; after `close` no event but `onClose` follows. */
+/**
+ * An open or opening connection. Frames leave in order; after `close` no event but `onClose` follows. It is closed with
+ * 1000 for good, with any other code if the session shall be resumed.
+ */
 export interface Transport {
   readonly name: string;
   send(frame: string): void;

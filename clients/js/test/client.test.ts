@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Publication } from "../src/api.js";
 import { LocalError } from "../src/errors.js";
-import { settled } from "./fake_clock.js";
 import { MemoryNetwork, record } from "./memory_network.js";
 
 const SOON = 50;
@@ -364,21 +363,130 @@ test("a returning network and a page that is looked at again redial at once", as
   }
 });
 
-test("background is told to the hub, also after a reconnect; or disconnects, if wanted", async () => {
+test("background is told to the hub, once, and again after a reconnect", async () => {
   const { network, client } = await live();
+  const told = () => network.hub.commands.filter(({ type }) => type === "state").map(({ background }) => background);
+  client.background(true);
   client.background(true);
   await network.clock.advance(SOON);
   network.cutAll();
   await network.clock.advance(1_100);
-  assert.equal(network.hub.commands.filter(({ type, background }) => type === "state" && background).length, 2);
+  assert.deepEqual(told(), [true, true]);
+  client.background(false);
+  await network.clock.advance(SOON);
+  assert.deepEqual(told(), [true, true, false]);
+});
 
-  const { network: other, client: phone } = await live({ inBackground: "disconnect" });
-  phone.background(true);
-  await other.clock.advance(100_000);
-  assert.deepEqual([phone.state, phone.reason, other.hub.sessions.size], ["offline", "background", 0]);
-  phone.background(false);
-  await other.clock.advance(SOON);
-  assert.equal(phone.state, "live");
+test("who wants to leaves after so long in background, not before, and is back at once", async () => {
+  const { network, client } = await live({ backgroundDisconnect: 20_000 });
+  const states = record(client, "state");
+  client.background(true);
+  await network.clock.advance(19_000);
+  client.background(false);
+  await network.clock.advance(20_000);
+  assert.deepEqual(states, []);
+  client.background(true);
+  await network.clock.advance(20_000);
+  assert.deepEqual([client.state, client.reason, network.hub.sessions.size], ["offline", "background", 0]);
+  await network.clock.advance(100_000);
+  assert.equal(network.dials, 1);
+  client.background(false);
+  await network.clock.advance(SOON);
+  assert.equal(client.state, "live");
+});
+
+test("a phone pings after 60 s of silence, in background after 300 s", async () => {
+  const { network, client } = await live({ heartbeat: "mobile" });
+  const latencies = record(client, "latency");
+  await network.clock.advance(65_000);
+  assert.equal(latencies.length, 1);
+  client.background(true);
+  await network.clock.advance(290_000);
+  assert.equal(latencies.length, 1);
+  await network.clock.advance(15_000);
+  assert.equal(latencies.length, 2);
+});
+
+test("to save data ephemeral publications are held back from the start", async () => {
+  const { network } = await live({ saveData: true });
+  assert.deepEqual(network.hub.commands.filter(({ type }) => type === "state").map(({ background }) => background), [true]);
+});
+
+test("a doubted connection that is dead is replaced after 2 s, without a pause", async () => {
+  const { network, client } = await live();
+  network.freezeAll();
+  network.clock.slept += 60_000;
+  await network.clock.advance(5_000 + 2_000 + SOON);
+  assert.deepEqual([client.state, network.dials], ["live", 2]);
+});
+
+test("an aborted signal ends the waiting, takes back what was not sent, and unsubscribes", async () => {
+  const network = new MemoryNetwork();
+  const client = network.client();
+  const controller = new AbortController();
+  const { signal } = controller;
+  const waits = [
+    client.publish("c", 1, { signal }), client.history("c", { signal }), client.presence("c", { signal }),
+    client.call("add", {}, { signal }), client.lock("r", { signal }),
+  ];
+  const news = client.subscribe("news", { signal });
+  controller.abort(new Error("enough"));
+  for (const wait of waits) await assert.rejects(wait, /enough/);
+  assert.deepEqual([client.unacknowledged, client.subscriptions.size], [0, 0]);
+  for await (const _ of news) assert.fail();
+  await network.clock.advance(SOON);
+  assert.deepEqual(network.hub.commands.map(({ type }) => type), ["connect"]);
+  await assert.rejects(client.publish("c", 1, { signal }), /enough/);
+  assert.throws(() => client.subscribe("news", { signal }), /enough/);
+});
+
+test("what was sent before its signal was aborted is not sent again", async () => {
+  const { network, client } = await live();
+  const controller = new AbortController();
+  const published = assert.rejects(client.publish("c", 1, { signal: controller.signal }), { name: "AbortError" });
+  controller.abort();
+  network.cutAll();
+  await network.clock.advance(1_100);
+  await published;
+  assert.equal(network.hub.channel("c").log.length, 0);
+});
+
+test("a client ends with its signal", async () => {
+  const controller = new AbortController();
+  const { client } = await live({ signal: controller.signal });
+  controller.abort();
+  assert.equal(client.state, "offline");
+  assert.throws(() => new MemoryNetwork().client({ signal: controller.signal }), { name: "AbortError" });
+});
+
+test("leaving the loop leaves the channel", async () => {
+  const { network, client } = await live();
+  const news = client.subscribe("news");
+  await network.clock.advance(SOON);
+  network.hub.publish("news", 1);
+  await network.clock.advance(SOON);
+  for await (const _ of news) break;
+  await network.clock.advance(SOON);
+  assert.deepEqual([client.subscriptions.size, network.hub.channel("news").subscribers.size], [0, 0]);
+});
+
+test("a hub that goes away or has too much to do is believed about when to come back", async () => {
+  const { network, client } = await live();
+  const log = record(client, "reconnecting");
+  network.cutAll(3001, "the hub is shutting down; reconnect after 3210 ms");
+  await network.clock.advance(10);
+  network.hub.intercept = ({ type }) => (type === "connect" ? { type: "error", code: 111, reason: "too many", retry: true, detail: { retry_after_s: 9 } } : undefined);
+  await network.clock.advance(3_300);
+  network.hub.intercept = ({ type }) => (type === "subscribe" ? { type: "error", code: 111, reason: "too many", retry: true, detail: { retry_after_s: 20 } } : undefined);
+  await network.clock.advance(12_000);
+  assert.deepEqual(log, [["reconnecting", 1, 0, 3_210], ["reconnecting", 2, 0, 11_000]]);
+  const news = client.subscribe("news");
+  await network.clock.advance(100);
+  network.hub.intercept = () => undefined;
+  await network.clock.advance(19_800);
+  assert.equal(news.active, false);
+  await network.clock.advance(300);
+  assert.equal(news.active, true);
 });
 
 test("messages of the server reach their event, and a listener that is off hears nothing", async () => {
@@ -407,15 +515,6 @@ test("awaiting a call inside a message loop works", async () => {
   news.unsubscribe();
   await loop;
   assert.deepEqual(sums, [2, 3, 4]);
-});
-
-test("where there is no WebSocket class the error says what to do", async () => {
-  const { connect } = await import("../src/client.js");
-  const client = connect("ws://127.0.0.1:9", { WebSocket: undefined as any });
-  const [, error] = await new Promise<unknown[]>((resolve) => client.on("error", (error) => resolve([0, error])));
-  await settled();
-  assert.match((error as Error).message, /no WebSocket class here/);
-  assert.equal(client.state, "refused");
 });
 
 test("an address or option that cannot be is refused at once", async () => {

@@ -17,6 +17,13 @@ export class FakeClock implements Clock {
     return this.#now;
   }
 
+  /** Milliseconds the machine slept: the calendar went on, and no timer did. */
+  slept = 0;
+
+  wall(): number {
+    return 1_790_000_000_000 + this.#now + this.slept;
+  }
+
   after(ms: number, call: () => void): () => void {
     const timer = { at: this.#now + ms, n: ++this.#n, call };
     this.#timers.add(timer);

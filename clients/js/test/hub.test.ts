@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, test as nodeTest } from "node:test";
 import type { Client, Publication } from "../src/api.js";
 import { connect } from "../src/client.js";
-import type { ClientOptions } from "../src/options.js";
+import type { ClientOptions, TransportName } from "../src/options.js";
+import type { Cuttable } from "./sockets.js";
 import { cutOff, cuttable, until } from "./sockets.js";
 
 const url = process.env["CHAPPE_URL"] ?? "ws://127.0.0.1:8080/ws";
@@ -11,23 +12,32 @@ const clients: Client[] = [];
 const run = `js${process.pid}`;
 let channels = 0;
 
-function open(options: ClientOptions = {}): { client: Client; cut: () => void } {
-  const { WebSocket, cut } = cuttable();
-  const client = connect(url, { WebSocket, reconnectIntervalMs: 5, reconnectMaxMs: 100, ...options });
+/** All of this over each transport: `CHAPPE_TRANSPORT` names it. */
+const transports = [(process.env["CHAPPE_TRANSPORT"] ?? "websocket") as TransportName];
+
+function open(options: ClientOptions = {}): { client: Client } & Cuttable {
+  const network = cuttable();
+  const { WebSocket, fetch } = network;
+  const times = { reconnectIntervalMs: 5, reconnectMaxMs: 100, pollRetryMs: 5 };
+  const client = connect(url, { WebSocket, fetch, transports, ...times, ...options });
   clients.push(client);
-  return { client, cut };
+  return { client, ...network };
 }
+
+/** To begin again over requests takes several of them. */
+const CUTS = transports[0] === "websocket" ? 100 : 30;
 
 const channel = () => `test/${run}/${++channels}`;
 
 async function take<T>(source: AsyncIterable<Publication<T>>, count: number): Promise<T[]> {
   const items: T[] = [];
-  for await (const { data } of source) if (items.push(data) === count) break;
+  const iterator = source[Symbol.asyncIterator]();
+  while (items.length < count) items.push((await iterator.next()).value.data);
   return items;
 }
 
 /** Whatever hangs is named by its test, and soon. */
-const test = (name: string, body: () => Promise<void>) => nodeTest(name, { timeout: 10_000 }, body);
+const test = (name: string, body: () => Promise<void>, timeout = 10_000) => nodeTest(name, { timeout }, body);
 
 before(async () => {
   const { client } = open({ maxAttempts: 5 });
@@ -41,6 +51,7 @@ test("the hub accepts the session and tells who we are", async () => {
   const info = await client.connected();
   assert.deepEqual([info.name, info.resumed, client.state], [`Ada-${run}`, false, "live"]);
   assert.ok(info.session && info.ping > 0);
+  assert.equal(client.transport, transports[0]);
   assert.ok((await client.ping()) >= 0);
 });
 
@@ -136,6 +147,38 @@ test("the retained publication greets a newcomer", async () => {
   }
 });
 
+test("a history of more than a mebibyte comes in pages, and as a gap at once", async () => {
+  const { client } = open();
+  const name = channel();
+  const text = "é".repeat(20_000);
+  const positions = await Promise.all(Array.from({ length: 40 }, (_, n) => client.publish(name, `${n}${text}`)));
+  const { publications } = await client.history<string>(name, { limit: 40 });
+  assert.ok(publications.length > 20 && publications.length < 40);
+  assert.equal(publications.at(-1)?.data, `39${text}`);
+  const gap = client.subscribe<string>(name, { since: positions[0]! });
+  assert.deepEqual((await take(gap, 39)).map((data) => Number.parseInt(data)), Array.from({ length: 39 }, (_, n) => n + 1));
+});
+
+test("a hundred and fifty publications at once come back in order", async () => {
+  const { client } = open();
+  const name = channel();
+  const news = client.subscribe<number>(name);
+  await news.subscribed();
+  const published = Array.from({ length: 150 }, (_, n) => client.publish(name, n));
+  assert.deepEqual(await take(news, 150), Array.from({ length: 150 }, (_, n) => n));
+  await Promise.all(published);
+});
+
+test("a token that is none refuses the session, and a newer one that is none leaves it as it is", async () => {
+  const { client } = open({ token: "no.such.token" });
+  await assert.rejects(client.connected(), { code: 101 });
+  assert.equal(client.state, "refused");
+  const { client: other } = open();
+  await other.connected();
+  await assert.rejects(other.refresh("no.such.token"), { code: 101 });
+  assert.ok((await other.ping()) >= 0);
+});
+
 test("errors have their code: a channel that is none, a method that is none", async () => {
   const { client } = open();
   await assert.rejects(client.publish("a/#", 1), { code: 107 });
@@ -157,7 +200,7 @@ test("a lock is held once", async () => {
 
 test("a cut is followed by resume, recovery and everything that was missed", async () => {
   const name = channel();
-  const { client: reader, cut } = open({ name: `R-${run}`, reconnectIntervalMs: 300, jitter: "none" });
+  const { client: reader, cut, heal } = open({ name: `R-${run}`, reconnectIntervalMs: 300, jitter: "none" });
   const { client: writer } = open();
   const news = reader.subscribe<number>(name);
   await news.subscribed();
@@ -166,6 +209,7 @@ test("a cut is followed by resume, recovery and everything that was missed", asy
   reader.on("state", (state) => states.push(state));
   cut();
   await until(reader, ["disconnected"], () => reader.state !== "live");
+  heal();
   for (const n of [2, 3]) await writer.publish(name, n);
   assert.deepEqual(await take(news, 3), [1, 2, 3]);
   assert.equal(news.recovered, true);
@@ -173,10 +217,10 @@ test("a cut is followed by resume, recovery and everything that was missed", asy
   assert.deepEqual(states, ["offline", "connecting", "catching-up", "live"]);
 });
 
-test("100 cuts in a row lose and double nothing acknowledged", async () => {
+test(`${CUTS} cuts in a row lose and double nothing acknowledged`, async () => {
   const name = channel();
-  const { client: writer, cut: cutWriter } = open({ name: `W-${run}` });
-  const { client: reader, cut: cutReader } = open();
+  const { client: writer, ...writers } = open({ name: `W-${run}` });
+  const { client: reader, ...readers } = open();
   const news = reader.subscribe<number>(name);
   const seen: number[] = [];
   let last = 0;
@@ -185,12 +229,12 @@ test("100 cuts in a row lose and double nothing acknowledged", async () => {
   news.on("subscribed", (recovered) => !recovered && losses.push(recovered));
   await Promise.all([writer.connected(), news.subscribed()]);
   const acknowledged: Promise<{ offset: number }>[] = [];
-  for (let cuts = 0; cuts < 100; cuts++) {
+  for (let cuts = 0; cuts < CUTS; cuts++) {
     acknowledged.push(writer.publish(name, cuts * 2), writer.publish(name, cuts * 2 + 1));
-    await Promise.all([cutOff(writer, cutWriter), cutOff(reader, cutReader)]);
+    await Promise.all([cutOff(writer, writers), cutOff(reader, readers)]);
   }
   const end = Math.max(...(await Promise.all(acknowledged)).map(({ offset }) => offset));
   await until(news, ["publication"], () => last >= end);
-  assert.deepEqual(seen, Array.from({ length: 200 }, (_, n) => n));
+  assert.deepEqual(seen, Array.from({ length: 2 * CUTS }, (_, n) => n));
   assert.equal(losses.length, 1, "only the first subscribe had nothing to recover");
-});
+}, 50_000);

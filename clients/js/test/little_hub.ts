@@ -91,7 +91,10 @@ export class LittleSession {
   }
 
   receive(frame: string): void {
-    const message = JSON.parse(frame) as Fields;
+    for (const message of [JSON.parse(frame)].flat() as Fields[]) this.#receive(message);
+  }
+
+  #receive(message: Fields): void {
     if (message["type"] === "ping") return this.say({ type: "pong" });
     this.hub.commands.push(message);
     const answer = this.hub.intercept(message, this) ?? this.#answer(message);
@@ -118,7 +121,10 @@ export class LittleSession {
         return this.#publish(message, this.hub.channel(message["channel"]));
       case "history": {
         const { log, epoch, offset } = this.hub.channel(message["channel"]);
-        return { type: "reply", publications: log.slice(-(message["limit"] ?? 100)), epoch, offset };
+        const { limit = 100, since } = message;
+        if (since && since.epoch !== epoch) return { type: "error", code: 112, reason: "unrecoverable position" };
+        const page = since ? log.filter((it) => it.offset > since.offset).slice(0, limit) : limit ? log.slice(-limit) : [];
+        return { type: "reply", publications: page, epoch, offset };
       }
       case "presence": {
         const members = this.#members(this.hub.channel(message["channel"]));

@@ -51,7 +51,7 @@ test("it needs nothing at run time, and the lock file names no place", () => {
 });
 
 test("each module has its test, of the same name or of the noun it serves", () => {
-  const served: Record<string, string> = { api: "client", calls: "client", connection: "client", network: "client", options: "client", commands: "outbox", clock: "heartbeat", events: "subscription", errors: "protocol", subscriptions: "subscription", transport: "sockets", index: "packaging" };
+  const served: Record<string, string> = { abort: "client", indexeddb: "durable", seats: "switchboard", tabs: "switchboard", react: "hooks", preact: "hooks", api: "client", calls: "client", connection: "client", network: "client", options: "client", commands: "outbox", clock: "heartbeat", events: "subscription", errors: "protocol", subscriptions: "subscription", transport: "sockets", index: "packaging", page: "packaging", frames: "batch" };
   const tests = new Set(readdirSync("test"));
   for (const name of readdirSync("src").map((file) => file.replace(/(\.generated)?\.ts$/, ""))) {
     assert.ok(tests.has(`${name}.test.ts`) || tests.has(`${served[name]}.test.ts`), name);

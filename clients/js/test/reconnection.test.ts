@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Reconnection, delayMs, reconnects } from "../src/reconnection.js";
+import { Reconnection, advisedMs, delayMs, reconnects } from "../src/reconnection.js";
 import { seeded } from "./fake_clock.js";
 
 const backoff = { reconnectIntervalMs: 1_000, reconnectMaxMs: 30_000, jitter: "none", maxAttempts: 0, random: () => 0.5 } as const;
@@ -30,4 +30,15 @@ test("attempts are limited, and counted from the last connection on", () => {
 test("close codes say whether to come back", () => {
   for (const code of [1000, 1001, 1006, 1009, 1011, 3000, 3001, 3012, 3499, 4000, 4499]) assert.ok(reconnects(code), `${code}`);
   for (const code of [3500, 3503, 3999, 4500, 4509, 4999]) assert.ok(!reconnects(code), `${code}`);
+});
+
+test("the hub's advice is taken instead of the first delay, and added to each later one", () => {
+  const reconnection = new Reconnection(backoff);
+  assert.deepEqual([1, 2, 3].map(() => reconnection.next(700)?.delayMs), [700, 2_700, 4_700]);
+  assert.equal(reconnection.next()?.delayMs, 8_000);
+});
+
+test("advice is read from a close reason, and never sends away for longer than ten minutes", () => {
+  const said = ["the hub is shutting down; reconnect after 1234 ms", "reconnect after 0 ms", "bye", "reconnect after -1 ms", "reconnect after 999999999 ms", "reconnect after 12345678901234567890 ms"];
+  assert.deepEqual(said.map(advisedMs), [1_234, 0, 0, 0, 600_000, 0]);
 });

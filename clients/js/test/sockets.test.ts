@@ -29,7 +29,8 @@ test("a conversation over real sockets, with a hub that goes away and comes back
 
 test("100 cuts of real sockets in a row lose and double nothing acknowledged", async () => {
   const running = await serve();
-  const { WebSocket, cut } = cuttable();
+  const network = cuttable();
+  const { WebSocket } = network;
   const writer = connect(running.url, { WebSocket, ...FAST });
   const reader = connect(running.url, { WebSocket, ...FAST });
   const news = reader.subscribe<number>("news");
@@ -41,7 +42,7 @@ test("100 cuts of real sockets in a row lose and double nothing acknowledged", a
   const acknowledged: Promise<unknown>[] = [];
   for (let cuts = 0; cuts < 100; cuts++) {
     for (let n = 0; n < 5; n++) acknowledged.push(writer.publish("news", cuts * 5 + n));
-    await Promise.all([cutOff(writer, cut), cutOff(reader, cut)]);
+    await Promise.all([cutOff(writer, network), cutOff(reader, network)]);
   }
   await Promise.all(acknowledged);
   await until(news, ["publication"], () => running.hub.channel("news").offset === news.position?.offset);
@@ -72,4 +73,17 @@ test("a disconnect while dialing leaves no socket behind", async () => {
   assert.equal(client.state, "offline");
   await running.stop();
   assert.equal(running.hub.sessions.size, 0);
+});
+
+test("where there is no WebSocket class the error says what to do", async (context) => {
+  // Node has one from version 22 on.
+  const global = globalThis as { WebSocket?: unknown };
+  const given = global.WebSocket;
+  delete global.WebSocket;
+  context.after(() => given && (global.WebSocket = given));
+  const { connect } = await import("../src/client.js");
+  const client = connect("ws://127.0.0.1:9", { WebSocket: undefined as any, transports: ["websocket"] });
+  const [, error] = await new Promise<unknown[]>((resolve) => client.on("error", (error) => resolve([0, error])));
+  assert.match((error as Error).message, /no WebSocket class here/);
+  assert.equal(client.state, "refused");
 });

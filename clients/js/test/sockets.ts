@@ -26,9 +26,18 @@ export async function serve(port = 0, hub = new LittleHub()): Promise<RunningHub
   return { url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}/ws`, hub, stop };
 }
 
-/** A class to inject, and what cuts all its connections as a broken network does. */
-export function cuttable(): { WebSocket: new (url: string, protocols?: string | string[]) => any; cut(): void } {
+export interface Cuttable {
+  readonly WebSocket: new (url: string, protocols?: string | string[]) => any;
+  readonly fetch: typeof fetch;
+  /** Ends all connections; requests fail from then on until `heal`. */
+  cut(): void;
+  heal(): void;
+}
+
+/** What to inject, and what cuts all its connections as a broken network does. */
+export function cuttable(): Cuttable {
   const open = new Set<WebSocket>();
+  let network = new AbortController();
   class CuttableWebSocket extends WebSocket {
     constructor(url: string, protocols?: string | string[]) {
       super(url, protocols);
@@ -36,16 +45,25 @@ export function cuttable(): { WebSocket: new (url: string, protocols?: string | 
       this.once("close", () => open.delete(this));
     }
   }
-  return { WebSocket: CuttableWebSocket, cut: () => open.forEach((socket) => socket.terminate()) };
+  return {
+    WebSocket: CuttableWebSocket,
+    fetch: (url, init = {}) => fetch(url, { ...init, signal: AbortSignal.any([network.signal, ...(init.signal ? [init.signal] : [])]) }),
+    cut: () => {
+      network.abort();
+      open.forEach((socket) => socket.terminate());
+    },
+    heal: () => (network = new AbortController()),
+  };
 }
 
 /** Cuts, and resolves when the client has noticed and is back. */
-export async function cutOff(client: Client, cut: () => void): Promise<void> {
+export async function cutOff(client: Client, { cut, heal }: Pick<Cuttable, "cut" | "heal">): Promise<void> {
   const noticed = new Promise<void>((resolve) => {
     const off = client.on("disconnected", () => (off(), resolve()));
   });
   cut();
   await noticed;
+  heal();
   await client.connected();
 }
 

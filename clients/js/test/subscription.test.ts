@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { SubscribeOptions } from "../src/api.js";
 import { LocalError } from "../src/errors.js";
 import { MemoryNetwork, record } from "./memory_network.js";
+import { catchUncaught } from "./uncaught.js";
 
 const SOON = 50;
 
@@ -16,11 +17,8 @@ async function subscribed(options: SubscribeOptions = {}, channel = "news") {
 
 async function take(subscription: AsyncIterable<{ data: any }>, count: number): Promise<any[]> {
   const items: any[] = [];
-  if (count === 0) return items;
-  for await (const { data } of subscription) {
-    items.push(data);
-    if (items.length === count) break;
-  }
+  const iterator = subscription[Symbol.asyncIterator]();
+  while (items.length < count) items.push((await iterator.next()).value.data);
   return items;
 }
 
@@ -226,11 +224,7 @@ test("what the hub dropped for a slow reader is told", async () => {
 
 test("a listener that throws disturbs neither the others nor the connection", async () => {
   const { network, hub, client, subscription } = await subscribed();
-  const uncaught: unknown[] = [];
-  const note = (error: unknown) => uncaught.push(error);
-  const others = process.listeners("uncaughtException");
-  process.removeAllListeners("uncaughtException");
-  process.on("uncaughtException", note);
+  const { errors: uncaught, stop } = catchUncaught();
   try {
     const seen: unknown[] = [];
     subscription.on("publication", () => {
@@ -241,7 +235,6 @@ test("a listener that throws disturbs neither the others nor the connection", as
     await network.clock.advance(SOON);
     assert.deepEqual([seen, uncaught.length, client.state], [[1], 1, "live"]);
   } finally {
-    process.off("uncaughtException", note);
-    for (const listener of others) process.on("uncaughtException", listener);
+    stop();
   }
 });

@@ -75,7 +75,7 @@ for (let seed = 1; seed <= 40; seed++) {
     const random = seeded(1_000 + seed);
     const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)]!;
     const network = new MemoryNetwork();
-    const client = network.client({ name: "Ada", random, inBackground: pick(["stay", "disconnect"]), maxAttempts: pick([0, 2]), publishQueue: 10 });
+    const client = network.client({ name: "Ada", random, backgroundDisconnect: pick([false, 0, 50] as const), maxAttempts: pick([0, 2]), publishQueue: 10 });
     const rival = network.client({ name: "Rival", random });
     let state = client.state;
     client.on("state", (next) => {

@@ -77,7 +77,8 @@ test("what the client sends is in the vectors of the commands, member by member"
   const client = network.client({ name: "Ada", token: "t" });
   client.subscribe("news", { since: { epoch: "x1", offset: 41 }, presence: true });
   void client.publish("news", 1, { expect: { epoch: "x1", offset: 44 }, retain: true, headers: { a: "b" } });
-  void client.history("news", { limit: 2, since: { epoch: "x1", offset: 3 }, reverse: true });
+  // The little hub knows no such epoch.
+  client.history("news", { limit: 2, since: { epoch: "x1", offset: 3 }, reverse: true }).catch(() => undefined);
   void client.presence("news");
   void client.lock("doc/1", { ttl: 2.5, wait: 1 });
   void client.unlock("doc/1");

@@ -1,4 +1,4 @@
-// Builds dist/: ESM and CommonJS with their types, and dist/chappe.js for a <script> (global `chappe`).
+// Builds dist/: ESM and CommonJS of each entry with their types, and dist/chappe.js for a <script> (global `chappe`).
 import { execFileSync } from "node:child_process";
 import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -12,12 +12,28 @@ process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const started = Date.now();
 execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.build.json"], { stdio: "inherit" });
 
-const common = { entryPoints: ["src/index.ts"], bundle: true, target: "es2022", logLevel: "warning", sourcemap: true };
+const ENTRIES = ["index", "indexeddb", "tabs", "react", "preact"].map((name) => `src/${name}.ts`);
+// Names that modules use among themselves: the page build shortens them. Checked below against what users see.
+const INTERNAL = [
+  "accepted", "advised", "backoff", "barrier", "better", "betterFailed", "betterMessage", "caughtUp", "climb",
+  "complete", "cursor", "dead", "deciding", "dialing", "doubt", "dropOldest", "enter", "established", "firstSentAt", "flush",
+  "forget", "freeze", "gaveUp", "heard", "hold", "interrupted", "isLast", "knew", "lost", "moved", "patient", "paused",
+  "plug", "probe", "pump", "quiet", "receive", "release", "remove", "repeatable", "retime", "rise", "sendPing",
+  "settings", "settle", "silenceMs", "stay", "visible", "wallClock", "worked",
+];
+const common = { bundle: true, target: "es2022", logLevel: "warning", sourcemap: true };
+// React and Preact are those of the application.
+const modules = { ...common, entryPoints: ENTRIES, packages: "external" };
+const mangleProps = new RegExp(`^(${INTERNAL.join("|")})$`);
 await Promise.all([
-  build({ ...common, format: "esm", outfile: "dist/esm/index.js" }),
-  build({ ...common, format: "cjs", outfile: "dist/cjs/index.js" }),
-  build({ ...common, format: "iife", globalName: "chappe", minify: true, outfile: "dist/chappe.js" }),
+  build({ ...modules, format: "esm", outdir: "dist/esm" }),
+  build({ ...modules, format: "cjs", outdir: "dist/cjs" }),
+  build({ ...common, entryPoints: ["src/page.ts"], format: "iife", minify: true, mangleProps, outfile: "dist/chappe.js" }),
 ]);
+
+const seen = ["api", "clock", "durable", "errors", "options", "transport"].map((name) => readFileSync(`dist/esm/${name}.d.ts`, "utf8"));
+const declared = seen.join("").matchAll(/^\s+(?:readonly |get )?(\w+)[?]?[:(<]/gm);
+for (const [, name] of declared) if (INTERNAL.includes(name)) throw new Error(`${name} is an internal name, and declared to users`);
 
 // Types are read as the kind of module that the nearest package.json names.
 for (const name of readdirSync("dist/esm")) {

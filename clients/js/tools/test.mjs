@@ -1,16 +1,16 @@
 // Compiles test/*.test.ts into build/test and runs them: `npm test`, or `npm test -- outbox` for one file.
 import { spawnSync } from "node:child_process";
-import { readdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { nodeTests } from "./suite.mjs";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 rmSync("build", { recursive: true, force: true });
 
 const wanted = process.argv.slice(2);
-const names = readdirSync("test")
-  .filter((name) => name.endsWith(".test.ts"))
-  .map((name) => name.replace(".ts", ""))
+const names = nodeTests
+  .map((name) => `${name}.test`)
   // hub.test.ts talks to a running hub, whose address is in CHAPPE_URL.
   .filter((name) => (process.env.CHAPPE_URL ? name === "hub.test" : name !== "hub.test"))
   .filter((name) => wanted.length === 0 || wanted.some((word) => name.includes(word)));

@@ -11,8 +11,10 @@ from typing import Any, Self, TypeVar, Unpack
 from chappe.client import client as asynchronous
 from chappe.client import cursor, inbox, lock, messages, session, subscription, token
 from chappe.client.client import History, Presence, PublishResult
+from chappe.client.connection import Transport
 from chappe.client.errors import ClientClosed
-from chappe.client.options import ConnectionOptions
+from chappe.client.options import HubOptions
+from chappe.client.standing import OfflineReason, State
 from chappe.model.errors import ChappeError, LocalProtocolError
 from chappe.model.member import Member
 from chappe.model.position import Position
@@ -197,9 +199,19 @@ class Client:
             raise
 
     @property
-    def state(self) -> str:
-        """Return `connecting`, `connected`, `waiting` (for the next attempt) or `ended`."""
+    def state(self) -> State:
+        """Return `connecting`, `live`, `catching-up`, `offline` or `refused`."""
         return self._inner.state
+
+    @property
+    def reason(self) -> OfflineReason | None:
+        """Return why the state is `offline`, or None: our own doing."""
+        return self._inner.reason
+
+    @property
+    def transport(self) -> Transport | None:
+        """Return what carries the connection, or carried the last one; None before the first."""
+        return self._inner.transport
 
     @property
     def error(self) -> ChappeError | None:
@@ -305,6 +317,23 @@ class Client:
         """Hand over a newer token before the present one expires."""
         self._loop.run(self._inner.refresh(token))
 
+    def background(self, on: bool) -> None:
+        """Tell the hub whether nobody is looking, now and after each reconnect."""
+        self._loop.run(self._inner.background(on))
+
+    def redial(self) -> None:
+        """Dial now instead of waiting for the next attempt."""
+
+        async def redial() -> None:
+            self._inner.redial()
+
+        self._loop.run(redial())
+
+    def wait_closed(self) -> None:
+        """Wait until there will be no further connection; `error` says why."""
+        with suppress(ClientClosed):
+            self._loop.run(self._inner.wait_closed())
+
     def close(self) -> None:
         """Disconnect for good and end the thread; closing twice is fine."""
         try:
@@ -322,7 +351,7 @@ def connect(
     encoding: messages.Encoding = "json",
     publish_queue: int = 1_000,
     command_timeout_s: float = 10.0,
-    **options: Unpack[ConnectionOptions],
+    **options: Unpack[HubOptions],
 ) -> Client:
     """Make a client of a hub; `with` connects it. The arguments are those of `chappe.connect`."""
     return Client(

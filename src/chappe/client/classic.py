@@ -1,6 +1,8 @@
 """A client of the classic protocol: one room, a name, and messages (spec/protocol.md, part CL)."""
 
-from collections.abc import AsyncIterator, Callable, Generator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar, Unpack
 
@@ -11,7 +13,9 @@ from chappe.client.connection import Connection, Frame
 from chappe.client.errors import CUT, ClientClosed, ConnectionLost
 from chappe.client.events import CONNECTION_EVENTS, Events
 from chappe.client.lifeline import NORMAL, Lifeline
-from chappe.client.options import ConnectionOptions, Settings, websocket_url
+from chappe.client.options import BatchOptions, Settings, websocket_url
+from chappe.client.outgoing import Outgoing
+from chappe.client.standing import OfflineReason, State
 from chappe.client.token import Token, fetch
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError, LocalProtocolError
@@ -29,6 +33,11 @@ EVENTS: Final[dict[str, str]] = {
 _QUEUE_SIZE: Final = 1_024
 #: Bytes of one text message; the hub drops a longer one (interfaces, "classic").
 MAX_TEXT_BYTES: Final = 10_240
+#: Bytes of a batch, and of what surrounds its messages (CL-1.2).
+_MAX_BATCH_BYTES: Final = 65_536
+_BATCH_HEAD: Final = '{"type":"batch","messages":['
+#: Seconds that what is gathered has to leave when the client is closed.
+_FLUSH_S: Final = 2.0
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -63,6 +72,9 @@ class ClassicClient:
         self._lifeline = Lifeline(settings, self._events, self)
         self._login = login
         self._token = token
+        self._batch_s = settings.batch_ms / 1000
+        self._batch_max = settings.batch_max
+        self._outgoing: Outgoing | None = None
         self._connection: Connection | None = None
         self._backlog: Backlog[Received] = Backlog(queue_size)
         self._users: tuple[str, ...] = ()
@@ -79,9 +91,14 @@ class ClassicClient:
         return self._users
 
     @property
-    def state(self) -> str:
-        """Return `connecting`, `connected`, `waiting` (for the next attempt) or `ended`."""
-        return self._lifeline.state.value
+    def state(self) -> State:
+        """Return `connecting`, `live`, `offline` or `refused`."""
+        return self._lifeline.standing.state
+
+    @property
+    def reason(self) -> OfflineReason | None:
+        """Return why the state is `offline`, or None: our own doing."""
+        return self._lifeline.standing.reason
 
     @property
     def error(self) -> ChappeError | None:
@@ -121,6 +138,8 @@ class ClassicClient:
 
     async def send(self, content: str) -> None:
         """Say something in the room; the hub sends it to everybody, us included.
+
+        With `batch_ms` it returns when the message is gathered; the one that completes a batch waits until it is sent.
 
         Raises:
             ChappeError: 113, above 10,240 bytes with what surrounds it.
@@ -167,6 +186,11 @@ class ClassicClient:
 
     async def close(self) -> None:
         """Leave for good; messages already received can still be taken."""
+        if self._outgoing is not None:
+            self._outgoing.flush()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FLUSH_S):
+                    await self._outgoing.left()
         await self._lifeline.close(NORMAL)
         await self._events.close()
 
@@ -175,6 +199,10 @@ class ClassicClient:
         token = await fetch(self._token)
         login = self._login if token is None else {**self._login, "token": token}
         await connection.send(msgspec.json.encode(login).decode())
+        writer: asyncio.Task[None] | None = None
+        if self._batch_s:
+            self._outgoing = Outgoing(window_s=self._batch_s, window_frames=self._batch_max)
+            writer = asyncio.get_running_loop().create_task(_write(connection, self._outgoing), name="chappe writer")
         try:
             while True:
                 frame = await connection.receive()
@@ -187,7 +215,10 @@ class ClassicClient:
                     accepted()
                 await self._told(fields, connection)
         finally:
-            self._connection = None
+            self._connection = self._outgoing = None
+            if writer is not None:
+                writer.cancel()
+                await asyncio.wait([writer])
 
     def lost(self, error: ChappeError) -> None:
         """Who is in the room is not known without a connection."""
@@ -235,7 +266,17 @@ class ClassicClient:
             raise self._lifeline.error
         if self._connection is None:
             raise ConnectionLost(CUT, "not connected, nothing was sent")
-        await self._connection.send(frame)
+        if self._outgoing is None:
+            return await self._connection.send(frame)
+        outgoing = self._outgoing
+        if isinstance(frame, bytes):
+            outgoing.flush()
+            await outgoing.left()
+            return await self._connection.send(frame)
+        outgoing.put(frame)
+        if outgoing.is_due:
+            await outgoing.left()
+        return None
 
 
 def connect(
@@ -245,7 +286,7 @@ def connect(
     room: str | None = None,
     token: Token = None,
     queue_size: int = _QUEUE_SIZE,
-    **options: Unpack[ConnectionOptions],
+    **options: Unpack[BatchOptions],
 ) -> ClassicClient:
     """Make a classic client; `async with` logs it in.
 
@@ -255,7 +296,7 @@ def connect(
         room: a channel; by default the hub's, `chat/lobby`.
         token: where the hub asks for one; a function is called before each connection.
         queue_size: messages that may wait to be taken before reading stops.
-        options: see `ConnectionOptions`.
+        options: see `BatchOptions`.
     Raises (when it is entered):
         ChappeError: 115 name in use, 107 no name.
         ConnectionLost: nobody answers there, and `retry_first` is off.
@@ -269,6 +310,29 @@ def connect(
     # With its name said, a hub whose root speaks something else still speaks classic to us.
     settings = Settings(url=websocket_url(url), subprotocols=("classic",), **options)
     return ClassicClient(settings, login, token, queue_size)
+
+
+async def _write(connection: Connection, outgoing: Outgoing) -> None:
+    """Send what was gathered, until the connection is over."""
+    # Whoever reads meets the end too, and tells everybody.
+    with suppress(ConnectionLost):
+        while True:
+            texts = [frame for frame in await outgoing.take() if isinstance(frame, str)]
+            for frame in batches(texts):
+                await connection.send(frame)
+
+
+def batches(texts: Sequence[str]) -> Iterator[str]:
+    """Give messages as frames: one alone as it is, several as batches within the size of one (CL-8)."""
+    written = [msgspec.json.encode(text).decode() for text in texts]
+    begin = 0
+    while begin < len(texts):
+        end, size = begin, len(_BATCH_HEAD) + 2
+        while end < len(texts) and (size := size + len(written[end].encode()) + 1) <= _MAX_BATCH_BYTES:
+            end += 1
+        end = max(end, begin + 1)
+        yield texts[begin] if end == begin + 1 else f"{_BATCH_HEAD}{','.join(written[begin:end])}]}}"
+        begin = end
 
 
 def _parse(frame: str) -> dict[str, Any]:

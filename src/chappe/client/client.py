@@ -7,12 +7,14 @@ from typing import Any, Self, TypeVar, Unpack
 
 import msgspec
 
+from chappe.client.connection import Transport
 from chappe.client.cursor import Since
 from chappe.client.lifeline import NORMAL
-from chappe.client.lock import Lock, LockRequest
+from chappe.client.lock import Lock, LockRequest, release
 from chappe.client.messages import Encoding, Publication, member_of
-from chappe.client.options import ConnectionOptions, Settings, websocket_url
+from chappe.client.options import TRANSPORTS, HubOptions, Settings, websocket_url
 from chappe.client.session import MAX_DATA_BYTES, Identity, Session, SessionInfo
+from chappe.client.standing import OfflineReason, State
 from chappe.client.subscription import Overflow, Subscription
 from chappe.client.token import Token
 from chappe.model.error_codes import Code
@@ -53,18 +55,29 @@ class Client:
     """A client that survives: it reconnects with backoff and jitter, subscribes again, and recovers what it missed.
 
     Made by `connect`; `async with` (or `await`) waits for the first connection. One event loop, any number of tasks.
-    Events (`on`): `connected`, `disconnected(code)`, `reconnecting(n, of)`, `gave_up`, `message(data)` for what the
-    application sends to this session alone, `error(error)`, `transport_changed(name)`, `latency(ms)`,
-    `resubscribed(channel, recovered)`, `missed(channel, count)`.
+    Where no WebSocket gets through, a stream of events or long polling carry it; nothing else changes.
+    Events (`on`): `state(state, reason)`, `connected`, `disconnected(code)`, `reconnecting(n, of)`, `gave_up`,
+    `message(data)` for what the application sends to this session alone, `error(error)`,
+    `transport_changed(old, new)`, `latency(ms)`, `resubscribed(channel, recovered)`, `missed(channel, count)`.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     @property
-    def state(self) -> str:
-        """Return `connecting`, `connected`, `waiting` (for the next attempt) or `ended`."""
-        return self._session.lifeline.state.value
+    def state(self) -> State:
+        """Return `connecting`, `live`, `catching-up`, `offline` or `refused`."""
+        return self._session.lifeline.standing.state
+
+    @property
+    def reason(self) -> OfflineReason | None:
+        """Return why the state is `offline`, or None: our own doing."""
+        return self._session.lifeline.standing.reason
+
+    @property
+    def transport(self) -> Transport | None:
+        """Return what carries the connection, or carried the last one; None before the first."""
+        return self._session.lifeline.transport
 
     @property
     def error(self) -> ChappeError | None:
@@ -89,7 +102,7 @@ class Client:
     @property
     def unacknowledged(self) -> int:
         """Return how many publications the hub has not acknowledged."""
-        return len(self._session.outbox)
+        return len(self._session.publisher.outbox)
 
     async def __aenter__(self) -> Self:
         await self._session.lifeline.start()
@@ -195,7 +208,7 @@ class Client:
         if reverse:
             fields["reverse"] = True
         reply = await self._session.request(fields, repeat=True)
-        publications = tuple(map(self._session.codec.publication, reply.publications or ()))
+        publications = tuple(map(self._session.heard.publication, reply.publications or ()))
         return History(publications, Position(reply.epoch or "", reply.offset))
 
     async def presence(self, channel: str) -> Presence:
@@ -226,7 +239,7 @@ class Client:
         Raises:
             ChappeError: 118, it is not ours.
         """
-        await self._session.request({"type": "unlock", "resource": resource})
+        await release(self._session, resource)
 
     async def call(self, method: str, /, **params: Any) -> Any:
         """Call a method of the application and return its result.
@@ -239,7 +252,7 @@ class Client:
             TimedOut: no answer in time.
         """
         reply = await self._session.request({"type": "rpc", "method": method, "params": params})
-        return self._session.codec.value(reply.result)
+        return self._session.heard.value(reply.result)
 
     async def ping(self) -> float:
         """Measure a round trip through the hub, in milliseconds."""
@@ -254,8 +267,14 @@ class Client:
         await self._session.refresh(token)
 
     async def background(self, on: bool) -> None:
-        """Tell the hub whether nobody is looking: it pings less and holds back ephemeral publications."""
-        await self._session.request({"type": "state", "background": on})
+        """Tell the hub whether nobody is looking, now and after each reconnect.
+
+        It pings less and holds back ephemeral publications; we ping every 300 s.
+
+        Raises:
+            ChappeError: the hub refused it.
+        """
+        await self._session.background(on)
 
     def redial(self) -> None:
         """Dial now instead of waiting for the next attempt."""
@@ -267,6 +286,7 @@ class Client:
 
     async def close(self) -> None:
         """Disconnect for good: nothing reconnects, loops over subscriptions end, what waits for an answer fails."""
+        await self._session.flush()
         await self._session.lifeline.close(NORMAL)
         await self._session.events.close()
 
@@ -287,18 +307,18 @@ def connect(
     encoding: Encoding = "json",
     publish_queue: int = 1_000,
     command_timeout_s: float = 10.0,
-    **options: Unpack[ConnectionOptions],
+    **options: Unpack[HubOptions],
 ) -> Client:
     """Make a client of a hub; `async with` connects it.
 
     Args:
-        url: `ws://HOST:PORT/ws` or `wss://HOST/ws`.
+        url: `ws://HOST:PORT/ws` or `wss://HOST/ws`; `poll`, `send` and `events` are looked for beside it.
         token: a token, or a function (`async def` too) that gives one before each connection and before it expires.
         name: the name to claim, unique on the hub.
         encoding: `json`, or `msgpack`, where bytes are bytes.
         publish_queue: publications that may wait for their acknowledgement; one more raises `QueueFull`.
         command_timeout_s: for an answer of the hub, the wait for a connection included.
-        options: see `ConnectionOptions`.
+        options: see `HubOptions`.
     Raises (when it is entered):
         ChappeError: 115 name in use, 101 unauthorized, or the hub's other reason.
         ConnectionLost: nobody answers there, and `retry_first` is off.
@@ -312,6 +332,7 @@ def connect(
         command_timeout_s=command_timeout_s,
     )
     subprotocol = "chappe.v1.msgpack" if encoding == "msgpack" else "chappe.v1"
+    options.setdefault("transports", TRANSPORTS)
     settings = Settings(url=websocket_url(url), subprotocols=(subprotocol,), **options)
     return Client(Session(settings, identity))
 

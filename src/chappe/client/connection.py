@@ -1,45 +1,32 @@
-"""One WebSocket connection: dialed, used, over. What comes after it is `Lifeline`'s affair.
+"""What a client needs of one connection, whatever carries it; what comes after it is `Lifeline`'s affair."""
 
-`websockets` is imported at the first dial and not before: importing `chappe.client` needs neither sockets nor TLS,
-which is what Pyodide has.
-"""
-
-import asyncio
-import re
-import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
-
-from chappe.client.errors import CUT, ConnectionLost
-from chappe.client.options import Settings
-from chappe.client.reconnection import may_reconnect, may_retry_status
-from chappe.model.errors import LocalProtocolError
-
-if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
-    from websockets.exceptions import ConnectionClosed
+from typing import Literal, Protocol, TypeAlias
 
 Frame: TypeAlias = str | bytes
 """A text or a binary message."""
 
-_ADVICE: Final = re.compile(r"reconnect after (\d{1,6}) ms")
-#: Seconds that a peer has to answer our close before the connection is cut.
-_CLOSE_TIMEOUT_S: Final = 2.0
+Transport: TypeAlias = Literal["websocket", "sse", "polling"]
+"""What carries a connection: a WebSocket; a stream of events and POST; long polling and POST."""
 
 
-class Connection:
-    """An open WebSocket."""
+class Connection(Protocol):
+    """An open connection."""
 
-    def __init__(self, websocket: "ClientConnection", url: str) -> None:
-        self._websocket = websocket
-        self._url = url
-        self._receiving = False
-        self._abort_reason: str | None = None
+    @property
+    def transport(self) -> Transport:
+        """Return what carries it."""
 
     @property
     def subprotocol(self) -> str | None:
         """Return the subprotocol the server chose."""
-        return self._websocket.subprotocol
+
+    @property
+    def gathers(self) -> bool:
+        """Tell whether frames that wait had better leave as one: each `send` costs a request."""
+
+    @property
+    def heard_at(self) -> float:
+        """Return when the peer was last heard, seconds of the loop's clock."""
 
     async def receive(self) -> Frame:
         """Return the next message; one task at a time. Cancelling it loses nothing.
@@ -47,144 +34,24 @@ class Connection:
         Raises:
             ConnectionLost: the connection is over; `close_code` says how.
         """
-        from websockets.exceptions import ConnectionClosed
-
-        self._receiving = True
-        try:
-            return await self._websocket.recv()
-        except ConnectionClosed as closed:
-            raise self._lost(closed) from closed
-        finally:
-            self._receiving = False
 
     async def send(self, frame: Frame) -> None:
         """Send a message; messages leave in the order of the calls.
 
-        Returns when the message is in the socket's buffer and that is not too full. Cancelled while it waits for room,
-        the message leaves all the same.
-
         Raises:
             ConnectionLost: the connection is over; whether the message arrived is not known.
         """
-        from websockets.exceptions import ConnectionClosed
-
-        try:
-            await self._websocket.send(frame)
-        except ConnectionClosed as closed:
-            raise self._lost(closed) from closed
 
     async def ping(self, timeout_s: float) -> float | None:
-        """Measure a round trip in seconds by WebSocket ping; None if we ourselves do not read: nothing is known.
+        """Measure a round trip in seconds; None if we ourselves do not read: nothing is known.
 
         Raises:
-            TimeoutError: no pong within `timeout_s` although we read.
+            TimeoutError: no answer within `timeout_s` although we read.
             ConnectionLost: the connection is over.
         """
-        from websockets.exceptions import ConnectionClosed
-
-        try:
-            begin = time.perf_counter()  # uvloop's own clock moves in milliseconds
-            async with asyncio.timeout(timeout_s):
-                await (await self._websocket.ping())
-            return time.perf_counter() - begin
-        except TimeoutError:
-            # A consumer that stopped reading lets the pong wait in the socket: that says nothing about the peer.
-            if not self._receiving:
-                return None
-            raise
-        except ConnectionClosed as closed:
-            raise self._lost(closed) from closed
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close with a handshake, for `_CLOSE_TIMEOUT_S` at most; closing twice is fine."""
-        with suppress(OSError):
-            await self._websocket.close(code, reason)
+        """Say goodbye, for two seconds at most, unless the connection is over; closing twice is fine."""
 
     def abort(self, reason: str) -> None:
-        """Cut the connection at once; `receive` raises `ConnectionLost` with this reason."""
-        self._abort_reason = reason
-        self._websocket.transport.abort()
-
-    def _lost(self, closed: "ConnectionClosed") -> ConnectionLost:
-        # What the peer said counts more than what we answered.
-        frame = closed.rcvd or closed.sent
-        code = frame.code if frame else CUT
-        reason = self._abort_reason or (frame.reason if frame else "") or f"the connection to {self._url} was cut"
-        return ConnectionLost(code, reason, final=not may_reconnect(code), retry_after_ms=_advice_ms(reason))
-
-
-async def dial(settings: Settings) -> Connection:
-    """Open a WebSocket within `settings.open_timeout_s`.
-
-    Raises:
-        ConnectionLost: it did not open; `final` says whether trying again is pointless.
-        LocalProtocolError: the settings cannot be used.
-    """
-    from websockets.asyncio.client import connect
-    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
-    from websockets.typing import Origin, Subprotocol
-
-    from chappe.client.peer import DeflateOffer, PeerConnection
-
-    class ConnectWithoutRedirects(connect):
-        """Refuses to be sent elsewhere: the token in the first message would go there too."""
-
-        def process_redirect(self, exc: Exception) -> Exception:
-            return exc
-
-    # A query may have a ticket, and texts of errors end up in logs.
-    shown = settings.url.partition("?")[0]
-    tls: dict[str, Any] = {} if settings.ssl is None else {"ssl": settings.ssl}
-    try:
-        websocket = await ConnectWithoutRedirects(
-            settings.url,
-            origin=None if settings.origin is None else Origin(settings.origin),
-            subprotocols=[Subprotocol(name) for name in settings.subprotocols] or None,
-            compression=None,
-            extensions=None if settings.compression == "none" else [DeflateOffer()],
-            create_connection=PeerConnection,
-            additional_headers=dict(settings.headers),
-            user_agent_header="chappe-python",
-            proxy=settings.proxy,
-            open_timeout=settings.open_timeout_s,
-            # The lifeline pings by itself: it tells the latency and knows when we are the slow side.
-            ping_interval=None,
-            close_timeout=_CLOSE_TIMEOUT_S,
-            max_size=settings.max_message_bytes,
-            **tls,
-        )
-    except InvalidStatus as refused:
-        status = refused.response.status_code
-        reason = f"{shown} answers HTTP {status} to the WebSocket handshake"
-        after_s = refused.response.headers.get("Retry-After", "")
-        after_ms = float(after_s) * 1000 if after_s.isdecimal() else 0.0
-        raise ConnectionLost(CUT, reason, final=not may_retry_status(status), retry_after_ms=after_ms) from refused
-    except TimeoutError as late:
-        raise ConnectionLost(CUT, f"{shown} does not answer within {settings.open_timeout_s:g} s") from late
-    except (InvalidHandshake, EOFError) as broken:
-        raise ConnectionLost(CUT, f"{shown} is no WebSocket: {broken}") from broken
-    except OSError as failed:
-        final = _is_certificate_refusal(failed)
-        raise ConnectionLost(CUT, f"cannot connect to {shown}: {_explain(failed)}", final=final) from failed
-    # Behind OSError: a refused certificate is both.
-    except (InvalidURI, InvalidProxy, ValueError) as unusable:
-        raise LocalProtocolError(f"cannot connect to {shown}: {unusable}") from unusable
-    return Connection(websocket, shown)
-
-
-def _advice_ms(reason: str) -> float:
-    """Return what a hub that drains says in its close reason: when each client shall come back, so that not all do."""
-    found = _ADVICE.search(reason)
-    return float(found[1]) if found else 0.0
-
-
-def _is_certificate_refusal(error: OSError) -> bool:
-    # By name, since `ssl` may not be there at all. A wrong certificate is as wrong in a minute.
-    return any(kind.__name__ in ("SSLCertVerificationError", "CertificateError") for kind in type(error).__mro__)
-
-
-def _explain(error: OSError) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "nothing listens there; check host and port, or start the server"
-    message = getattr(error, "verify_message", "") or error.strerror or str(error) or type(error).__name__
-    return message[:1].lower() + message[1:] if message[1:2].islower() else message
+        """Cut the connection at once, without a word; `receive` raises `ConnectionLost` with this reason."""

@@ -17,13 +17,23 @@ class ConnectionLost(ChappeError):
         close_code: the WebSocket close code; 1006 for a cut or a failed dial.
         final: whether dialing again is pointless: a refused token, a certificate nobody vouches for, a final code.
         retry_after_ms: how long the server asks us to wait; 0: it does not.
+        other_way: whether, before the server accepted us, another transport may get through where this one did not.
     """
 
-    def __init__(self, close_code: int, reason: str, *, final: bool = False, retry_after_ms: float = 0.0) -> None:
+    def __init__(
+        self,
+        close_code: int,
+        reason: str,
+        *,
+        final: bool = False,
+        retry_after_ms: float = 0.0,
+        other_way: bool = False,
+    ) -> None:
         super().__init__(close_code if close_code in ERRORS else Code.NOT_AVAILABLE, reason)
         self.close_code = close_code
         self.final = final
         self.retry_after_ms = retry_after_ms
+        self.other_way = other_way
 
     @property
     def retry(self) -> bool:

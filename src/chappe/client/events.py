@@ -12,13 +12,14 @@ Listener = TypeVar("Listener", bound=Callable[..., object])
 
 #: What every client tells, with the arguments a listener gets.
 CONNECTION_EVENTS: Final[dict[str, str]] = {
+    "state": "state, reason",
     "connected": "",
     "disconnected": "code",
     "reconnecting": "n, of",
     "gave_up": "",
     "message": "message",
     "error": "error",
-    "transport_changed": "name",
+    "transport_changed": "old, new",
     "latency": "ms",
 }
 #: Answers of asynchronous listeners that may wait; one more is dropped, and the drop is logged as an error.

@@ -5,9 +5,11 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from chappe.client.connection import Connection, Frame
+from chappe.client.connection import Connection
 from chappe.client.errors import CUT, ConnectionLost, QueueFull
 from chappe.client.messages import Codec, Failure, Incoming, Ping, Pong, Reply
+from chappe.client.outgoing import Outgoing
+from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError, RemoteProtocolError
 
 Answer: TypeAlias = Reply | ChappeError
@@ -17,6 +19,11 @@ Answer: TypeAlias = Reply | ChappeError
 BURST: Final = 64
 #: Commands that may wait for their answers; one more is `QueueFull`. Far above what a program that awaits them has.
 MAX_PENDING: Final = 20_000
+#: Commands that wait for no others: who is there wants to know now.
+_URGENT: Final = frozenset({"connect", "ping", "refresh", "state"})
+
+#: The longest wait that we let a hub ask for.
+_MAX_ADVICE_S: Final = 30.0
 
 
 class Exchange:
@@ -26,12 +33,13 @@ class Exchange:
     looked at, so that what an answer says holds for the publication behind it.
     """
 
-    def __init__(self, connection: Connection, codec: Codec) -> None:
+    def __init__(self, connection: Connection, codec: Codec, outgoing: Outgoing | None = None) -> None:
+        self.codec = codec
         self._connection = connection
-        self._codec = codec
         self._ids = itertools.count(1)
         self._pending: dict[int, Callable[[Answer], None]] = {}
-        self._outgoing: asyncio.Queue[Frame] = asyncio.Queue()
+        self._outgoing = outgoing or Outgoing(gathers=connection.gathers)
+        self._answered = asyncio.Event()
         self._lost: ConnectionLost | None = None
 
     @property
@@ -52,9 +60,9 @@ class Exchange:
         if len(self._pending) >= MAX_PENDING:
             raise QueueFull("pending", MAX_PENDING, f"{MAX_PENDING} commands wait for answers already")
         number = next(self._ids)
-        frame = self._codec.encode({**fields, "id": number})
+        frame = self.codec.encode({**fields, "id": number})
         self._pending[number] = answered
-        self._outgoing.put_nowait(frame)
+        self._outgoing.put(frame, urgent=fields["type"] in _URGENT)
         return number
 
     async def request(self, fields: dict[str, Any]) -> Reply:
@@ -79,11 +87,22 @@ class Exchange:
         finally:
             self._pending.pop(number, None)
 
+    async def flush(self) -> None:
+        """Send now what waits for others, and wait until it is sent."""
+        self._outgoing.flush()
+        await self._outgoing.left()
+
+    async def rest(self) -> None:
+        """Wait until every command is answered."""
+        while self._pending and self._lost is None:
+            self._answered.clear()
+            await self._answered.wait()
+
     async def write(self) -> None:
         """Send what was posted, in order, until the connection is over."""
         try:
             while True:
-                await self._connection.send(await self._outgoing.get())
+                await self._connection.send(self.codec.join(await self._outgoing.take()))
         except ConnectionLost:
             return  # `read` meets it too, and tells everybody
 
@@ -96,7 +115,7 @@ class Exchange:
         try:
             for number in itertools.count(1):
                 frame = await self._connection.receive()
-                for message in self._codec.decode(frame):
+                for message in self.codec.decode(frame):
                     self._take(message, pushed)
                 if number % BURST == 0:
                     # A burst is read without a pause otherwise, and looks to queues as if nobody took anything.
@@ -118,6 +137,7 @@ class Exchange:
         pending, self._pending = self._pending, {}
         for answered in pending.values():
             answered(error)
+        self._answered.set()
 
     def _take(self, message: Incoming, pushed: Callable[[Incoming], None]) -> None:
         match message:
@@ -128,7 +148,7 @@ class Exchange:
             case Pong() if message.id is not None:
                 self._answer(message.id, Reply(message.id))
             case Ping():
-                self._outgoing.put_nowait(self._codec.encode({"type": "pong"}))
+                self._outgoing.put(self.codec.encode({"type": "pong"}), urgent=True)
             case _:
                 pushed(message)
 
@@ -136,6 +156,7 @@ class Exchange:
         answered = self._pending.pop(number, None)
         if answered is not None:
             answered(answer)
+            self._answered.set()
 
 
 class HubError(ChappeError):
@@ -149,6 +170,17 @@ class HubError(ChappeError):
     def retry(self) -> bool:
         """Whether the same request may succeed later."""
         return self._retry
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Return how long the hub asks us to wait before the same request: it was not carried out; None: it does not.
+
+        Only for error 111, too many requests.
+        """
+        after_s = self.detail.get("retry_after_s")
+        if self.code != Code.TOO_MANY_REQUESTS or not isinstance(after_s, int | float):
+            return None
+        return min(max(float(after_s), 0.0), _MAX_ADVICE_S)
 
 
 def error_of(failure: Failure) -> ChappeError:

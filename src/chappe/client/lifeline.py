@@ -3,16 +3,21 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
-from chappe.client.connection import Connection, dial
+from chappe.client.climb import Climb
+from chappe.client.connection import Connection, Transport
+from chappe.client.dialer import dial
 from chappe.client.errors import CUT, ClientClosed, ConnectionLost
 from chappe.client.events import Events
+from chappe.client.heartbeat import Heartbeat
 from chappe.client.network import has_network
 from chappe.client.options import Settings
 from chappe.client.reconnection import Reconnection, State
+from chappe.client.route import Route, Step
+from chappe.client.standing import Input, OfflineReason, Standing
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 
@@ -20,16 +25,21 @@ _log = logging.getLogger("chappe.client")
 
 #: The code of a close that nothing went wrong with (RFC 6455, 7.4.1).
 NORMAL: Final = 1000
-
-
 #: How often a client that waits looks whether a network that was away is back.
 NETWORK_CHECK_S: Final = 1.0
+
+
+class Accepted(Protocol):
+    """How a conversation says that the server took us."""
+
+    def __call__(self, behind: bool = False) -> None:
+        """Say it once; `behind`: what was missed is asked for, `Lifeline.caught_up` follows."""
 
 
 class Conversation(Protocol):
     """What a client says over its connections, one after the other. `Lifeline` calls it, from its one task."""
 
-    async def converse(self, connection: Connection, accepted: Callable[[], None]) -> None:
+    async def converse(self, connection: Connection, accepted: Accepted) -> None:
         """Talk until the connection is over.
 
         Call `accepted` once, when the server took us: the attempt counter restarts and `connected` is told. Called
@@ -52,15 +62,31 @@ class Lifeline:
 
     `start` first, `close` last. Events go to `events`: `connected`, `disconnected(code)` for what was connected,
     `error(error)` for an attempt that failed, `reconnecting(n, of)` before each wait, `gave_up` when attempts ran out,
-    `latency(ms)`.
+    `transport_changed(old, new)`, `state(state, reason)`, `latency(ms)`.
+
+    Args:
+        may_move: asked before a better transport takes over; while it answers, the conversation comes to rest. False:
+            not now. By default never.
     """
 
-    def __init__(self, settings: Settings, events: Events, conversation: Conversation) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        events: Events,
+        conversation: Conversation,
+        may_move: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        self.heartbeat = Heartbeat(settings, events)
+        self.standing = Standing(lambda state, reason: events.emit("state", state, reason))
         self._settings = settings
         self._events = events
         self._conversation = conversation
+        self._may_move = may_move
+        self._route = Route(settings)
         self._reconnection = Reconnection(settings.policy)
         self._connection: Connection | None = None
+        self._better: Connection | None = None
+        self._transport: Transport | None = None
         self._task: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
         self._redial = asyncio.Event()
@@ -78,9 +104,19 @@ class Lifeline:
         return self._error
 
     @property
+    def transport(self) -> Transport | None:
+        """Return what carries the connection, or carried the last one; None before the first."""
+        return self._transport
+
+    @property
     def must_raise(self) -> bool:
         """Tell whether a failure now goes to the caller of `start`, who waits for the first connection."""
         return not (self._accepted_once or self._settings.retry_first)
+
+    def caught_up(self) -> None:
+        """Learn that everything that was missed has arrived, or is known to be lost."""
+        if self.standing.state == "catching-up":
+            self.standing.move(Input.CATCH_UP)
 
     async def start(self) -> None:
         """Connect for the first time.
@@ -144,26 +180,59 @@ class Lifeline:
             self._finish(ChappeError(Code.INTERNAL_ERROR, f"unexpected error in the client: {error!r}"), CUT)
 
     async def _attempt(self) -> ChappeError:
-        """Dial and talk; return why it is over."""
-        beat: asyncio.Task[None] | None = None
-        loop = asyncio.get_running_loop()
-        begin = loop.time()
+        """Dial and talk, by one transport after the other until one gets through; return why it is over."""
+        errors: list[ChappeError] = []
+        steps = self._route.steps()
+        self.standing.move(Input.DIAL)
+        for step in steps:
+            error = await self._try(step)
+            errors.append(error)
+            if self.state is State.CONNECTED or not _may_be_carrier(error):
+                break
+        if self.state is State.CONNECTED:
+            return errors[-1]
+        if len(errors) == len(steps) and _may_be_carrier(errors[-1]):
+            self._route.blocked()
+        # While one of them may get through next time, there is a next time; the best one says what was wrong.
+        passing = [error for error in errors if isinstance(error, ConnectionLost) and not error.final]
+        return errors[-1] if not _may_be_carrier(errors[-1]) else (passing or errors)[0]
 
-        def accepted() -> None:
-            nonlocal beat
-            deadline.cancel()
-            self._accepted_once = True
-            self._reconnection.connected()
-            if self._settings.heartbeat_interval_s:
-                beat = loop.create_task(self._beat(connection), name="chappe heartbeat")
-            self._announce("connected")
-
+    async def _try(self, step: Step) -> ChappeError:
+        begin = asyncio.get_running_loop().time()
         try:
-            connection = self._connection = await dial(self._settings)
-        except ChappeError as error:
+            connection = await dial(self._settings, step)
+        except ChappeError as failed:
+            return failed
+        try:
+            error = await self._converse(connection, step, begin)
+            while (better := self._better) is not None:
+                # The old connection is over for us alone: to the hub it hangs until the session has moved.
+                self._better = None
+                self._conversation.lost(error)
+                begin = asyncio.get_running_loop().time()
+                error = await self._converse(better, Step(better.transport, step.timeout_s), begin)
             return error
-        limit_s = self._settings.open_timeout_s
-        deadline = loop.call_at(begin + limit_s, connection.abort, f"not accepted within {limit_s:g} s")
+        finally:
+            if self._better is not None:
+                await self._better.close()
+
+    async def _converse(self, connection: Connection, step: Step, begin: float) -> ChappeError:
+        """Talk over one connection, with a heartbeat, and an eye on better transports."""
+        tasks: list[asyncio.Task[None]] = []
+        loop = asyncio.get_running_loop()
+        late = f"not accepted within {step.timeout_s:g} s"
+        deadline = loop.call_at(begin + step.timeout_s, connection.abort, late)
+
+        def accepted(behind: bool = False) -> None:
+            deadline.cancel()
+            self._accepted(connection.transport, behind)
+            if self.heartbeat.interval_s:
+                tasks.append(loop.create_task(self.heartbeat.run(connection), name="chappe heartbeat"))
+            if self._may_move is not None and self._route.better_than(connection.transport):
+                climb = Climb(self._settings, self._route)
+                tasks.append(loop.create_task(self._climb(climb, connection), name="chappe climb"))
+
+        self._connection = connection
         try:
             await self._conversation.converse(connection, accepted)
             return ConnectionLost(NORMAL, "the conversation is over")
@@ -172,8 +241,37 @@ class Lifeline:
         finally:
             deadline.cancel()
             self._connection = None
-            await _end(beat)
+            for task in tasks:
+                await _end(task)
             await connection.close()
+
+    def _accepted(self, transport: Transport, behind: bool) -> None:
+        """Learn that the server took us, after a dial or on a better transport."""
+        self._accepted_once = True
+        self._route.carried(transport)
+        moves = self.state is State.CONNECTED
+        if not moves:
+            self._reconnection.connected()
+        old, self._transport = self._transport, transport
+        self.standing.move(Input.RESUME if behind else Input.ACCEPT)
+        if not moves:
+            self._announce("connected")
+        if old not in (None, transport):
+            self._announce("transport_changed", old, transport)
+
+    async def _climb(self, climb: Climb, connection: Connection) -> None:
+        """Move up as soon as something better gets through and the conversation may be interrupted."""
+        assert self._may_move is not None
+        while True:
+            better = await climb.better(connection.transport)
+            try:
+                if await self._may_move():
+                    self._better = better
+                    connection.abort(f"{better.transport} takes over")
+                    return
+            finally:
+                if self._better is not better:
+                    await better.close()
 
     def _after(self, error: ChappeError) -> float | None:
         """Decide what follows a connection or a failed attempt: the seconds to wait, or None: the end."""
@@ -188,6 +286,7 @@ class Lifeline:
         asked_ms = error.retry_after_ms if isinstance(error, ConnectionLost) else 0.0
         wait = self._reconnection.lost(random.random(), asked_ms)  # noqa: S311 - jitter, no secret
         self._conversation.lost(error)
+        self.standing.move(Input.LOSE, _reason())
         self._announce("disconnected", code) if was_connected else self._announce("error", error)
         if wait is None:
             self._announce("gave_up")
@@ -210,21 +309,6 @@ class Lifeline:
                 break
         self._reconnection.dial()
 
-    async def _beat(self, connection: Connection) -> None:
-        """Ping at intervals; cut a connection whose peer does not answer."""
-        timeout_s = self._settings.pong_timeout_s
-        while True:
-            try:
-                latency_s = await connection.ping(timeout_s)
-            except TimeoutError:
-                connection.abort(f"no pong within {timeout_s:g} s")
-                return
-            except ConnectionLost:
-                return
-            if latency_s is not None:
-                self._events.emit("latency", latency_s * 1000)
-            await asyncio.sleep(self._settings.heartbeat_interval_s)
-
     def _announce(self, event: str, *arguments: object) -> None:
         self._change.set()
         self._events.emit(event, *arguments)
@@ -235,8 +319,13 @@ class Lifeline:
             return
         was_connected = self.state is State.CONNECTED
         self._error = error
+        gave_up = self.state is State.ENDED
         self._reconnection.stop()
         self._conversation.lost(error)
+        if isinstance(error, ClientClosed):
+            self.standing.move(Input.QUIT)
+        elif not gave_up:
+            self.standing.move(Input.REFUSE)
         if was_connected:
             self._announce("disconnected", code)
         if not isinstance(error, ClientClosed):
@@ -245,7 +334,15 @@ class Lifeline:
         self._conversation.ended(error)
 
 
-async def _end(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
-        task.cancel()
-        await asyncio.wait([task])
+def _reason() -> OfflineReason:
+    return "hub_down" if has_network() else "no_network"
+
+
+def _may_be_carrier(error: ChappeError) -> bool:
+    """Tell whether it may be the transport that failed, and not the server or our credentials."""
+    return isinstance(error, ConnectionLost) and error.other_way
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

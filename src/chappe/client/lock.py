@@ -1,6 +1,8 @@
 """Locks of a client."""
 
+import asyncio
 import datetime
+import math
 from collections.abc import Generator
 from contextlib import suppress
 from types import TracebackType
@@ -47,9 +49,21 @@ class LockRequest:
     ) -> None:
         # Gone with the connection or with its lease: then it is not ours to release.
         with suppress(ChappeError):
-            await self._session.request({"type": "unlock", "resource": self._resource})
+            await release(self._session, self._resource)
 
     async def _acquire(self) -> Lock:
         fields = {"type": "lock", "resource": self._resource, "ttl": self._ttl, "wait": self._wait}
         reply = await self._session.request(fields, wait_s=self._wait)
+        now = asyncio.get_running_loop().time()
+        self._session.held[self._resource] = now + (self._ttl or math.inf)
         return Lock(self._resource, reply.owner, reply.token, reply.expires)
+
+
+async def release(session: Session, resource: str) -> None:
+    """Release a lock.
+
+    Raises:
+        ChappeError: 118, it is not ours.
+    """
+    session.held.pop(resource, None)
+    await session.request({"type": "unlock", "resource": resource})

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -218,6 +218,22 @@ class Codec:
         frame = self._encode(fields)
         return frame if self._binary else frame.decode()
 
+    def join(self, frames: Sequence[str | bytes]) -> str | bytes:
+        """Return commands that were encoded one by one as one frame: alone as it is, several as an array."""
+        if len(frames) == 1:
+            return frames[0]
+        if not self._binary:
+            return f"[{','.join(frame for frame in frames if isinstance(frame, str))}]"
+        head = b"\xdd" + len(frames).to_bytes(4, "big")
+        return head + b"".join(frame for frame in frames if isinstance(frame, bytes))
+
+    def translated(self, data: msgspec.Raw, codec: "Codec") -> msgspec.Raw:
+        """Return a payload that was encoded by another codec in this one; bytes stay bytes."""
+        if codec.subprotocol == self.subprotocol:
+            return data
+        value = codec.value(data)
+        return self.data(value if isinstance(value, bytes) or self._binary else _bytes_written(value))
+
     def data(self, data: Any) -> msgspec.Raw:
         """Encode a payload, to be put into a command; bytes have a form of their own in JSON.
 
@@ -304,6 +320,19 @@ def _bytes_of(value: Any) -> Any:
         except (binascii.Error, ValueError):
             return value
     return value
+
+
+def _bytes_written(value: Any) -> Any:
+    """Return a value of MessagePack as JSON can say it (CH-6.4)."""
+    match value:
+        case bytes():
+            return {"$base64": base64.b64encode(value).decode()}
+        case dict():
+            return {key: _bytes_written(item) for key, item in value.items()}
+        case list():
+            return [_bytes_written(item) for item in value]
+        case _:
+            return value
 
 
 def _bad_frame(error: Exception) -> RemoteProtocolError:

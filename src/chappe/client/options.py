@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypedDict, get_args
 from urllib.parse import urlsplit
 
+from chappe.client.connection import Transport
 from chappe.client.reconnection import Jitter, ReconnectionPolicy
 from chappe.model.errors import LocalProtocolError
 
 if TYPE_CHECKING:
     import ssl
+
+HeartbeatProfile: TypeAlias = Literal["standard", "mobile"]
+#: From best to worst: the order in which they are tried by default.
+TRANSPORTS: Final[tuple[Transport, ...]] = ("websocket", "sse", "polling")
 
 
 class ConnectionOptions(TypedDict, total=False):
@@ -48,9 +53,36 @@ class ConnectionOptions(TypedDict, total=False):
     proxy: str | Literal[True] | None
 
 
+class BatchOptions(ConnectionOptions, total=False):
+    """`ConnectionOptions` of clients that may gather what they send.
+
+    Attributes:
+        batch_ms: gather small messages for so long and send them as one; default 0: off. 200 saves a phone's radio.
+        batch_max: but never more than so many; default 10.
+    """
+
+    batch_ms: int
+    batch_max: int
+
+
+class HubOptions(BatchOptions, total=False):
+    """`BatchOptions` of clients of a hub, which has other ways in than a WebSocket.
+
+    Attributes:
+        transports: tried in this order until one gets through; default `("websocket", "sse", "polling")`.
+        websocket_timeout_s: for each attempt that has another one to fall back to, the first above all; default 5.
+        heartbeat: `mobile` pings after 60 s without a message, and 300 s in background; `standard` (default) every
+            `heartbeat_interval_s`.
+    """
+
+    transports: tuple[Transport, ...]
+    websocket_timeout_s: float
+    heartbeat: HeartbeatProfile
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`ConnectionOptions` with the defaults filled in, and where to connect."""
+    """`HubOptions` with the defaults filled in, and where to connect; by default by WebSocket alone."""
 
     url: str
     subprotocols: tuple[str, ...] = ()
@@ -68,6 +100,21 @@ class Settings:
     ssl: "ssl.SSLContext | None" = None
     origin: str | None = None
     proxy: str | Literal[True] | None = True
+    batch_ms: int = 0
+    batch_max: int = 10
+    transports: tuple[Transport, ...] = ("websocket",)
+    websocket_timeout_s: float = 5.0
+    heartbeat: HeartbeatProfile = "standard"
+
+    def __post_init__(self) -> None:
+        known = [name for name in self.transports if name in TRANSPORTS]
+        if not known or len(known) < len(self.transports) or len(set(known)) < len(known):
+            raise LocalProtocolError(f"transports is {self.transports!r}, expected some of {TRANSPORTS!r}, each once")
+        if self.heartbeat not in get_args(HeartbeatProfile):
+            raise LocalProtocolError(f"heartbeat is {self.heartbeat!r}, expected 'standard' or 'mobile'")
+        if self.batch_ms < 0 or self.batch_max < 1:
+            told = f"batch_ms is {self.batch_ms} and batch_max {self.batch_max}"
+            raise LocalProtocolError(f"{told}, expected 0 or more and 1 or more")
 
     @property
     def policy(self) -> ReconnectionPolicy:
@@ -95,3 +142,14 @@ def websocket_url(url: str) -> str:
     if scheme not in ("ws", "wss") or not parts.hostname or port == 0:
         raise LocalProtocolError(f"{url!r} is no WebSocket URL, expected ws://HOST:PORT/PATH or wss://HOST/PATH")
     return parts._replace(scheme=scheme, path=parts.path or "/", fragment="").geturl()
+
+
+def http_base(url: str) -> tuple[str, str]:
+    """Return where `poll`, `send` and `events` are, beside the WebSocket of a URL, and the query it has.
+
+    The base ends with a slash: `ws://hub/realtime/ws?lang=fr` has `http://hub/realtime/` and `lang=fr`.
+    """
+    parts = urlsplit(url)
+    scheme = "https" if parts.scheme == "wss" else "http"
+    base = parts._replace(scheme=scheme, path=parts.path.rpartition("/")[0] + "/", query="", fragment="")
+    return base.geturl(), parts.query

@@ -20,14 +20,16 @@ class Entry:
     Attributes:
         fields: the command, without an id.
         sent_at: when it was first sent, monotonic seconds; None: not yet.
+        waits: whether the hub refused it for now: it goes out again when the hub said.
     """
 
-    __slots__ = ("answer", "fields", "sent_at")
+    __slots__ = ("answer", "fields", "sent_at", "waits")
 
     def __init__(self, fields: dict[str, Any], answer: "asyncio.Future[Reply]") -> None:
         self.fields = fields
         self.answer = answer
         self.sent_at: float | None = None
+        self.waits = False
 
     def answered(self, answer: Answer) -> None:
         """Take what came of it; a lost connection changes nothing, it goes out again over the next one."""
@@ -79,7 +81,17 @@ class Outbox:
                 continue
             if entry.sent_at is None:
                 entry.sent_at = now
+            entry.waits = False
             yield entry
+
+    def to_send_again(self) -> Iterator[Entry]:
+        """Give what the hub refused for now, and what was not sent since, oldest first."""
+        now = asyncio.get_running_loop().time()
+        for entry in tuple(self._entries):
+            if not entry.answer.done() and (entry.waits or entry.sent_at is None):
+                entry.waits = False
+                entry.sent_at = now if entry.sent_at is None else entry.sent_at
+                yield entry
 
     def fail(self, error: ChappeError) -> None:
         """Tell every publisher that there will be no connection."""

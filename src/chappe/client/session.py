@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,8 +11,8 @@ import msgspec
 from chappe.client.connection import Connection
 from chappe.client.errors import CUT, ConnectionLost, TimedOut
 from chappe.client.events import CONNECTION_EVENTS, Events
-from chappe.client.exchange import Exchange, error_of
-from chappe.client.lifeline import Lifeline
+from chappe.client.exchange import Exchange, HubError, error_of
+from chappe.client.lifeline import Accepted, Lifeline
 from chappe.client.messages import (
     Codec,
     Direct,
@@ -28,7 +28,8 @@ from chappe.client.messages import (
     Unsubscribed,
 )
 from chappe.client.options import Settings
-from chappe.client.outbox import Entry, Outbox
+from chappe.client.outgoing import Outgoing
+from chappe.client.publisher import Publisher
 from chappe.client.reconnection import ReconnectionPolicy
 from chappe.client.subscription import Subscription
 from chappe.client.token import Token, expiry, fetch, refresh_delay_s
@@ -44,6 +45,8 @@ EVENTS: Final[dict[str, str]] = {
 }
 #: The hub closes with 1009 on a frame above 1 MiB; the rest is for what surrounds the data.
 MAX_DATA_BYTES: Final = 1_048_576 - 4_096
+#: Seconds that a conversation has to come to rest before it moves to a better transport, or what is gathered to leave.
+_REST_S: Final = 5.0
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
@@ -86,15 +89,22 @@ class Identity:
 
 
 class Session:
-    """The conversation of one client, over as many connections as it takes. Implements `Conversation` and `Host`."""
+    """The conversation of one client, over as many connections as it takes. Implements `Conversation` and `Host`.
+
+    Attributes:
+        codec: what our payloads are encoded in, whatever carries them.
+        heard: what the present connection speaks, or the last one spoke.
+        held: locks that we hold, and until when, seconds of the loop's clock.
+    """
 
     def __init__(self, settings: Settings, identity: Identity) -> None:
-        self.codec = Codec(identity.encoding)
+        self.codec = self.heard = Codec(identity.encoding)
         self.events = Events(EVENTS)
-        self.lifeline = Lifeline(settings, self.events, self)
+        self.lifeline = Lifeline(settings, self.events, self, self._may_move)
         self.info: SessionInfo | None = None
         self.subscriptions: dict[str, Subscription] = {}
-        self.outbox = Outbox(identity.publish_queue)
+        self.publisher = Publisher(identity.publish_queue, self.codec, lambda: self.exchange)
+        self.held: dict[str, float] = {}
         self._settings = settings
         self._identity = identity
         self._token = identity.token
@@ -102,6 +112,7 @@ class Session:
         self._exchange: Exchange | None = None
         self._up = asyncio.Event()
         self._patterns: list[Subscription] = []
+        self._behind: set[Subscription] = set()
 
     @property
     def exchange(self) -> Exchange | None:
@@ -133,11 +144,13 @@ class Session:
         """
         timeout_s = self.command_timeout_s + wait_s
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s) as scope:
                 while True:
                     exchange = await self._connected()
                     try:
                         return await exchange.request(fields)
+                    except HubError as refused:
+                        await _wait_as_told(refused, scope)
                     except ConnectionLost as lost:
                         if not repeat:
                             reason = f"{lost.reason}; the {fields['type']} may or may not have been carried out"
@@ -159,14 +172,7 @@ class Session:
         """
         if self.lifeline.error is not None:
             raise self.lifeline.error
-        entry = self.outbox.add(fields)
-        try:
-            if self.exchange is not None:
-                entry.sent_at = asyncio.get_running_loop().time()
-                self._post(self.exchange, entry)
-            return await entry.answer
-        finally:
-            self.outbox.discard(entry)
+        return await self.publisher.publish(fields)
 
     async def ping(self) -> float:
         """Measure a round trip through the hub, in milliseconds."""
@@ -189,6 +195,25 @@ class Session:
             self._token = token
         await self.request({"type": "refresh", "token": token})
 
+    async def background(self, on: bool) -> None:
+        """Tell the hub whether nobody looks, now and after each connection.
+
+        Raises:
+            ChappeError: the hub refused it.
+        """
+        self.lifeline.heartbeat.background = on
+        if self.exchange is not None:
+            # Over the next connection it is said anyway.
+            with suppress(ConnectionLost):
+                await self.request({"type": "state", "background": on})
+
+    async def flush(self) -> None:
+        """Send now what is gathered; returns when it is sent, or cannot be."""
+        if self.exchange is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REST_S):
+                    await self.exchange.flush()
+
     def add(self, subscription: Subscription) -> None:
         """Take up a subscription.
 
@@ -210,23 +235,24 @@ class Session:
             del self.subscriptions[subscription.channel]
         if subscription in self._patterns:
             self._patterns.remove(subscription)
+        self._look_behind()
 
     def told(self, event: str, *arguments: object) -> None:
         """Tell the listeners of the client."""
         self.events.emit(event, *arguments)
+        self._look_behind()
 
-    async def converse(self, connection: Connection, accepted: Callable[[], None]) -> None:
+    async def converse(self, connection: Connection, accepted: Accepted) -> None:
         """Identify ourselves, restore what the last connection had, then read until it is over."""
-        if connection.subprotocol not in (self.codec.subprotocol, None):
-            raise ConnectionLost(CUT, f"the server speaks {connection.subprotocol}, expected chappe.v1", final=True)
-        exchange = Exchange(connection, self.codec)
+        exchange = self._exchange_over(connection)
         loop = asyncio.get_running_loop()
         reader = loop.create_task(exchange.read(self._pushed), name="chappe reader")
         tasks = [reader, loop.create_task(exchange.write(), name="chappe writer")]
         try:
             token = await fetch(self._token)
             await self._identify(exchange, connection, token)
-            accepted()
+            self._behind = {subscription for subscription in self.subscriptions.values() if subscription.has_begun}
+            accepted(bool(self._behind))
             self._exchange = exchange
             self._restore(exchange)
             self._up.set()
@@ -242,6 +268,7 @@ class Session:
 
     def lost(self, error: ChappeError) -> None:
         """Learn that a connection is over."""
+        self.held.clear()
         for subscription in tuple(self.subscriptions.values()):
             subscription.lost()
 
@@ -249,7 +276,7 @@ class Session:
         """Learn that there will be no further connection."""
         for subscription in tuple(self.subscriptions.values()):
             subscription.end(error)
-        self.outbox.fail(error)
+        self.publisher.fail(error)
         self._up.set()
 
     async def _connected(self) -> Exchange:
@@ -259,6 +286,45 @@ class Session:
             self._up.clear()
             await self._up.wait()
         return exchange
+
+    def _exchange_over(self, connection: Connection) -> Exchange:
+        """Begin to speak what the connection carries; over HTTP that is JSON.
+
+        Raises:
+            ConnectionLost: the server speaks something else.
+        """
+        own = self.codec.subprotocol
+        spoken = connection.subprotocol or own
+        if connection.transport == "websocket" and spoken != own:
+            raise ConnectionLost(CUT, f"the server speaks {spoken}, expected chappe.v1", final=True)
+        self.heard = self.codec if spoken == own else Codec("json")
+        settings = self._settings
+        window_frames = settings.batch_max if settings.batch_ms else 1
+        outgoing = Outgoing(window_s=settings.batch_ms / 1000, window_frames=window_frames, gathers=connection.gathers)
+        return Exchange(connection, self.heard, outgoing)
+
+    async def _may_move(self) -> bool:
+        """Come to rest, so that nothing is under way while the session moves; what is asked meanwhile waits.
+
+        A lock is bound to the connection: while one is held, the session stays.
+        """
+        exchange = self.exchange
+        now = asyncio.get_running_loop().time()
+        if exchange is None or any(until > now for until in self.held.values()):
+            return False
+        self._exchange = None
+        try:
+            async with asyncio.timeout(_REST_S):
+                await exchange.flush()
+                await exchange.rest()
+        except TimeoutError:
+            self._exchange = exchange
+            self._up.set()
+            for subscription in tuple(self.subscriptions.values()):
+                subscription.ask()
+            self.publisher.resume()
+            return False
+        return not exchange.is_over
 
     async def _identify(self, exchange: Exchange, connection: Connection, token: str | None) -> None:
         fields: dict[str, Any] = {"type": "connect", "client": self._identity.client}
@@ -290,16 +356,10 @@ class Session:
         """Subscribe and publish again, in this order: a publisher that is subscribed receives its own publication."""
         for subscription in tuple(self.subscriptions.values()):
             subscription.ask()
-        for entry in self.outbox.to_send(asyncio.get_running_loop().time()):
-            self._post(exchange, entry)
-
-    def _post(self, exchange: Exchange, entry: Entry) -> None:
-        try:
-            exchange.post(entry.fields, entry.answered)
-        except ConnectionLost:
-            return  # it goes out over the next connection
-        except ChappeError as full:
-            entry.answered(full)
+        self.publisher.restore(exchange)
+        if self.lifeline.heartbeat.background:
+            with suppress(ChappeError):
+                exchange.post({"type": "state", "background": True}, lambda _: None)
 
     async def _keep_token_fresh(self, exchange: Exchange, token: str) -> None:
         """Fetch a newer token before the present one expires; when that fails the hub closes and we come back."""
@@ -323,12 +383,20 @@ class Session:
                 for subscription in self._at(message.channel):
                     subscription.told(message)
             case Direct():
-                self.events.emit("message", self.codec.value(message.data))
+                self.events.emit("message", self.heard.value(message.data))
             case Failure():
                 self.events.emit("error", error_of(message))
+        self._look_behind()
+
+    def _look_behind(self) -> None:
+        """See whether everything that was missed is there."""
+        if self._behind and self.lifeline.standing.state == "catching-up":
+            self._behind = {subscription for subscription in self._behind if subscription.is_behind}
+            if not self._behind:
+                self.lifeline.caught_up()
 
     def _received(self, message: Pushed) -> None:
-        publication = self.codec.publication(message)
+        publication = self.heard.publication(message)
         for subscription in self._at(publication.channel):
             subscription.received(publication)
         # The hub sends one copy to a session that matches several times; here each subscription gets its own.
@@ -340,3 +408,11 @@ class Session:
     def _at(self, name: str) -> tuple[Subscription, ...]:
         subscription = self.subscriptions.get(name)
         return () if subscription is None else (subscription,)
+
+
+async def _wait_as_told(refused: HubError, scope: asyncio.Timeout) -> None:
+    """Wait as long as the hub asks before the same command; raises its error if it does not ask, or for too long."""
+    after_s, until = refused.retry_after_s, scope.when()
+    if after_s is None or (until is not None and asyncio.get_running_loop().time() + after_s >= until):
+        raise refused
+    await asyncio.sleep(after_s)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
 from chappe.client.cursor import ChannelCursor, Cursor, PatternCursor, Since
 from chappe.client.errors import ClientClosed, ConnectionLost, QueueFull, TimedOut
-from chappe.client.exchange import Answer, Exchange
+from chappe.client.exchange import Answer, Exchange, HubError
 from chappe.client.inbox import Inbox, Item, Join, Leave, Missed, PresenceState, Resubscribed
 from chappe.client.messages import (
     Joined,
@@ -133,6 +133,25 @@ class Subscription:
     def active(self) -> bool:
         """Tell whether the hub counts us as subscribed on the present connection."""
         return self._stage is Stage.FOLLOWING
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether the hub answered at least once."""
+        return self._first.is_set() and self._stage is not Stage.ENDED
+
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether more of the past is on its way over the present connection."""
+        if self._stage in (Stage.OFFLINE, Stage.ASKING):
+            return True
+        here, answer = self._cursor.position, self._answer_place
+        return (
+            self._stage is Stage.FOLLOWING
+            and here is not None
+            and answer is not None
+            and here.epoch == answer.epoch
+            and here.offset < answer.offset
+        )
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -341,7 +360,8 @@ class Subscription:
         self._first.set()
 
     def _refused(self, error: ChappeError) -> None:
-        if not self._first.is_set():
+        busy = isinstance(error, HubError) and error.retry_after_s is not None
+        if not self._first.is_set() and not busy:
             self.end(error)
             return
         if error.code in _PLACE_REFUSED and self._cursor.since() is not None:
@@ -351,7 +371,7 @@ class Subscription:
             return
         self._advance(Input.LOST)
         self._tries += 1
-        self._ask_later()
+        self._ask_later((error.retry_after_s or 0.0) if isinstance(error, HubError) else 0.0)
 
     def _report(self, recovered: bool) -> None:
         self._inbox.put(Resubscribed(recovered, self._cursor.position))
@@ -394,10 +414,10 @@ class Subscription:
             with suppress(ChappeError):
                 exchange.post({"type": "unsubscribe", "channel": self.channel}, lambda _: None)
 
-    def _ask_later(self) -> None:
+    def _ask_later(self, not_before_s: float = 0.0) -> None:
         delay_ms = self._host.policy.delay_ms(self._tries, random.random()) if self._tries else 0.0  # noqa: S311
         self._cancel_timer()
-        self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self.ask)
+        self._timer = asyncio.get_running_loop().call_later(max(delay_ms / 1000, not_before_s), self.ask)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

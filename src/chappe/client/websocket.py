@@ -10,6 +10,7 @@ from chappe.client.errors import CUT, ClientClosed, ConnectionLost
 from chappe.client.events import Events
 from chappe.client.lifeline import NORMAL, Lifeline
 from chappe.client.options import ConnectionOptions, Settings, websocket_url
+from chappe.client.standing import OfflineReason, State
 from chappe.model.errors import ChappeError
 
 Listener = TypeVar("Listener", bound=Callable[..., object])
@@ -35,9 +36,14 @@ class WebSocketClient:
         self._wanted = False
 
     @property
-    def state(self) -> str:
-        """Return `connecting`, `connected`, `waiting` (for the next attempt) or `ended`."""
-        return self._lifeline.state.value
+    def state(self) -> State:
+        """Return `connecting`, `live`, `offline` or `refused`."""
+        return self._lifeline.standing.state
+
+    @property
+    def reason(self) -> OfflineReason | None:
+        """Return why the state is `offline`, or None: our own doing."""
+        return self._lifeline.standing.reason
 
     @property
     def error(self) -> ChappeError | None:

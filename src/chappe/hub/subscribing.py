@@ -3,10 +3,13 @@
 The channel is attached to the feed before its history is read, so a publication made meanwhile is in the answer, or in
 the feed, or in both. What the feed brings during the read is kept aside and merged behind the answer; what is in both
 goes out once.
+
+Whoever asks what is being read already shares the answer: when a hub comes back and a thousand clients ask for the same
+gap, the broker reads it once.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from chappe.hub.contracts import Read, ReadLog, ReadLogResult, ReadResult
 from chappe.hub.permissions import Action
@@ -28,11 +31,24 @@ if TYPE_CHECKING:
 _READS: Final = 3
 
 
+_Question: TypeAlias = tuple[str, Position | None, int]
+"""What a broker is asked: channel, since, limit."""
+
+_Encoding: TypeAlias = tuple[base.Encoder, str, str, int, bool]
+"""A publication for the clients of one protocol: encoder, channel, epoch, offset, whether it is retained."""
+
+
 class Subscribing:
-    """Carries out `subscribe` and `unsubscribe`."""
+    """Carries out `subscribe` and `unsubscribe`.
+
+    Attributes:
+        flights: reads that the broker has not answered yet.
+    """
 
     def __init__(self, hub: "HubCore") -> None:
         self._hub = hub
+        self.flights: dict[_Question, _Flight] = {}
+        self._frames: dict[_Encoding, Frame] = {}
 
     def subscribe(self, session: Session, command: base.Subscribe) -> None:
         """Subscribe a session; the answer, the gap and then live publications go out in this order.
@@ -104,6 +120,20 @@ class Subscribing:
                 self._hub.counters.interrupted += 1
                 self.end(subscription, Code.UNSUBSCRIBED_INSUFFICIENT_STATE)
 
+    def encode(self, encoder: base.Encoder, publication: Publication) -> Frame | None:
+        """Encode a publication for a gap, once for all who get it in the same turn of the event loop."""
+        if publication.transient:
+            return encoder.publication(publication)
+        key = (encoder, publication.channel, publication.epoch, publication.offset, publication.retained)
+        frame = self._frames.get(key)
+        if frame is None:
+            frame = encoder.publication(publication)
+            if frame is not None:
+                if not self._frames:
+                    self._hub.clock.call_later(0, self._frames.clear)
+                self._frames[key] = frame
+        return frame
+
     def _tell_end(self, session: Session, name: str, code: int) -> None:
         """Say that a subscription ended; where the protocol has no word for it the connection ends."""
         failure = session.failure(None, ChappeError(code))
@@ -145,6 +175,16 @@ class Subscribing:
         reading.start()
 
 
+class _Flight:
+    """A read on its way, and who waits for its answer."""
+
+    __slots__ = ("is_over", "readings")
+
+    def __init__(self, reading: "_Reading") -> None:
+        self.readings = [reading]
+        self.is_over = False
+
+
 class _Reading:
     """One read of history for one new subscription."""
 
@@ -178,8 +218,51 @@ class _Reading:
             limit = min(since, self._hub.limits.history_page)
         elif since == "latest":
             limit = 1
-        namespace = self._hub.namespaces.of(self._command.channel)
-        self._hub.broker.read(Read(self._command.channel, namespace, position, limit), self._answered)
+        question = (self._command.channel, position, limit)
+        flights = self._hub.subscribing.flights
+        flight = flights.get(question)
+        if flight is None or not self._joins(flight):
+            self._take_off(question)
+
+    def _take_off(self, question: _Question) -> None:
+        channel, position, limit = question
+        flights = self._hub.subscribing.flights
+        flight = _Flight(self)
+
+        def answered(result: ReadResult) -> None:
+            flight.is_over = True
+            if flights.get(question) is flight:
+                del flights[question]
+            for reading in flight.readings[1:]:
+                reading._share(result)
+            self._answered(result)
+
+        self._hub.broker.read(Read(channel, self._hub.namespaces.of(channel), position, limit), answered)
+        # Most brokers of one process answer inside the question.
+        if not flight.is_over:
+            flights[question] = flight
+
+    def _joins(self, flight: _Flight) -> bool:
+        """Share a read that began before this subscription; what the feed brought since then is taken from a companion.
+
+        Without one whose subscription still keeps aside all that was fed since before the read, nobody may join.
+        """
+        companion = flight.readings[-1]._subscription
+        if companion.stale or companion.stage is not Stage.READING or self._hub.channels.find(companion) is None:
+            return False
+        waiting = [publication for publication in companion.waiting or () if not publication.transient]
+        self._subscription.waiting = waiting or None
+        flight.readings.append(self)
+        return True
+
+    def _share(self, result: ReadResult) -> None:
+        """Use the answer to another's question; what goes wrong here is nobody else's affair."""
+        try:
+            self._answered(result)
+        except Exception as error:
+            self._hub.subscribing.end(self._subscription)
+            self._subscription.session.fail(self._command.id, self._hub.as_refusal(error))
+            self._finish()
 
     def _answered(self, result: ReadResult) -> None:
         subscription, since = self._subscription, self._command.since
@@ -234,7 +317,8 @@ class _Reading:
         session.answer(reply)
         waiting = [item for item in subscription.waiting or () if not _told(subscription, item)]
         subscription.waiting = None
-        frames = [frame for item in (*gap, *waiting) if (frame := encoder.publication(item)) is not None]
+        encode = self._hub.subscribing.encode
+        frames = [frame for item in (*gap, *waiting) if (frame := encode(encoder, item)) is not None]
         if frames:
             session.link.send(_bundle(frames))
         subscription.brought = next((place for item in (*gap, *waiting) if (place := _place(subscription, item))), 0)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from chappe.testing.broker_contract import check_broker as check_broker
     from chappe.testing.broker_probe import ContractBroken as ContractBroken
     from chappe.testing.fake_clock import FakeClock as FakeClock
+    from chappe.testing.fault_programme import FaultProgramme as FaultProgramme
     from chappe.testing.fault_proxy import FaultProxy as FaultProxy
     from chappe.testing.faulty_broker import EVERYTHING as EVERYTHING
     from chappe.testing.faulty_broker import HARMLESS as HARMLESS
@@ -22,6 +23,7 @@ _HOMES = {
     "ContractBroken": "broker_probe",
     "EVERYTHING": "faulty_broker",
     "FakeClock": "fake_clock",
+    "FaultProgramme": "fault_programme",
     "FaultProxy": "fault_proxy",
     "Faults": "faulty_broker",
     "FaultyBroker": "faulty_broker",

@@ -3,8 +3,12 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self
+
+from chappe.testing.fault_programme import Fate, FaultProgramme
+from chappe.testing.http_faults import Conversation, HttpFaults, Passage
 
 #: Bytes read at once, and chunks that may wait in each direction: little, so that a stall is soon felt by the sender.
 _CHUNK_BYTES: Final = 16_384
@@ -24,13 +28,19 @@ class Lane:
         passed_bytes: how many left so far.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        on_bytes: Callable[[bytes], Awaitable[None]],
+    ) -> None:
         self.delay_s = 0.0
         self.bytes_per_s = 0
         self.passed_bytes = 0
         self.swallowing = False
         self._reader = reader
         self._writer = writer
+        self._on_bytes = on_bytes
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS)
@@ -43,6 +53,11 @@ class Lane:
         """Let what waits and what comes through again."""
         self._flowing.set()
 
+    async def put(self, data: bytes) -> None:
+        """Send bytes after those that wait; b"" is the end. Blocks while the lane is full."""
+        if not self.swallowing:
+            await self._chunks.put((asyncio.get_running_loop().time() + self.delay_s, data))
+
     async def run(self) -> None:
         """Carry bytes until the sender ends, then tell the receiver; a lane that swallows tells nothing."""
         reading = asyncio.create_task(self._read())
@@ -53,7 +68,6 @@ class Lane:
             await asyncio.gather(reading, return_exceptions=True)
 
     async def _read(self) -> None:
-        clock = asyncio.get_running_loop()
         data = b"-"
         while data:
             try:
@@ -61,7 +75,7 @@ class Lane:
             except OSError:
                 data = b""
             if not self.swallowing:
-                await self._chunks.put((clock.time() + self.delay_s, data))
+                await self._on_bytes(data)
 
     async def _write(self) -> None:
         clock = asyncio.get_running_loop()
@@ -95,9 +109,11 @@ class ProxiedConnection:
         self,
         client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        http: HttpFaults,
     ) -> None:
-        self.up = Lane(client[0], server[1])
-        self.down = Lane(server[0], client[1])
+        self.up = Lane(client[0], server[1], self._take_from_client)
+        self.down = Lane(server[0], client[1], self._take_from_server)
+        self._conversation = Conversation(http)
         self._writers = (client[1], server[1])
         self._ended = asyncio.Event()
 
@@ -136,6 +152,24 @@ class ProxiedConnection:
         """Let bytes that come from now on leave later, in each direction."""
         self.up.delay_s = self.down.delay_s = seconds
 
+    async def _take_from_client(self, data: bytes) -> None:
+        await self._send(self._conversation.from_client(data))
+        if not data:
+            await self.up.put(b"")
+
+    async def _take_from_server(self, data: bytes) -> None:
+        await self._send(self._conversation.from_server(data))
+        if not data:
+            await self.down.put(b"")
+
+    async def _send(self, passage: Passage) -> None:
+        if passage.to_server:
+            await self.up.put(passage.to_server)
+        if passage.to_client:
+            await self.down.put(passage.to_client)
+        if passage.cut:
+            self.cut()
+
     async def run(self) -> None:
         """Carry bytes until both sides ended or somebody cuts."""
         lanes = asyncio.gather(self.up.run(), self.down.run())
@@ -151,11 +185,12 @@ class ProxiedConnection:
             await asyncio.gather(lanes, ended, return_exceptions=True)
 
 
-class FaultProxy:
+class FaultProxy(HttpFaults):
     """Listens on a port of its own, forwards to a server, and disturbs on demand.
 
     Use it as an async context manager, or call `start` and `stop`. The methods act on all connections of the moment;
     each of `connections` has the same ones. `delay_s` and `bytes_per_s` are also what new connections begin with.
+    What `HttpFaults` adds, such as `refuse_upgrade`, goes for the next request of every connection.
 
     Attributes:
         port: where it listens, once started.
@@ -165,6 +200,7 @@ class FaultProxy:
     """
 
     def __init__(self, host: str, port: int, *, listen_host: str = "127.0.0.1") -> None:
+        super().__init__()
         self.port = 0
         self.refusing = False
         self.holding = False
@@ -175,6 +211,8 @@ class FaultProxy:
         self._listen_host = listen_host
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], ProxiedConnection | None] = {}
+        self._programme: FaultProgramme | None = None
+        self._fates: dict[ProxiedConnection, asyncio.TimerHandle] = {}
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -248,6 +286,28 @@ class FaultProxy:
         for connection in self.connections:
             connection.delay(seconds)
 
+    def follow(self, programme: FaultProgramme | None) -> None:
+        """Cut connections, those of the moment and those to come, as the programme decides; None ends it."""
+        self._programme = programme
+        for timer in self._fates.values():
+            timer.cancel()
+        self._fates.clear()
+        for connection in self.connections:
+            self._decide_about(connection)
+
+    def _decide_about(self, connection: ProxiedConnection) -> None:
+        if self._programme is not None:
+            clock = asyncio.get_running_loop()
+            fate = self._programme.fate()
+            self._fates[connection] = clock.call_later(fate.lifetime_s, self._end, connection, fate, self._programme)
+
+    def _end(self, connection: ProxiedConnection, fate: Fate, programme: FaultProgramme) -> None:
+        programme.count_cut(asyncio.get_running_loop().time())
+        if fate.reset:
+            connection.reset()
+        else:
+            connection.cut()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -259,6 +319,8 @@ class FaultProxy:
             elif self.holding:
                 await reader.read(-1)
             else:
+                if self._programme is not None:
+                    await asyncio.sleep(self._programme.offline_s(asyncio.get_running_loop().time()))
                 await self._forward(task, reader, writer)
         except OSError:
             # Nobody listens behind us: the client shall see the same.
@@ -273,11 +335,17 @@ class FaultProxy:
     async def _forward(
         self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        connection = ProxiedConnection((reader, writer), await asyncio.open_connection(*self._target))
+        server = await asyncio.open_connection(*self._target)
+        connection = ProxiedConnection((reader, writer), server, self)
         connection.delay(self.delay_s)
         connection.throttle(self.bytes_per_s)
         self._connections[task] = connection
-        await connection.run()
+        self._decide_about(connection)
+        try:
+            await connection.run()
+        finally:
+            if connection in self._fates:
+                self._fates.pop(connection).cancel()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

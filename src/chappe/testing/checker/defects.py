@@ -283,6 +283,37 @@ def _went_back(log: Log) -> None:
     _change(log, two, offset=3)
 
 
+def _answer_handed_over_twice(log: Log) -> None:
+    # A poll that is repeated brings the same again: the client takes the repetition for something new.
+    after = _seen(log, "steady", 9) + 1
+    log[after:after] = [log[_seen(log, "steady", offset)] for offset in (6, 9)]
+
+
+def _answer_acknowledged_unread(log: Log) -> None:
+    # A poll acknowledges an answer that was lost on its way: a whole run is missing, and no return would show it.
+    for offset in (2, 5, 6):
+        del log[_seen(log, "steady", offset)]
+
+
+def _repeated_post_stored_twice(log: Log) -> None:
+    # A POST is repeated and told its first answer, but it was carried out again.
+    after = _seen(log, "steady", 10) + 1
+    log.insert(after, replace(log[after - 1], offset=11))
+
+
+def _answered_with_anothers_answer(log: Log) -> None:
+    # A POST is repeated under a number that another had: each is told where the other is stored.
+    one, two = _index(log, Ack, offset=6, epoch="e1"), _index(log, Ack, offset=9, epoch="e1")
+    _change(log, one, offset=9)
+    _change(log, two, offset=6)
+
+
+def _stream_and_poll_both_hand_over(log: Log) -> None:
+    # A session changes from a stream to polls and is brought by both what was on its way.
+    index = _seen(log, "cut", 9)
+    log.insert(index + 1, log[_seen(log, "cut", 6)])
+
+
 #: Each defect with what must be found (more may be).
 DEFECTS: Final[Sequence[tuple[Callable[[Log], None], Kind]]] = (
     (_lost, Kind.LOST),
@@ -307,6 +338,11 @@ DEFECTS: Final[Sequence[tuple[Callable[[Log], None], Kind]]] = (
     (_deaf_in_an_old_epoch, Kind.SILENT_GAP),
     (_uninvited, Kind.UNINVITED),
     (_went_back, Kind.REORDERED),
+    (_answer_handed_over_twice, Kind.DOUBLED),
+    (_answer_acknowledged_unread, Kind.LOST),
+    (_repeated_post_stored_twice, Kind.KEY_STORED_TWICE),
+    (_answered_with_anothers_answer, Kind.ALTERED),
+    (_stream_and_poll_both_hand_over, Kind.DOUBLED),
 )
 
 

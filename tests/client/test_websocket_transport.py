@@ -18,9 +18,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from chappe.client.connection import dial
 from chappe.client.errors import ConnectionLost
 from chappe.client.options import Settings
+from chappe.client.websocket_transport import dial
 from chappe.model.errors import LocalProtocolError
 
 Handler = Callable[[ServerConnection], Awaitable[None]]

@@ -1,0 +1,59 @@
+"""Why a server could not be reached or did not take us, and whether to try again, later or another way."""
+
+from typing import Final
+
+from chappe.client.errors import CUT, ConnectionLost
+from chappe.client.reconnection import may_retry_status
+
+#: Refusals of credentials: another transport brings the same ones.
+_CREDENTIALS: Final = frozenset({401, 407})
+
+
+def over(code: int, reason: str, *, final: bool, retry_after_ms: float = 0.0) -> ConnectionLost:
+    """Return what `receive` raises at the end of a connection; a cut may be the work of what carries it."""
+    return ConnectionLost(code, reason, final=final, retry_after_ms=retry_after_ms, other_way=code == CUT)
+
+
+def refusal(status: int, reason: str, retry_after: str = "") -> ConnectionLost:
+    """Return the error for an HTTP status that refused a connection.
+
+    Args:
+        status: the HTTP status.
+        reason: what to say.
+        retry_after: the header `Retry-After`; seconds are heeded, dates are not.
+    """
+    after_ms = retry_after_ms(retry_after)
+    # A server that says when it will take us knows us: it is no proxy in the way.
+    other_way = status not in _CREDENTIALS and not after_ms
+    return ConnectionLost(CUT, reason, final=not may_retry_status(status), retry_after_ms=after_ms, other_way=other_way)
+
+
+def retry_after_ms(header: str) -> float:
+    """Return the milliseconds that a header `Retry-After` asks for; 0: none."""
+    return float(header) * 1000 if header.isdecimal() else 0.0
+
+
+def unreachable(shown: str, error: OSError) -> ConnectionLost:
+    """Return the error for a server that could not be dialed.
+
+    Args:
+        shown: its URL, without secrets.
+        error: what the system said.
+    """
+    reason = f"cannot connect to {shown}: {_explain(error)}"
+    # Where nobody listens, or where nobody can be found, nobody can be reached another way; a reset is a proxy's word.
+    return ConnectionLost(
+        CUT, reason, final=_is_certificate_refusal(error), other_way=isinstance(error, ConnectionResetError)
+    )
+
+
+def _is_certificate_refusal(error: OSError) -> bool:
+    # By name, since `ssl` may not be there at all. A wrong certificate is as wrong in a minute.
+    return any(kind.__name__ in ("SSLCertVerificationError", "CertificateError") for kind in type(error).__mro__)
+
+
+def _explain(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there; check host and port, or start the server"
+    message = getattr(error, "verify_message", "") or error.strerror or str(error) or type(error).__name__
+    return message[:1].lower() + message[1:] if message[1:2].islower() else message

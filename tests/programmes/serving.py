@@ -1,0 +1,37 @@
+"""Run as a program: a hub for many clients on a free port, which is printed; ends with its standard input."""
+
+import asyncio
+import os
+import sys
+
+import uvloop
+
+from chappe.app import Hub
+from chappe.config import load
+from chappe.hub.namespaces import Access, Level, Namespace
+from chappe.serving import Server
+
+#: All clients of a programme come from one address.
+LIMITS = {"limits.connections_per_address": 20_000}
+OPEN = Namespace(
+    name="load",
+    level=Level.RECOVERABLE,
+    history_count=100_000,
+    history_age_s=3_600,
+    subscribe=Access.ANONYMOUS,
+    publish=Access.ANONYMOUS,
+)
+
+
+async def main() -> None:
+    """Serve until standard input ends."""
+    settings = load(os.devnull, flags={"server.dev": True, **LIMITS}).settings
+    server = Server(Hub(settings=settings, namespaces=[OPEN]), port=0)
+    await server.start()
+    print(server.port, flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await server.stop()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
