@@ -48,6 +48,7 @@ RUNNERS: Mapping[str, str] = {".py": sys.executable, ".sh": "bash", ".mjs": "nod
 #: What has a test of its own: here, in tests/test_asgi.py or in tests/browser.
 ELSEWHERE = {
     "classic_client.py",
+    "client_hostile_network.py",
     "client_survives.py",
     "django_mount/__init__.py",
     "django_mount/asgi.py",
