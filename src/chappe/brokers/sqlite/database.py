@@ -122,7 +122,7 @@ class Database:
         Raises:
             ConfigurationError: it cannot be used; the text names it and says what to do.
         """
-        self._check_place()
+        self.check_place()
         try:
             self._connect()
             self._recognize()
@@ -195,15 +195,26 @@ class Database:
 
     # --- Opening -----------------------------------------------------------------------------------------------------
 
-    def _check_place(self) -> None:
+    def check_place(self) -> None:
+        """Refuse a path where no file can be made or used; opens nothing.
+
+        Raises:
+            ConfigurationError: what is wrong.
+        """
+        # SQLite calls all of this "unable to open database file".
         folder = self.path.parent
         if not folder.is_dir():
             raise ConfigurationError(f"broker.url: the directory {folder} is not there, create it first")
         if self.path.is_dir():
             raise ConfigurationError(f"broker.url: {self.path} is a directory, expected a file")
+        for each in (folder, *([self.path] if self.path.exists() else ())):
+            if not os.access(each, os.W_OK):
+                raise ConfigurationError(f"broker.url: {each} is not writable for this user, change its permissions")
 
     def _connect(self) -> None:
         """Open a connection that locks the file for this process; transactions are ours to begin."""
+        # Publications are nobody else's business; SQLite gives the WAL the mode of the file.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         self._connection = connection
         self._synchronous = ""
