@@ -152,6 +152,8 @@ def _broker(url: str) -> Iterator[Finding]:
     words = report._asdict()
     if report.state == "unusable":
         yield Finding("broker", "failed", report.reason, T["doctor_file_step"])
+    elif report.state == "busy":
+        yield Finding("broker", "ok", T["doctor_file_busy"].format(**words))
     elif report.state == "lossy":
         yield Finding("broker", "warning", T["doctor_file_lossy"].format(**words), T["doctor_file_lossy_step"])
     else:

@@ -134,6 +134,11 @@ class SqliteBroker(MemoryBroker):
         """Publications deleted from the file."""
         return self._backlog.deleted
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way to the file."""
+        return not (self._gathered or self._is_flush_asked) and self._flying is None
+
     # --- Life --------------------------------------------------------------------------------------------------------
 
     async def start(self, sink: BrokerSink) -> None:

@@ -90,6 +90,10 @@ class Changes:
     strays: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
+class FileBusy(ConfigurationError):
+    """Another process has the file."""
+
+
 class Database:
     """One SQLite file with its witness, open in this process and in no other.
 
@@ -166,6 +170,10 @@ class Database:
         except BaseException:
             self._disconnect()
             raise
+        if changes.ranges:
+            # It has a transaction of its own: `execute` would stop after one page.
+            with contextlib.suppress(sqlite3.OperationalError):
+                self.connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
     def finish(self, changes: Changes) -> None:
         """Write the last transaction, move everything into the file, mark it clean; it is closed, whatever happens.
@@ -214,7 +222,9 @@ class Database:
     def _connect(self) -> None:
         """Open a connection that locks the file for this process; transactions are ours to begin."""
         # Publications are nobody else's business; SQLite gives the WAL the mode of the file.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        # Only a new one is opened here: to close it later would give up locks that this process has on it.
+        if not self.path.exists():
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         self._connection = connection
         self._synchronous = ""
@@ -305,7 +315,6 @@ class Database:
             connection.executemany(
                 "DELETE FROM publications WHERE stream = ? AND place BETWEEN ? AND ?", changes.ranges
             )
-            connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
         if changes.expired_key:
             connection.execute("DELETE FROM keys WHERE id < ?", (changes.expired_key,))
 
@@ -361,7 +370,7 @@ def _refusal(path: Path, error: Exception) -> ConfigurationError:
     """Say why a file cannot be used, and what to do next."""
     text = str(error)
     if isinstance(error, sqlite3.OperationalError) and "locked" in text:
-        return ConfigurationError(f"broker.url: {path} is in use by another process, one hub to a file")
+        return FileBusy(f"broker.url: {path} is in use by another process, one hub to a file")
     if isinstance(error, sqlite3.OperationalError | OSError):
         return ConfigurationError(f"broker.url: {path} cannot be used: {text}; check its permissions and the disk")
     if "not a database" in text:

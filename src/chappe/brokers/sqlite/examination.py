@@ -4,7 +4,7 @@ import sqlite3
 from typing import Literal, NamedTuple
 
 from chappe.brokers.sqlite.address import check_address, parse_address
-from chappe.brokers.sqlite.database import Database
+from chappe.brokers.sqlite.database import Database, FileBusy
 from chappe.brokers.sqlite.loading import load
 from chappe.model.errors import ConfigurationError
 
@@ -13,11 +13,12 @@ class Report(NamedTuple):
     """What was found.
 
     Attributes:
-        state: `good`, `new` (there is no file yet), `lossy` (channels will begin a new epoch), `unusable`.
-        reason: of the last two.
+        state: `good`, `new` (there is no file yet), `lossy` (channels will begin a new epoch), `busy`
+            (a hub runs on it), `unusable`.
+        reason: of the last three.
     """
 
-    state: Literal["good", "new", "lossy", "unusable"]
+    state: Literal["good", "new", "lossy", "busy", "unusable"]
     path: str
     channels: int = 0
     publications: int = 0
@@ -44,6 +45,8 @@ def examine(url: str) -> Report:
             raise database.refusal(error) from None
         finally:
             database.close()
+    except FileBusy as error:
+        return Report("busy", path, reason=error.reason)
     except ConfigurationError as error:
         return Report("unusable", path, reason=error.reason)
     publications = sum(len(stream.kept) for stream in loaded.streams)

@@ -165,7 +165,8 @@ class Group:
         outcome = Outcome(0, Position(stream.epoch, offset))
         if item.key is not None:
             self.keys[name] = Outcome(0, outcome.position, True)
-            if is_written(item.namespace):
+            # A key of a transient publication speaks of nothing that is in the file.
+            if is_written(item.namespace) and not item.transient:
                 self.written_keys.append(name)
                 self.is_durable |= item.namespace.level is Level.DURABLE
         return Planned(outcome, is_stored=not item.transient, is_passed=item.transient)

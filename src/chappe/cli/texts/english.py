@@ -114,6 +114,7 @@ ENGLISH: Texts = {
     "doctor_missing_httptools": "install httptools ('pip install httptools'); the front door needs it",
     "doctor_files_low": "raise it with 'ulimit -n 65536' or LimitNOFILE= of systemd: each connection takes one",
     "doctor_file_good": "{path}: {channels} channels, {publications} publications, every row and index verified",
+    "doctor_file_busy": "{path}: a hub runs on it, stop it to have every row verified",
     "doctor_file_new": "{path}: not there yet, the hub makes it",
     "doctor_file_lossy": "{path}: {reason}",
     "doctor_file_lossy_step": "start the hub: channels that may have lost something begin a new epoch",

@@ -122,6 +122,7 @@ FRENCH: Texts = {
         "augmentez-la avec « ulimit -n 65536 » ou LimitNOFILE= de systemd : chaque connexion en prend un"
     ),
     "doctor_file_good": "{path} : {channels} canaux, {publications} publications, lignes et index vérifiés",
+    "doctor_file_busy": "{path} : un hub l'utilise, arrêtez-le pour que chaque ligne soit vérifiée",
     "doctor_file_new": "{path} : n'existe pas encore, le hub le crée",
     "doctor_file_lossy": "{path} : {reason}",
     "doctor_file_lossy_step": "démarrez le hub : les canaux qui ont pu perdre quelque chose changent d'époque",

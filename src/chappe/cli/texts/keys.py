@@ -106,6 +106,7 @@ class Texts(TypedDict):
     doctor_missing_httptools: str
     doctor_files_low: str
     doctor_file_good: str
+    doctor_file_busy: str
     doctor_file_new: str
     doctor_file_lossy: str
     doctor_file_lossy_step: str
