@@ -23,6 +23,10 @@ LIVE = Namespace(name="live")
 PARTS = ("", "-wal", "-witness")
 
 
+def content(path: Path, part: str = "") -> bytes:
+    return Path(f"{path}{part}").read_bytes()
+
+
 class SlowClock(FakeClock):
     """A fake clock that stands still while somebody waits for a thread, and is moved by longer pauses."""
 
