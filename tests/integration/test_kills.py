@@ -1,12 +1,13 @@
 """The hub is killed under load again and again; the offline checker judges what publishers and subscribers saw.
 
 The memory broker forgets everything at a kill, so what is promised is: an acknowledged publication reaches everybody
-who stayed connected, and whoever comes back is told `recovered: false` rather than left with a silent gap. The broker on
-a file survives a kill: everybody who comes back recovers all of it, at level `recoverable` as at level `durable`.
+who stayed connected, and whoever comes back is told `recovered: false` rather than left with a silent gap. The broker
+on a file survives a kill: everybody who comes back recovers all of it, at level `recoverable` as at level `durable`.
 CHAPPE_KILLS sets how many kills; `make kills` runs 200.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -45,9 +46,13 @@ class Hub:
         return f"ws://127.0.0.1:{self.port}/ws"
 
     def restart(self) -> None:
-        """SIGKILL, and start anew."""
+        """SIGKILL, start anew, and wait until it listens: a kill before that would be no more than a longer one."""
         self.end()
         self._process = self._start()
+        while self._process.poll() is None:
+            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", self.port)):
+                return
+            time.sleep(0.02)
 
     def end(self) -> None:
         self._process.send_signal(signal.SIGKILL)
