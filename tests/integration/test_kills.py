@@ -18,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 
+import jwt
 import pytest
 
 import chappe
@@ -138,15 +139,18 @@ async def follow(client: Client, subscriber: str, channel: str, log: list[Event]
                 place = Place(item.epoch, item.offset)
 
 
-async def kill_under_load(hub: Hub) -> list[Event]:
-    """Kill a hub again and again while clients publish and follow; return what they saw."""
+async def kill_under_load(hub: Hub, token: str | None = None) -> list[Event]:
+    """Kill a hub again and again while clients publish and follow; return what they saw.
+
+    Idempotency keys are a user's, whom `token` names; without a user they end with the session, which a kill ends.
+    """
     chance = random.Random(20261122)
     logs: list[list[Event]] = []
     stop = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as group:
             clients = [
-                chappe.connect(hub.url, reconnect_interval_ms=20, reconnect_max_ms=200, retry_first=True)
+                chappe.connect(hub.url, token=token, reconnect_interval_ms=20, reconnect_max_ms=200, retry_first=True)
                 for _ in range(5)
             ]
             for client in clients:
@@ -200,13 +204,16 @@ async def test_no_kill_of_the_hub_leaves_a_silent_gap() -> None:
 @pytest.mark.timeout(60 + KILLS * 5)
 @pytest.mark.parametrize("level", ["recoverable", "durable"])
 async def test_on_a_file_every_kill_is_recovered_from(tmp_path: Path, level: str) -> None:
-    settings = tmp_path / "chappe.toml"
+    settings, secret = tmp_path / "chappe.toml", tmp_path / "secret"
+    secret.write_text("a secret of more than thirty-two characters", encoding="utf-8")
     settings.write_text(
         f'[broker]\nurl = "sqlite://{tmp_path}/hub.db"\n[namespaces.default]\nlevel = "{level}"\n'
-        'history_count = 100000\nhistory_age_s = 3600\nsubscribe = "anonymous"\npublish = "anonymous"\n',
+        'history_count = 100000\nhistory_age_s = 3600\nsubscribe = "anonymous"\npublish = "anonymous"\n'
+        f'[auth]\nhmac_secret_file = "{secret}"\nalgorithms = ["HS256"]\n',
         encoding="utf-8",
     )
-    events = await kill_under_load(Hub("--config", str(settings)))
+    token = jwt.encode({"sub": "ada", "aud": "chappe", "exp": time.time() + 3600}, secret.read_text(), "HS256")
+    events = await kill_under_load(Hub("--config", str(settings)), token)
     demand_clean(events)
     again = [event for event in events if isinstance(event, Subscribed) and event.since is not None]
     assert len(again) >= 6 * (KILLS // 2)
