@@ -81,6 +81,7 @@ class SqliteBroker(MemoryBroker):
     system has them, or after fsync too with `sync="full"`. `live` and ephemeral ones are not written.
 
     Attributes:
+        path: of the file.
         commits, commit_failures: transactions.
         new_epochs: channels that began anew at start because something of them was missing.
     """
@@ -109,7 +110,7 @@ class SqliteBroker(MemoryBroker):
         """
         self._time = FileClock(clock)
         super().__init__(self._time, random, **limits)
-        self._path, self._sync, self._verify = path, sync, verify
+        self.path, self._sync, self._verify = path, sync, verify
         self._database: Database | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -148,7 +149,7 @@ class SqliteBroker(MemoryBroker):
             ConfigurationError: it cannot be used; the text names it and says what to do.
         """
         self._loop = asyncio.get_running_loop()
-        database = Database(self._path, self._sync)
+        database = Database(self.path, self._sync)
         opening = asyncio.ensure_future(asyncio.to_thread(self._open_database, database))
         try:
             await asyncio.shield(opening)
@@ -383,7 +384,7 @@ class SqliteBroker(MemoryBroker):
 
     def _fail(self, group: Group, failures: list[BaseException]) -> None:
         self.commit_failures += 1
-        _log.error("%s: a transaction failed: %s", self._path, group.error)
+        _log.error("%s: a transaction failed: %s", self.path, group.error)
         self._backlog.failed(group, self.sequence, self._last_key)
         # What came after it was meant to follow it.
         later, self._gathered = self._gathered, []
