@@ -92,7 +92,7 @@ bench: setup ## measure the hub beside its peers and write benchmarks/RESULTS.md
 jitter: setup ## cut 2,000 clients again and again, judge what they saw, write benchmarks/FAULTS.md (2 minutes, idle machine)
 	@$(BIN)/python -m tests.programmes.jitter
 
-kills: setup ## kill the hub 200 times under load and judge the logs (about 4 minutes)
+kills: setup ## kill the hub 200 times under load, on each broker, and judge the logs (about 15 minutes)
 	@CHAPPE_KILLS=200 $(BIN)/pytest tests/integration/test_kills.py
 
 models: setup ## run the state machine of the whole hub 20,000 times (about half an hour)

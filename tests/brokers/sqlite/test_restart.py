@@ -1,10 +1,12 @@
 """What a hub finds again in its file: after it was stopped, after it was killed, after the machine lost power."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from chappe.brokers.sqlite.examination import examine
 from chappe.brokers.sqlite.witness import Witness
 from chappe.hub.contracts import IDEMPOTENCY_S, Append, Read, ReadLog
 from chappe.hub.namespaces import Level, Namespace
@@ -286,3 +288,34 @@ async def test_it_can_be_stopped_and_started_again_and_is_silent_meanwhile(tmp_p
         assert outcome.error == Code.NOT_AVAILABLE
         await world.broker.start(world.probe)
         assert (await world.probe.read(Read("durable/a", DURABLE, position))).complete
+
+
+async def test_names_that_were_only_asked_for_push_out_none_that_is_being_published_to(tmp_path: Path) -> None:
+    async with running(tmp_path / "hub.db", max_unborn=1, max_streams=4) as world:
+        start = [(await world.probe.read(Read(f"durable/{number}", DURABLE))).position for number in range(6)]
+        positions = await world.probe.store(*(item(f"durable/{number}") for number in range(6)))
+        assert [each.offset for each in positions] == [1] * 6
+        assert positions[5].epoch == start[5].epoch
+        refused = item("durable/new", expect=Position("elsewhere", 1))
+        await world.probe.append(refused, item("durable/5", transient=True, key="k"))
+        assert world.broker.streams <= 7
+
+
+async def test_a_stop_that_is_given_up_answers_and_takes_back(tmp_path: Path) -> None:
+    async with running(tmp_path / "hub.db") as world:
+        await world.probe.store(item("durable/a", b"1"))
+        pending = [world.probe.append_later(item("durable/a", b"2")) for _ in range(100)]
+        stopping = asyncio.ensure_future(world.broker.stop())
+        await asyncio.sleep(0)
+        late = world.probe.append_later(item("durable/a", b"3"))
+        stopping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+        errors = {each.outcomes[0].error for each in (*pending, late) if each.outcomes}
+        assert all(each.outcomes is not None for each in pending)
+        # Whichever came first: all of them are there, or none is.
+        stored = 0 if errors == {Code.NOT_AVAILABLE} else 100
+        url = f"sqlite://{tmp_path}/hub.db"
+        await world.probe.until(lambda: examine(url).state != "busy", "the end of the writer that nobody waited for")
+        await world.broker.start(world.probe)
+        assert len((await world.probe.read(Read("durable/a", DURABLE, limit=999))).publications) == min(1 + stored, 100)

@@ -84,6 +84,7 @@ class Backlog:
             _, first, last = self._ranges.popleft()
             self.deleted += last - first + 1
         self._beyond_log = None
+        self._taken_dirty, self._taken_slots = {}, {}
 
     def failed(self, group: Group, sequence: int, last_key: int) -> None:
         """Keep what a transaction did not do, and have the next one remove what it may have left behind.

@@ -13,13 +13,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Final
 
-from chappe.brokers.memory import MemoryBroker, passed
-from chappe.brokers.sqlite.backlog import Backlog
+from chappe.brokers.memory import passed
 from chappe.brokers.sqlite.database import Changes, Database, Sync, Verify
 from chappe.brokers.sqlite.group import Done, Group, Planned, StoredStream, Tail, is_written
-from chappe.brokers.sqlite.loading import Loaded, LoadedStream, load
-from chappe.brokers.sqlite.records import KeyRecord, PublicationRow, State, StreamRecord
-from chappe.brokers.streams import Ledger, Stream, size_of
+from chappe.brokers.sqlite.loading import load
+from chappe.brokers.sqlite.mirror import KEY_BITS, Mirror
+from chappe.brokers.sqlite.records import KeyRecord, PublicationRow, State
 from chappe.hub.contracts import (
     IDEMPOTENCY_S,
     Append,
@@ -29,7 +28,6 @@ from chappe.hub.contracts import (
     Random,
     Read,
     ReadResult,
-    Timer,
 )
 from chappe.hub.namespaces import Level
 from chappe.model.channels import namespace_of
@@ -45,36 +43,10 @@ _RESERVE: Final = 1 << 32
 _MOST_LOSSY: Final = 256
 #: Publications that were trimmed and wait in the file before the next transaction deletes them.
 _TRIM_SLICE: Final = 1_000
-#: A key's id is the millisecond at which it expires, and so many bits to tell keys of one millisecond apart.
-_KEY_BITS: Final = 20
 _UNAVAILABLE: Final = Outcome(Code.NOT_AVAILABLE, Position("", 0))
 
 
-class FileClock:
-    """The broker's time, in seconds since 1970: set by the wall clock at start, moved on by the monotonic one."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._base_s = 0.0
-
-    def begin(self, not_before_s: float) -> None:
-        """Start at the wall clock's time, or where the file ended if that is later."""
-        self._base_s = max(self._clock.wall_ms() / 1000, not_before_s) - self._clock.now()
-
-    def now(self) -> float:
-        """Return the broker's second; it never goes back."""
-        return self._base_s + self._clock.now()
-
-    def wall_ms(self) -> int:
-        """Return milliseconds since 1970 UTC."""
-        return self._clock.wall_ms()
-
-    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
-        """Call back once."""
-        return self._clock.call_later(delay_s, callback)
-
-
-class SqliteBroker(MemoryBroker):
+class SqliteBroker(Mirror):
     """Keeps publications in one file; one process has it at a time.
 
     Namespaces of level `durable` are acknowledged after fsync (`synchronous=FULL`), `recoverable` when the operating
@@ -83,12 +55,10 @@ class SqliteBroker(MemoryBroker):
     Attributes:
         path: of the file.
         commits, commit_failures: transactions.
-        new_epochs: channels that began anew at start because something of them was missing.
     """
 
     name = "sqlite"
     durable = True
-    _stream_type = StoredStream
 
     def __init__(
         self,
@@ -108,32 +78,18 @@ class SqliteBroker(MemoryBroker):
             verify: `full`: indexes are compared with tables at start; rows are checked in any case.
             limits: as of `MemoryBroker`; they bound the file too.
         """
-        self._time = FileClock(clock)
-        super().__init__(self._time, random, **limits)
+        super().__init__(clock, random, **limits)
         self.path, self._sync, self._verify = path, sync, verify
         self._database: Database | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._backlog = Backlog()
         self._gathered: list[tuple[Sequence[Append], Done]] = []
-        self._gathered_channels: set[str] = set()
         self._flying: Group | None = None
-        self._flying_channels: set[str] = set()
         self._changes: Changes | None = None
         self._is_flush_asked = self._is_settling = self._is_closing = False
-        self._commit = self._reserved = self._ceiling = 0
-        self._lossy: frozenset[str] = frozenset()
-        # At start: what was lost before, up to which log position.
-        self._lost: tuple[frozenset[str], int] = (frozenset(), 0)
-        self._last_key = 0
+        self._ceiling = 0
         self.commits = 0
         self.commit_failures = 0
-        self.new_epochs = 0
-
-    @property
-    def deleted(self) -> int:
-        """Publications deleted from the file."""
-        return self._backlog.deleted
 
     @property
     def is_idle(self) -> bool:
@@ -177,14 +133,22 @@ class SqliteBroker(MemoryBroker):
         finally:
             database, self._database = self._database, None
             pool, self._pool = self._pool, None
-            if self._flying is not None:
-                self._flying.error = OSError("stopped before it was written")
-                self._settle()
-            await super().stop()
+            try:
+                self._abandon()
+            finally:
+                await super().stop()
             assert pool is not None
             closing = asyncio.wrap_future(pool.submit(self._close, database, self._last_changes()))
             pool.shutdown(wait=False)
         await closing
+
+    def _abandon(self) -> None:
+        """Answer what could not be waited for; the last transaction removes what is written of it."""
+        if self._flying is None and self._gathered:
+            self._flying = Group(self._time.now(), self.sequence)
+        if self._flying is not None:
+            self._flying.error = OSError("stopped before it was written")
+            self._settle()
 
     def _open_database(self, database: Database) -> None:
         database.open(self._verify)
@@ -277,6 +241,9 @@ class SqliteBroker(MemoryBroker):
             return
         entries, self._gathered = self._gathered, []
         self._flying_channels, self._gathered_channels = self._gathered_channels, set()
+        for channel in self._flying_channels:
+            # They get a publication: no other name may push them out before that.
+            self._unborn.pop(channel, None)
         self._backlog.trim()
         group = Group(self._time.now(), self.sequence, entries)
         lossy = self._plan(group)
@@ -323,12 +290,12 @@ class SqliteBroker(MemoryBroker):
                 changes.streams[tail.id] = tail.record(channel)
                 if tail.slot_changes:
                     changes.slots[tail.id] = tail.slot
-        number = max(self._last_key, round((group.now + IDEMPOTENCY_S) * 1000) << _KEY_BITS)
+        number = max(self._last_key, round((group.now + IDEMPOTENCY_S) * 1000) << KEY_BITS)
         for name in group.written_keys:
             number += 1
             position = group.keys[name].position
             changes.keys.append((number, KeyRecord(*name, position.epoch, position.offset)))
-        changes.expired_key = round(group.now * 1000) << _KEY_BITS
+        changes.expired_key = round(group.now * 1000) << KEY_BITS
         self._backlog.take(changes)
         return changes
 
@@ -379,6 +346,9 @@ class SqliteBroker(MemoryBroker):
         self._flying = None
         self._flying_channels = set()
         self._ceiling = self._reserved
+        for channel, tail in group.tails.items():
+            if not tail.stream.offset and not self._is_in_use(channel):
+                self._watch_unborn(channel)
         if failures:
             raise failures[0]
 
@@ -460,96 +430,6 @@ class SqliteBroker(MemoryBroker):
         if item.key is not None:
             self._remember(item, outcome, now)
         return publication
-
-    # --- What memory does and the file follows -----------------------------------------------------------------------
-
-    def _is_in_use(self, channel: str) -> bool:
-        return super()._is_in_use(channel) or channel in self._gathered_channels or channel in self._flying_channels
-
-    def _forget(self, channel: str) -> None:
-        stream = self._streams[channel]
-        super()._forget(channel)
-        if isinstance(stream, StoredStream):
-            self._backlog.forget(channel, stream)
-            self._ask_flush()
-
-    def _clear_retained(self, channel: str) -> None:
-        stream = self._retained.get(channel)
-        super()._clear_retained(channel)
-        if isinstance(stream, StoredStream) and stream.disk_retained:
-            stream.disk_retained = 0
-            self._backlog.slots[channel] = self._backlog.dirty[channel] = stream
-
-    def _is_forgettable(self, channel: str, stream: Stream, now: float) -> bool:
-        # The sweep asks this of every channel, after it let go what is too old.
-        if isinstance(stream, StoredStream) and stream.id and stream.trimmed_offset > stream.disk_trimmed:
-            self._backlog.dirty[channel] = stream
-            self._ask_flush()
-        return super()._is_forgettable(channel, stream, now)
-
-    def _lost_log(self, pattern: str) -> int:
-        names, until = self._lost
-        root = namespace_of(pattern)
-        is_lost = bool(names) and (root in names or root in ("+", "#") or "+" in names)
-        return max(super()._lost_log(pattern), until if is_lost else 0)
-
-    # --- Taking over what the file has -------------------------------------------------------------------------------
-
-    def _adopt(self, loaded: Loaded, database: Database) -> None:
-        """Have in memory what the file has, and nothing else."""
-        state = loaded.state
-        self._time.begin(state.time_s)
-        now = self._time.now()
-        self._streams.clear()
-        self._unborn.clear()
-        self._retained.clear()
-        self._keys.clear()
-        self._unswept = []
-        self.retained_bytes = 0
-        self._ledger = Ledger()
-        self._backlog = Backlog()
-        self._log_epoch = state.log_epoch or self._random(6).hex()
-        self._forgotten_log = state.forgotten_log
-        testimony = database.testimony
-        self._commit = max(state.commit, 0 if testimony is None else testimony.commit)
-        newest = max((stream.record.log for stream in loaded.streams), default=0)
-        newest = max(newest, *loaded.strays["publications"], 0)
-        self.sequence = max(state.reserved, newest)
-        self._reserved = 0
-        self._lossy = frozenset(state.lossy)
-        self._lost = (self._lossy, self.sequence)
-        self.new_epochs += loaded.new_epochs
-        for each in sorted(loaded.streams, key=lambda each: 0 if each.retained is None else each.retained.log):
-            self._take_stream(each, now)
-        self._ledger.trim(self._max_history_bytes)
-        for number, record in loaded.keys[-self._max_keys :]:
-            channel, owner, key, epoch, offset = record
-            first = Outcome(0, Position(epoch, offset), True)
-            self._keys[channel, owner, key] = (first, (number >> _KEY_BITS) / 1000)
-        self._last_key = loaded.keys[-1][0] if loaded.keys else 0
-
-    def _take_stream(self, loaded: LoadedStream, now: float) -> None:
-        record: StreamRecord = loaded.record
-        channel = record.channel
-        stream = StoredStream(record.epoch, now, self._ledger)
-        stream.id = loaded.id
-        stream.offset, stream.log = record.offset, record.log
-        stream.trimmed_offset, stream.trimmed_log = record.trimmed_offset, record.trimmed_log
-        stream.disk_trimmed, stream.disk_retained = record.trimmed_offset, record.retained_offset
-        stream.count, stream.age_s, stream.is_durable = record.history_count, record.age_s, record.durable
-        for publication, stored_s in loaded.kept:
-            stream.keep(publication, stored_s)
-        stream.expire(now)
-        self._streams[channel] = stream
-        if loaded.retained is not None:
-            stream.retained = loaded.retained
-            self._retained[channel] = stream
-            self.retained_bytes += size_of(loaded.retained)
-        if loaded.changed:
-            self._backlog.dirty[channel] = stream
-            self._backlog.delete(loaded.id, 1, record.trimmed_offset)
-        if not stream.offset and not self._is_in_use(channel):
-            self._watch_unborn(channel)
 
 
 def _settle_row(tail: Tail) -> None:
