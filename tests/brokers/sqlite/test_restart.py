@@ -21,9 +21,9 @@ ENDS = pytest.mark.parametrize("end", ["stop", "kill"])
 def move_to_another_boot(path: Path) -> None:
     """Have the witness speak of a life of the machine that is over."""
     witness = Witness(Path(f"{path}-witness"))
-    testimony = witness.read()
-    assert testimony is not None
-    witness.write(testimony._replace(boot="another"))
+    statement = witness.read()
+    assert statement is not None
+    witness.write(statement._replace(boot="another"))
     witness.close()
 
 

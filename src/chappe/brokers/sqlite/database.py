@@ -20,7 +20,7 @@ from chappe.brokers.sqlite.records import (
     head_of,
     pack,
 )
-from chappe.brokers.sqlite.witness import Testimony, Witness, boot_id
+from chappe.brokers.sqlite.witness import Statement, Witness, boot_id
 from chappe.model.errors import ConfigurationError
 from chappe.model.publication import Publication
 
@@ -99,7 +99,7 @@ class Database:
 
     Attributes:
         boot: this life of the machine.
-        testimony: what the witness said when the file was opened.
+        statement: what the witness said when the file was opened.
         is_new: whether the file had nothing in it.
     """
 
@@ -111,7 +111,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._synchronous = ""
         self._synced = 0
-        self.testimony: Testimony | None = None
+        self.statement: Statement | None = None
         self.is_new = False
 
     @property
@@ -131,7 +131,7 @@ class Database:
             self._connect()
             self._recognize()
             self._examine(verify)
-            self.testimony = self._witness.read()
+            self.statement = self._witness.read()
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise _refusal(self.path, error) from None
@@ -319,7 +319,7 @@ class Database:
             connection.execute("DELETE FROM keys WHERE id < ?", (changes.expired_key,))
 
     def _testify(self, commit: int, *, clean: bool, sync: bool = False) -> None:
-        self._witness.write(Testimony(commit, self._synced, self.boot, clean, self._sync != "full"), sync=sync)
+        self._witness.write(Statement(commit, self._synced, self.boot, clean, self._sync != "full"), sync=sync)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -194,17 +194,17 @@ def _mend(stream: LoadedStream) -> None:
 
 def _judge(loaded: Loaded, database: Database, has_state: bool, new_epoch: Callable[[], str]) -> None:
     """Give new epochs where something that was told may be missing."""
-    testimony, commit = database.testimony, loaded.state.commit
+    statement, commit = database.statement, loaded.state.commit
     reason, all_of_them, relaxed_ones = "", False, False
     if not has_state:
         reason, all_of_them = "its state cannot be read", True
-    elif testimony is None:
+    elif statement is None:
         reason, all_of_them = "its -witness file is missing or damaged", True
-    elif commit < testimony.synced:
-        reason, all_of_them = f"it ends at transaction {commit}, {testimony.synced} was synced", True
-    elif commit < testimony.commit:
-        reason, relaxed_ones = f"it ends at transaction {commit}, {testimony.commit} was told of", True
-    elif not testimony.clean and testimony.relaxed and not _same_boot(testimony.boot, database.boot):
+    elif commit < statement.synced:
+        reason, all_of_them = f"it ends at transaction {commit}, {statement.synced} was synced", True
+    elif commit < statement.commit:
+        reason, relaxed_ones = f"it ends at transaction {commit}, {statement.commit} was told of", True
+    elif not statement.clean and statement.relaxed and not _same_boot(statement.boot, database.boot):
         reason, relaxed_ones = "the machine ended before everything was synced", True
     for stream in loaded.streams:
         lost = all_of_them or (relaxed_ones and not stream.record.durable)

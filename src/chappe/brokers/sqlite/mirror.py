@@ -97,8 +97,8 @@ class Mirror(MemoryBroker):
         self._backlog = Backlog()
         self._log_epoch = state.log_epoch or self._random(6).hex()
         self._forgotten_log = state.forgotten_log
-        testimony = database.testimony
-        self._commit = max(state.commit, 0 if testimony is None else testimony.commit)
+        statement = database.statement
+        self._commit = max(state.commit, 0 if statement is None else statement.commit)
         newest = max((stream.record.log for stream in loaded.streams), default=0)
         newest = max(newest, *loaded.strays["publications"], 0)
         self.sequence = max(state.reserved, newest)

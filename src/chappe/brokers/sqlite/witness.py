@@ -14,7 +14,7 @@ _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _SIZE: Final = 128
 
 
-class Testimony(NamedTuple):
+class Statement(NamedTuple):
     """What the witness says.
 
     Attributes:
@@ -47,7 +47,7 @@ class Witness:
         self._path = path
         self._descriptor: int | None = None
 
-    def read(self) -> Testimony | None:
+    def read(self) -> Statement | None:
         """Return what was written last; None: nothing that can be believed.
 
         Raises:
@@ -62,19 +62,19 @@ class Witness:
             return None
         try:
             _, commit, synced, boot, clean, relaxed = body.decode("ascii").split(" ")
-            return Testimony(int(commit), int(synced), boot.removeprefix("boot:"), clean == "clean", relaxed == "some")
+            return Statement(int(commit), int(synced), boot.removeprefix("boot:"), clean == "clean", relaxed == "some")
         except ValueError:
             return None
 
-    def write(self, testimony: Testimony, *, sync: bool = False) -> None:
+    def write(self, statement: Statement, *, sync: bool = False) -> None:
         """Replace what is there, in one call of the system.
 
         Raises:
             OSError: it could not be written.
         """
         body = (
-            f"chappe {testimony.commit} {testimony.synced} boot:{testimony.boot} "
-            f"{'clean' if testimony.clean else 'open'} {'some' if testimony.relaxed else 'all'}"
+            f"chappe {statement.commit} {statement.synced} boot:{statement.boot} "
+            f"{'clean' if statement.clean else 'open'} {'some' if statement.relaxed else 'all'}"
         ).encode()
         line = (b"%b %d" % (body, crc32(body))).ljust(_SIZE - 1) + b"\n"
         if self._descriptor is None:
