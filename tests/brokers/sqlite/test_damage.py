@@ -172,6 +172,7 @@ async def test_a_torn_end_is_found(tmp_path: Path, part: str, seed: int) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(60 + DAMAGES * 5)
 async def test_every_byte_of_the_last_transactions_counts(tmp_path: Path) -> None:
     """The WAL is cut everywhere in its last transactions; each time their end is missed."""
     judge = Judge()
