@@ -147,6 +147,7 @@ FULL = """
             await world.probe.until(lambda: live.outcomes, "an outcome")
             result = await world.probe.read(Read("durable/a", DURABLE, limit=99))
             while_full = [len(result.publications), result.position.offset, len(world.probe.feed) - fed]
+            world.image(Path(sys.argv[1]).parent / "killed")
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             (after,) = await world.probe.append(item("durable/a", b"after"))
             last = [after.error, after.position.offset, after.position.epoch == epoch]
@@ -168,6 +169,11 @@ async def test_a_full_disk_refuses_the_whole_tail_and_serves_again_when_there_is
         result = await world.probe.read(Read("durable/a", DURABLE, limit=99))
         assert [each.payload for each in result.publications] == [*(b"%d" % number for number in range(10)), b"after"]
         assert world.broker.new_epochs == 0
+        assert not (await world.probe.read(Read("durable/b", DURABLE, limit=9))).publications
+    # Had it been killed while the disk was full, nothing that was refused would be there either.
+    async with running(tmp_path / "killed" / "hub.db") as world:
+        result = await world.probe.read(Read("durable/a", DURABLE, limit=99))
+        assert [each.payload for each in result.publications] == [b"%d" % number for number in range(10)]
         assert not (await world.probe.read(Read("durable/b", DURABLE, limit=9))).publications
 
 
