@@ -1,10 +1,12 @@
 """A URL names a broker, or an error says what can be had."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from chappe.brokers.memory import MemoryBroker
+from chappe.brokers.sqlite import SqliteBroker
 from chappe.config import make_broker
 from chappe.model.errors import ConfigurationError
 from chappe.testing.fake_clock import FakeClock
@@ -14,7 +16,7 @@ def test_memory_is_the_broker_of_this_process() -> None:
     assert isinstance(make_broker("memory://", FakeClock(), os.urandom), MemoryBroker)
 
 
-@pytest.mark.parametrize("url", ["redis://localhost", "sqlite:///hub.db", "nats://x", "redis+sentinel://x"])
+@pytest.mark.parametrize("url", ["redis://localhost", "nats://x", "redis+sentinel://x"])
 def test_a_broker_of_a_later_release_is_named_as_such(url: str) -> None:
     with pytest.raises(ConfigurationError, match="comes with a later release"):
         make_broker(url, FakeClock(), os.urandom)
@@ -24,3 +26,12 @@ def test_a_broker_of_a_later_release_is_named_as_such(url: str) -> None:
 def test_anything_else_is_refused_with_what_was_expected(url: str) -> None:
     with pytest.raises(ConfigurationError, match="expected memory://"):
         make_broker(url, FakeClock(), os.urandom)
+
+
+def test_a_file_is_the_durable_broker_of_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in (f"sqlite://{tmp_path}/hub.db", "sqlite://hub.db?sync=full"):
+        broker = make_broker(url, FakeClock(), os.urandom)
+        assert isinstance(broker, SqliteBroker)
+        assert broker.durable
+    assert not list(tmp_path.iterdir())

@@ -17,6 +17,7 @@ from chappe.cli.grammar import USAGE, Command, Failure, config_option, examples
 from chappe.cli.texts import T
 from chappe.cli.version import chappe_version
 from chappe.config import Settings, load
+from chappe.config.implementations import scheme_of
 from chappe.config.loading import FLAGS
 from chappe.telemetry import logging_to
 
@@ -135,5 +136,7 @@ def _make_hub(settings: Settings) -> "Hub":
     from chappe.app import Hub
 
     if settings.server.workers > 1:
-        raise Failure(T["config_memory_workers"].format(workers=settings.server.workers))
+        raise Failure(
+            T["config_single_workers"].format(workers=settings.server.workers, scheme=scheme_of(settings.broker.url))
+        )
     return Hub(settings=settings)

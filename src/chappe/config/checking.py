@@ -11,7 +11,7 @@ import msgspec
 
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.jwt import JwtAuthenticator
-from chappe.config.implementations import check_broker_url
+from chappe.config.implementations import SINGLE_SCHEMES, check_broker_url, scheme_of
 from chappe.config.profiles import DEV_DEFAULTS
 from chappe.config.settings import Settings
 from chappe.model.errors import ConfigurationError
@@ -19,7 +19,7 @@ from chappe.model.errors import ConfigurationError
 _log = logging.getLogger("chappe.config")
 
 Name = Literal[
-    "closed", "no_keys", "half_tls", "namespace_slash", "memory_workers", "file_missing", "unusable", "pending"
+    "closed", "no_keys", "half_tls", "namespace_slash", "single_workers", "file_missing", "unusable", "pending"
 ]
 
 
@@ -50,7 +50,7 @@ _TEXTS: dict[Name, str] = {
     "no_keys": "tokens are needed but no key verifies them: set auth.hmac_secret_file or auth.public_keys",
     "half_tls": "server.cert and server.key belong together: set both or none",
     "namespace_slash": "namespaces.{name}: a namespace is one segment of a channel name, without '/', '+' or '#'",
-    "memory_workers": "server.workers = {workers} needs a broker that processes share, memory:// is for one",
+    "single_workers": "server.workers = {workers} needs a broker that processes share, {scheme}:// is for one",
     "file_missing": "{name}: {path} is not there",
     "unusable": "{reason}",
     "pending": "{setting} changes nothing yet: its feature comes with a later release",
@@ -119,8 +119,9 @@ def _namespaces(settings: Settings) -> Iterator[Problem]:
 
 
 def _broker(settings: Settings) -> Iterator[Problem]:
-    if settings.server.workers > 1 and settings.broker.url.startswith("memory:"):
-        yield Problem("memory_workers", {"workers": settings.server.workers})
+    scheme = scheme_of(settings.broker.url)
+    if settings.server.workers > 1 and scheme in SINGLE_SCHEMES:
+        yield Problem("single_workers", {"workers": settings.server.workers, "scheme": scheme})
     try:
         check_broker_url(settings.broker.url)
     except ConfigurationError as error:
