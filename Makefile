@@ -92,8 +92,9 @@ bench: setup ## measure the hub beside its peers and write benchmarks/RESULTS.md
 jitter: setup ## cut 2,000 clients again and again, judge what they saw, write benchmarks/FAULTS.md (2 minutes, idle machine)
 	@$(BIN)/python -m tests.programmes.jitter
 
-kills: setup ## kill the hub 200 times under load and judge the logs (about 4 minutes)
+kills: setup ## kill the hub 200 times under load, on each broker, and damage files; judge the rest (20 minutes)
 	@CHAPPE_KILLS=200 $(BIN)/pytest tests/integration/test_kills.py
+	@CHAPPE_DAMAGE=1000 $(BIN)/pytest tests/brokers/sqlite/test_damage.py
 
 models: setup ## run the state machine of the whole hub 20,000 times (about half an hour)
 	@CHAPPE_EXAMPLES=20000 $(BIN)/pytest tests/hub/test_hub_machine.py --timeout 7200

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from chappe.app import Hub
+from chappe.testing import running_hub
+
 from .conftest import Run
 
 
@@ -74,3 +77,26 @@ def test_what_was_not_compiled_comes_with_a_next_step(run: Run, monkeypatch: pyt
     asked = findings(run, CHAPPE_SERVER__DATA_PLANE="native")["data plane"]
     assert asked["state"] == "failed"
     assert "write auto" in asked["next_step"]
+
+
+async def test_it_verifies_the_file_of_a_broker(run: Run, tmp_path: Path) -> None:
+    url = f"sqlite://{tmp_path}/hub.db"
+
+    def broker() -> dict[str, str]:
+        return findings(run, CHAPPE_BROKER__URL=url)["broker"]
+
+    assert broker()["found"].endswith("hub.db: not there yet, the hub makes it")
+    async with running_hub(Hub(dev=True, broker=url)) as running:
+        await running.hub.publish("news", "hello")
+        assert (broker()["state"], "a hub runs on it" in broker()["found"]) == ("ok", True)
+    assert "1 channels, 1 publications, every row and index verified" in broker()["found"]
+    (tmp_path / "hub.db-witness").write_text("?")
+    assert broker()["state"] == "warning"
+    (tmp_path / "hub.db").write_bytes(b"?" * 5000)
+    assert broker()["state"] == "failed"
+    assert "name another file" in broker()["found"]
+
+
+def test_a_broker_without_a_file_needs_no_line(run: Run) -> None:
+    assert "broker" not in findings(run)
+    assert "broker" not in findings(run, CHAPPE_BROKER__URL="sqlite://hub.db?sync=off")

@@ -1,10 +1,12 @@
 """A URL names a broker, or an error says what can be had."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from chappe.brokers.memory import MemoryBroker
+from chappe.brokers.sqlite import SqliteBroker
 from chappe.config import make_broker
 from chappe.model.errors import ConfigurationError
 from chappe.testing.fake_clock import FakeClock
@@ -18,3 +20,12 @@ def test_memory_is_the_broker_of_this_process() -> None:
 def test_anything_else_is_refused_with_what_was_expected(url: str) -> None:
     with pytest.raises(ConfigurationError, match="expected one of memory://, "):
         make_broker(url, FakeClock(), os.urandom)
+
+
+def test_a_file_is_the_durable_broker_of_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in (f"sqlite://{tmp_path}/hub.db", "sqlite://hub.db?sync=full"):
+        broker = make_broker(url, FakeClock(), os.urandom)
+        assert isinstance(broker, SqliteBroker)
+        assert broker.durable
+    assert not list(tmp_path.iterdir())

@@ -17,6 +17,8 @@ from chappe.cli.grammar import Command, Failure, config_option, examples, json_o
 from chappe.cli.texts import T
 from chappe.cli.wording import word_setting_error
 from chappe.config import SettingError, Settings, load
+from chappe.config.implementations import scheme_of
+from chappe.model.errors import ConfigurationError
 from chappe.transports.data_plane import Obstacle, obstacle
 from chappe.wire.websocket import NATIVE
 
@@ -72,6 +74,7 @@ def _examine(url: str | None, config_file: str | None) -> Iterator[Finding]:
         yield Finding("configuration", "failed", word_setting_error(error))
         return
     yield from _configuration(settings)
+    yield from _broker(settings.broker.url)
     yield _data_plane(settings)
     yield _port(settings.server.host, settings.server.port)
     if url is not None:
@@ -134,6 +137,28 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         yield Finding("configuration", "warning", text)
     if not texts:
         yield Finding("configuration", "ok", T["config_good"])
+
+
+def _broker(url: str) -> Iterator[Finding]:
+    """Verify the file of a broker that has one."""
+    if scheme_of(url) != "sqlite":
+        return
+    from chappe.brokers.sqlite.examination import examine
+
+    try:
+        report = examine(url)
+    except ConfigurationError:
+        return  # the configuration's line says so
+    words = report._asdict()
+    if report.state == "unusable":
+        yield Finding("broker", "failed", report.reason, T["doctor_file_step"])
+    elif report.state == "busy":
+        yield Finding("broker", "ok", T["doctor_file_busy"].format(**words))
+    elif report.state == "lossy":
+        yield Finding("broker", "warning", T["doctor_file_lossy"].format(**words), T["doctor_file_lossy_step"])
+    else:
+        text = T["doctor_file_new"] if report.state == "new" else T["doctor_file_good"]
+        yield Finding("broker", "ok", text.format(**words))
 
 
 def _port(host: str, port: int) -> Finding:

@@ -1,72 +1,88 @@
 """Turn settings into the parts they name: the one place where implementations are chosen."""
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from typing import Final
 
 from chappe.hub.contracts import Broker, Clock, Random
 from chappe.model.errors import ConfigurationError
 
-Make: TypeAlias = Callable[[str, Clock, Random], Broker]
+#: Schemes of brokers that serve one process.
+SINGLE_SCHEMES: Final = frozenset({"memory", "sqlite"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of broker; its modules are imported when it is wanted, so that `config show` loads no engine.
+
+    Attributes:
+        check: refuses what its part of a URL may not say; opens nothing and connects to nothing.
+        make: makes it.
+    """
+
+    check: Callable[[str], object]
+    make: Callable[[str, Clock, Random], Broker]
 
 
 def make_broker(url: str, clock: Clock, random: Random) -> Broker:
     """Return the broker that a URL names; it is not started yet.
 
     Args:
-        url: such as `memory://`.
+        url: such as `memory://`, `sqlite:///var/lib/chappe/hub.db?sync=full` or `redis://127.0.0.1`.
         clock, random: what a broker takes its time and its epochs from.
 
     Raises:
-        ConfigurationError: the scheme is unknown, the URL says something that is not, or a package is missing.
+        ConfigurationError: the scheme is unknown, the rest of the URL is wrong, or a package is missing.
     """
-    return _maker(url)(url, clock, random)
+    return _kind(url).make(url, clock, random)
 
 
 def check_broker_url(url: str) -> None:
-    """Refuse a URL whose scheme `make_broker` could not serve.
+    """Refuse a URL that `make_broker` could not serve; connects to nothing and opens nothing.
 
     Raises:
-        ConfigurationError: the scheme is unknown.
+        ConfigurationError: the scheme is unknown, the rest of the URL is wrong, or a package is missing.
     """
-    _maker(url)
+    _kind(url).check(url)
 
 
-def _maker(url: str) -> Make:
+def scheme_of(url: str) -> str:
+    """Return the scheme of a broker's URL, empty if it has none."""
     scheme, separator, _ = url.partition("://")
-    maker = _MAKERS.get(scheme) if separator else None
-    if maker is None:
-        expected = ", ".join(f"{known}://" for known in _MAKERS)
-        raise ConfigurationError(f"broker.url: {scheme + separator!r} is not known, expected one of {expected}")
-    return maker
+    return scheme if separator else ""
 
 
-# Imported when they are wanted: `config show` loads no engine.
+def _kind(url: str) -> _Kind:
+    kind = _KINDS.get(scheme_of(url))
+    if kind is None:
+        # A URL may have a password behind its scheme.
+        shown = url.partition("://")[0] + ("://" if "://" in url else "")
+        expected = ", ".join(f"{scheme}://" for scheme in _KINDS)
+        raise ConfigurationError(f"broker.url: {shown!r} is not known, expected one of {expected}")
+    return kind
 
 
-def _memory(url: str, clock: Clock, random: Random) -> Broker:
+def _make_memory(url: str, clock: Clock, random: Random) -> Broker:
     from chappe.brokers.memory import MemoryBroker
 
     return MemoryBroker(clock, random)
 
 
-def _redis(url: str, clock: Clock, random: Random) -> Broker:
-    from chappe.brokers.redis.address import parse
-    from chappe.brokers.redis.broker import RedisBroker
+def _check_sqlite(url: str) -> None:
+    from chappe.brokers.sqlite.address import check_address
 
-    return RedisBroker(parse(url), random)
-
-
-def _nats(url: str, clock: Clock, random: Random) -> Broker:
-    from chappe.brokers.nats.broker import NatsBroker
-
-    return NatsBroker(url, clock, random)
+    check_address(url)
 
 
-_MAKERS: Final[dict[str, Make]] = {
-    "memory": _memory,
-    "redis": _redis,
-    "rediss": _redis,
-    "redis+sentinel": _redis,
-    "redis+cluster": _redis,
-    "nats": _nats,
+def _make_sqlite(url: str, clock: Clock, random: Random) -> Broker:
+    from chappe.brokers.sqlite import SqliteBroker
+    from chappe.brokers.sqlite.address import parse_address
+
+    address = parse_address(url)
+    return SqliteBroker(clock, random, address.path, sync=address.sync, verify=address.verify, **address.limits)
+
+
+_KINDS: Final[dict[str, _Kind]] = {
+    "memory": _Kind(lambda url: None, _make_memory),
+    "sqlite": _Kind(_check_sqlite, _make_sqlite),
 }

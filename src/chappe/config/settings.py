@@ -84,7 +84,7 @@ class BrokerSettings(Section, frozen=True, kw_only=True):
     """Say where publications are kept and how hubs share them."""
 
     url: str = "memory://"
-    """Broker to use; `memory://` keeps everything in this process."""
+    """Broker to use; `memory://` keeps everything in this process, `sqlite:///path/file.db` in one file."""
 
 
 class AuthSettings(Section, frozen=True, kw_only=True):

@@ -57,6 +57,7 @@ class Texts(TypedDict):
     config_no_keys: str
     config_half_tls: str
     config_namespace_slash: str
+    config_single_workers: str
     config_pending: str
     config_file_missing: str
     config_unusable: str
@@ -104,6 +105,12 @@ class Texts(TypedDict):
     doctor_missing_uvloop: str
     doctor_missing_httptools: str
     doctor_files_low: str
+    doctor_file_good: str
+    doctor_file_busy: str
+    doctor_file_new: str
+    doctor_file_lossy: str
+    doctor_file_lossy_step: str
+    doctor_file_step: str
     doctor_port_taken: str
     doctor_port_denied: str
     doctor_host_unknown: str
