@@ -1,0 +1,431 @@
+"""Appends on their way: sent as they come, acknowledged by the streams, answered in the order of each channel."""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from chappe.brokers.nats.channels import UNAVAILABLE, Batch, Channel, Channels, Ticket, birth_of
+from chappe.brokers.nats.connection import Connection, ConnectionFailed, status_of
+from chappe.brokers.nats.record import Record, encode, record_of
+from chappe.brokers.nats.streams import META_AGE_S, Message, StreamLost, Streams
+from chappe.brokers.nats.subjects import MAX_SUBJECT_BYTES
+from chappe.hub.contracts import IDEMPOTENCY_S, Append, Clock, Outcome
+from chappe.model.error_codes import Code
+from chappe.model.errors import ConfigurationError
+from chappe.model.position import Position
+
+_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
+_WRONG_LAST: Final = 10071
+#: No channel is there: what expects this is refused by the stream, after it has looked at the key.
+_NEVER: Final = 1 << 62
+#: How many publications more than wanted a channel may have before its stream is asked to trim it.
+_TRIM_SLACK: Final = 256
+#: Bytes that headers may take beside the body.
+_HEADER_BYTES: Final = 512
+
+
+class _AckError(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Ack(msgspec.Struct):
+    stream: str = ""
+    seq: int = 0
+    duplicate: bool = False
+    error: _AckError | None = None
+
+
+_decode_ack = msgspec.json.Decoder(_Ack).decode
+
+
+class Publishing:
+    """Carries out `append`.
+
+    Attributes:
+        untold: numbers of appends whose outcome is not told yet; what the feed brings of them has to wait.
+        duplicates: appends whose key was known.
+        conflicts: appends refused because `expect` did not hold.
+        failed: appends answered 108.
+    """
+
+    def __init__(
+        self, clock: Clock, streams: Streams, channels: Channels, origin: int, born_anew: Callable[[str], None]
+    ) -> None:
+        self._clock = clock
+        self._streams = streams
+        self._channels = channels
+        self._origin = origin
+        self._born_anew = born_anew
+        self._connection: Connection | None = None
+        self._last_number = 0
+        self._sent_at: dict[int, tuple[Ticket, float]] = {}
+        self._ready: deque[Batch] = deque()
+        self._telling = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._passed_keys: dict[tuple[str, str, str], float] = {}
+        self.untold: set[int] = set()
+        self.told: Callable[[], None] = _nothing
+        self.duplicates = 0
+        self.conflicts = 0
+        self.failed = 0
+
+    def begin(self, connection: Connection) -> None:
+        """Send by a connection from now on."""
+        self._connection = connection
+
+    def end(self) -> None:
+        """Answer everything that is pending 108: its fate is unknown."""
+        self._connection = None
+        for task in self._tasks:
+            task.cancel()
+        self._sent_at.clear()
+        for channel in self._channels.all():
+            channel.opening = False
+            channel.waiting.clear()
+            channel.in_flight = 0
+        pending = {id(batch): batch for channel in self._channels.all() for batch in channel.batches}
+        for batch in pending.values():
+            self.failed += batch.unknown
+            batch.unknown = 0
+        for batch in tuple(pending.values()):
+            self._settle(batch)
+
+    async def drained(self) -> None:
+        """Wait until everything is answered."""
+        while self.untold and self._connection is not None:
+            await asyncio.sleep(0.005)
+
+    def oldest_s(self, now: float) -> float:
+        """Return for how long the oldest publication that was sent is not acknowledged."""
+        return now - next(iter(self._sent_at.values()))[1] if self._sent_at else 0.0
+
+    def append(self, batch: Sequence[Append], done: Callable[[Sequence[Outcome]], None]) -> None:
+        """Send publications, or let them wait behind others of their channels."""
+        if self._connection is None or not batch:
+            self.failed += len(batch)
+            done([UNAVAILABLE] * len(batch))
+            return
+        pending = Batch(len(batch), done)
+        tickets: list[Ticket] = []
+        for index, item in enumerate(batch):
+            channel = self._channels.get(item.channel, item.namespace.keeps_history)
+            self._last_number = number = self._last_number + 1
+            self.untold.add(number)
+            pending.numbers.append(number)
+            if not channel.batches or channel.batches[-1] is not pending:
+                channel.batches.append(pending)
+                pending.channels.append(channel)
+            tickets.append(Ticket(item, channel, pending, index, number))
+        for ticket in tickets:
+            self._queue(ticket)
+
+    # --- On the way --------------------------------------------------------------------------------------------------
+
+    def _queue(self, ticket: Ticket) -> None:
+        channel = ticket.channel
+        room = ticket.item.namespace.history_count + 2
+        known = channel.is_known(self._clock.now()) and (
+            room <= self._streams.main.room or not ticket.item.namespace.keeps_history
+        )
+        if known and not channel.waiting and not channel.opening and not (ticket.item.transient and channel.in_flight):
+            self._send(ticket)
+            return
+        channel.waiting.append(ticket)
+        if not known:
+            self.open(channel, room)
+
+    def _continue(self, channel: Channel) -> None:
+        """Send what waits in a channel, as far as it can go."""
+        while channel.waiting and not channel.opening and self._connection is not None:
+            if channel.waiting[0].item.transient and channel.in_flight:
+                return
+            self._send(channel.waiting.popleft())
+
+    def _send(self, ticket: Ticket) -> None:
+        item, channel, connection = ticket.item, ticket.channel, self._connection
+        assert connection is not None
+        if item.transient:
+            if item.expect is None:
+                self._pass(ticket, connection)
+            else:
+                channel.opening = True
+                self._spawn(self._pass_if_expected(ticket, connection, item.expect))
+            return
+        body = encode(record_of(item, channel.birth, self._origin, ticket.number))
+        if len(body) + _HEADER_BYTES > connection.max_payload or len(channel.subject) > MAX_SUBJECT_BYTES:
+            self._known(ticket, UNAVAILABLE)
+            return
+        channel.in_flight += 1
+        self._sent_at[ticket.number] = (ticket, self._clock.now())
+        reply = connection.expect(lambda headers, data: self._acknowledged(ticket, headers, data))
+        connection.publish(channel.subject, body, _headers(item, channel), reply)
+        channel.since_trim += 1
+        room = item.namespace.history_count + 2
+        if channel.since_trim > room + _TRIM_SLACK and item.namespace.keeps_history:
+            channel.since_trim = 0
+            if room < self._streams.main.room:
+                self._streams.trim(channel.subject, room)
+
+    def _pass(self, ticket: Ticket, connection: Connection) -> None:
+        """Send to whoever listens now; nothing acknowledges it, and it is answered when it is on its way."""
+        item, channel = ticket.item, ticket.channel
+        outcome = Outcome(0, Position(channel.epoch, 0))
+        if item.key is not None and self._is_repeated(item):
+            self.duplicates += 1
+            self._known(ticket, Outcome(0, outcome.position, True))
+            return
+        body = encode(record_of(item, channel.birth, self._origin, ticket.number))
+        if len(body) + _HEADER_BYTES > connection.max_payload:
+            self._known(ticket, UNAVAILABLE)
+            return
+        connection.publish(self._streams.feed_prefix + channel.tokens, body)
+        self._known(ticket, outcome)
+
+    async def _pass_if_expected(self, ticket: Ticket, connection: Connection, expect: Position) -> None:
+        """Pass on if the channel is where it was expected a moment ago; what is not stored can not be more exact."""
+        channel = ticket.channel
+        now = channel.position(await self.birth(channel, await self._streams.last(channel.state, channel.subject)))
+        channel.opening = False
+        if expect.offset == now.offset and expect.epoch in ("", now.epoch):
+            self._pass(ticket, connection)
+        else:
+            self.conflicts += 1
+            self._known(ticket, Outcome(Code.CONFLICT, now))
+        self._continue(channel)
+
+    def _is_repeated(self, item: Append) -> bool:
+        """Tell whether a transient publication with this key was passed on here; other nodes do not know its key."""
+        now, keys = self._clock.now(), self._passed_keys
+        while keys and next(iter(keys.values())) <= now:
+            del keys[next(iter(keys))]
+        name = (item.channel, item.key_owner, item.key or "")
+        if name in keys:
+            return True
+        keys[name] = now + IDEMPOTENCY_S
+        return False
+
+    def _acknowledged(self, ticket: Ticket, headers: bytes, data: bytes) -> None:
+        channel = ticket.channel
+        channel.in_flight -= 1
+        self._sent_at.pop(ticket.number, None)
+        try:
+            ack = _decode_ack(data)
+        except msgspec.DecodeError:
+            ack = _Ack(error=_AckError())
+        if status_of(headers) or not ack.stream and ack.error is None:
+            self._abort("a stream is not there")
+            return
+        if ack.error is not None:
+            self._refused(ticket, ack.error)
+        elif not ack.duplicate and ack.seq <= channel.birth:
+            self._abort("a stream began anew")
+        else:
+            self._stored(ticket, ack)
+        self._continue(channel)
+
+    def _stored(self, ticket: Ticket, ack: _Ack) -> None:
+        channel = ticket.channel
+        channel.touch(self._clock.now())
+        channel.state.saw(ack.seq)
+        position = Position(channel.epoch, ack.seq)
+        if ack.duplicate:
+            self.duplicates += 1
+            self._known(ticket, Outcome(0, position, True))
+        elif ticket.item.retain:
+            self._spawn(self._retain(ticket, position))
+        else:
+            self._known(ticket, Outcome(0, position))
+
+    def _refused(self, ticket: Ticket, error: _AckError) -> None:
+        if error.err_code != _WRONG_LAST:
+            self._known(ticket, UNAVAILABLE)
+            return
+        _, _, last = error.description.rpartition(": ")
+        self.conflicts += 1
+        position = ticket.channel.position(int(last) if last.isdigit() else 0)
+        self._known(ticket, Outcome(Code.CONFLICT, position))
+
+    async def _retain(self, ticket: Ticket, position: Position) -> None:
+        """Put a stored publication into the retained slot, unless a newer one is there already."""
+        item, channel = ticket.item, ticket.channel
+        state = self._streams.retained
+        subject = state.prefix + channel.tokens
+        record = record_of(item, channel.birth, self._origin, ticket.number)
+        record = msgspec.structs.replace(record, offset=position.offset)
+        headers = {} if item.payload else {"Nats-TTL": f"{META_AGE_S:.0f}s"}  # an empty one stays only to win
+        while True:
+            expected = 0
+            there = await self._streams.last(state, subject)
+            if there is not None:
+                expected = there.sequence
+                known = there.record
+                if known is not None and known.birth == channel.birth and known.offset > position.offset:
+                    break
+            ack = await self._store(subject, record, headers | {_EXPECTED: str(expected)})
+            if ack.error is None:
+                break
+            if ack.error.err_code != _WRONG_LAST:
+                self._known(ticket, UNAVAILABLE)
+                return
+        self._known(ticket, Outcome(0, position))
+
+    async def _store(self, subject: str, record: Record, headers: dict[str, str]) -> _Ack:
+        connection = self._connection
+        if connection is None:
+            raise ConnectionFailed("there is no connection")
+        future: asyncio.Future[_Ack] = asyncio.get_running_loop().create_future()
+
+        def answered(headers: bytes, data: bytes) -> None:
+            if future.done():
+                return
+            if status_of(headers):
+                future.set_exception(StreamLost("no stream answers"))
+            else:
+                future.set_result(_decode_ack(data))
+
+        connection.publish(subject, encode(record), headers, connection.expect(answered))
+        return await asyncio.wait_for(future, self._streams.timeout_s)
+
+    # --- Births ------------------------------------------------------------------------------------------------------
+
+    def open(self, channel: Channel, room: int) -> None:
+        """Find out about the birth of a channel, then send what waits in it."""
+        if not channel.opening:
+            channel.opening = True
+            self._spawn(self._open(channel, room))
+
+    async def _open(self, channel: Channel, room: int) -> None:
+        while True:
+            if channel.state is self._streams.main and room > channel.state.room:
+                await self._streams.make_room(room)
+            await self.birth(channel, await self._streams.last(channel.state, channel.subject))
+            # Who wants more room than the first one asks for it in turn.
+            room = max(
+                (ticket.item.namespace.history_count + 2 for ticket in channel.waiting if not ticket.item.transient),
+                default=0,
+            )
+            if channel.state is not self._streams.main or room <= channel.state.room:
+                break
+        channel.opening = False
+        self._continue(channel)
+
+    async def birth(self, channel: Channel, newest: Message | None) -> int:
+        """Take the birth of a channel from its newest message, or mark it if there is none; return the last sequence.
+
+        Raises:
+            ConnectionFailed, StreamLost.
+        """
+        while newest is None:
+            headers = {_EXPECTED: "0", "Nats-TTL": f"{META_AGE_S:.0f}s"}
+            ack = await self._store(channel.subject, Record(0, self._origin), headers)
+            if ack.error is None:
+                channel.state.saw(ack.seq)
+                self._learn(channel, ack.seq)
+                return ack.seq
+            if ack.error.err_code != _WRONG_LAST:
+                raise StreamLost(ack.error.description)
+            newest = await self._streams.last(channel.state, channel.subject)
+        self._learn(channel, birth_of(newest))
+        return newest.sequence
+
+    def _learn(self, channel: Channel, birth: int) -> None:
+        if channel.learn(birth, self._clock.now()):
+            self._born_anew(channel.name)
+
+    # --- Answers -----------------------------------------------------------------------------------------------------
+
+    def _known(self, ticket: Ticket, outcome: Outcome) -> None:
+        batch = ticket.batch
+        if not batch.unknown:
+            return  # it was given up
+        if outcome.error == Code.NOT_AVAILABLE:
+            self.failed += 1
+        batch.outcomes[ticket.index] = outcome
+        batch.unknown -= 1
+        if not batch.unknown:
+            self._settle(batch)
+
+    def _settle(self, batch: Batch) -> None:
+        """Answer a batch, and those behind it, if nothing is unknown before it in any of its channels."""
+        candidates = deque([batch])
+        while candidates:
+            batch = candidates.popleft()
+            if batch.unknown or not batch.channels or any(each.batches[0] is not batch for each in batch.channels):
+                continue
+            for channel in batch.channels:
+                channel.batches.popleft()
+                if channel.batches:
+                    candidates.append(channel.batches[0])
+            batch.channels = []
+            self._ready.append(batch)
+        self._tell()
+
+    def _tell(self) -> None:
+        # A callback that raises is a bug of its owner: what others wait for must arrive all the same.
+        if self._telling:
+            return
+        self._telling = True
+        failure: BaseException | None = None
+        while self._ready:
+            batch = self._ready.popleft()
+            self.untold.difference_update(batch.numbers)
+            try:
+                batch.done(batch.outcomes)
+            except BaseException as error:
+                failure = failure or error
+        self._telling = False
+        self.told()
+        if failure is not None:
+            raise failure
+
+    def _abort(self, reason: str) -> None:
+        if self._connection is not None:
+            self._connection.abort(reason)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._run(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except (ConnectionFailed, StreamLost, ConfigurationError, TimeoutError) as error:
+            # What waits is answered by the end of the connection.
+            self._abort(str(error) or "an acknowledgement did not come in time")
+
+
+def _headers(item: Append, channel: Channel) -> dict[str, str]:
+    headers = {}
+    namespace = item.namespace
+    if not namespace.keeps_history:
+        headers["Nats-TTL"] = f"{META_AGE_S:.0f}s"
+    elif namespace.history_age_s > 0:
+        headers["Nats-TTL"] = f"{META_AGE_S + namespace.history_age_s:.0f}s"
+    if item.key is not None:
+        headers["Nats-Msg-Id"] = _id(item.channel, item.key_owner, item.key)
+    if item.expect is not None:
+        headers[_EXPECTED] = str(_expected(item.expect, channel))
+    return headers
+
+
+def _expected(expect: Position, channel: Channel) -> int:
+    if expect.epoch not in ("", channel.epoch) or not 0 <= expect.offset < _NEVER:
+        return _NEVER
+    return channel.sequence(expect.offset)
+
+
+def _id(channel: str, owner: str, key: str) -> str:
+    """Return the name of a key for the stream; no two keys, owners or channels have one name."""
+    parts = (part.encode("utf-8", "surrogatepass") for part in (channel, owner, key))
+    return hashlib.blake2b(b"".join(b"%d:" % len(part) + part for part in parts), digest_size=20).hexdigest()
+
+
+def _nothing() -> None:
+    pass
+
