@@ -6,6 +6,9 @@
 - connection: one life of a connection to one server
 - streams: the streams, who they are, and what is asked of them
 - channels: what is known of a channel, and what waits in it
+- acks: what a stream answers
+- conditions: under which conditions it stores a message
+- births: the marks that name a channel's life
 - publishing: appends on their way
 - feed: what comes back, in order and once
 - reading: history and the log

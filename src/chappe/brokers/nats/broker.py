@@ -10,13 +10,14 @@ import random as noise
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from chappe.brokers.nats.births import Births
 from chappe.brokers.nats.channels import UNAVAILABLE, Channels
-from chappe.brokers.nats.connection import Connection, ConnectionFailed
+from chappe.brokers.nats.connection import Connection, ConnectionFailed, StreamLost
 from chappe.brokers.nats.feed import Feed
 from chappe.brokers.nats.options import parse_url
 from chappe.brokers.nats.publishing import Publishing
 from chappe.brokers.nats.reading import UNREADABLE, Reading, unreadable_log
-from chappe.brokers.nats.streams import StreamLost, Streams
+from chappe.brokers.nats.streams import Streams
 from chappe.hub.contracts import (
     Append,
     BrokerSink,
@@ -63,10 +64,11 @@ class NatsBroker:
         self._id = f"{origin:012x}"
         self._streams = Streams(self._options)
         self._channels = Channels(self._streams.main, self._streams.live)
-        self._publishing = Publishing(clock, self._streams, self._channels, origin, self._born_anew)
+        births = Births(clock, self._streams, origin, self._born_anew)
+        self._publishing = Publishing(clock, self._streams, self._channels, births, origin)
         self._feed = Feed(self._streams, origin, self._publishing.untold)
         self._publishing.told = self._feed.flush_soon
-        self._reading = Reading(clock, self._streams, self._channels, self._publishing, self._feed)
+        self._reading = Reading(clock, self._streams, self._channels, births, self._feed)
         self._servers = list(self._options.servers)
         self._connection: Connection | None = None
         self._lives = 0

@@ -4,8 +4,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from chappe.brokers.nats.record import Record
-from chappe.brokers.nats.streams import META_AGE_S, Message, StreamState
+from chappe.brokers.nats.record import META_AGE_S, Record
+from chappe.brokers.nats.streams import Message, StreamState
 from chappe.brokers.nats.subjects import subject_of
 from chappe.hub.contracts import Append, Outcome
 from chappe.model.error_codes import Code

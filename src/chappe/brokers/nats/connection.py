@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from nats.aio.client import Client
 from nats.errors import Error
 
 from chappe.brokers.nats.options import NatsOptions
 
+_T = TypeVar("_T")
 Handler = Callable[[bytes, bytes, bytes], None]
 """Take a message: subject, header block (or empty), body."""
 Answer = Callable[[bytes, bytes], None]
@@ -29,7 +30,15 @@ class ConnectionFailed(Exception):
     """A server could not be reached, did not let us in, or the connection was lost."""
 
 
-class _Client(Client):  # type: ignore[misc]
+class StreamLost(Exception):
+    """A stream is not there, or does not answer as ours would."""
+
+
+class Refused(Exception):
+    """A stream does not store something now: it is full, for example."""
+
+
+class _Client(Client):
     """The client, but messages of our own subscriptions come synchronously and in the order of the wire.
 
     The library gives each subscription a queue and a task: then what two of them bring loses its order.
@@ -150,7 +159,7 @@ class Connection:
         reply, _ = self._expect(lambda number: _Once(self._answers, number, answer))
         return reply
 
-    async def request(self, subject: str, body: bytes) -> tuple[bytes, bytes]:
+    async def request(self, subject: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[bytes, bytes]:
         """Ask and return header block and body of the answer.
 
         Raises:
@@ -158,11 +167,11 @@ class Connection:
         """
         future: asyncio.Future[tuple[bytes, bytes]] = asyncio.get_running_loop().create_future()
 
-        def answered(headers: bytes, data: bytes) -> None:
+        def answered(block: bytes, data: bytes) -> None:
             if not future.done():
-                future.set_result((headers, data))
+                future.set_result((block, data))
 
-        self.publish(subject, body, None, self.expect(answered))
+        self.publish(subject, body, headers, self.expect(answered))
         return await self._wait(future)
 
     async def gather(self, subject: str, body: bytes) -> list[tuple[bytes, bytes]]:
@@ -186,7 +195,7 @@ class Connection:
         finally:
             self._answers.pop(number, None)
 
-    async def _wait(self, future: "asyncio.Future[Any]") -> Any:
+    async def _wait(self, future: "asyncio.Future[_T]") -> _T:
         try:
             return await asyncio.wait_for(future, self._options.timeout_s)
         except TimeoutError:

@@ -1,46 +1,29 @@
 """Appends on their way: sent as they come, acknowledged by the streams, answered in the order of each channel."""
 
 import asyncio
-import hashlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-import msgspec
+from msgspec.structs import replace
 
-from chappe.brokers.nats.channels import UNAVAILABLE, Batch, Channel, Channels, Ticket, birth_of
-from chappe.brokers.nats.connection import Connection, ConnectionFailed, status_of
-from chappe.brokers.nats.record import Record, encode, record_of
-from chappe.brokers.nats.streams import META_AGE_S, Message, StreamLost, Streams
+from chappe.brokers.nats.acks import Ack, ack_of
+from chappe.brokers.nats.births import Births
+from chappe.brokers.nats.channels import UNAVAILABLE, Batch, Channel, Channels, Ticket
+from chappe.brokers.nats.conditions import EXPECTED_ID, MESSAGE_ID, NO_ID, headers_of, id_of
+from chappe.brokers.nats.connection import Connection, ConnectionFailed, Refused, StreamLost
+from chappe.brokers.nats.record import encode, record_of
+from chappe.brokers.nats.streams import Streams
 from chappe.brokers.nats.subjects import MAX_SUBJECT_BYTES
 from chappe.hub.contracts import IDEMPOTENCY_S, Append, Clock, Outcome
 from chappe.model.error_codes import Code
 from chappe.model.errors import ConfigurationError
 from chappe.model.position import Position
 
-_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
-_WRONG_LAST: Final = 10071
-#: No channel is there: what expects this is refused by the stream, after it has looked at the key.
-_NEVER: Final = 1 << 62
 #: How many publications more than wanted a channel may have before its stream is asked to trim it.
 _TRIM_SLACK: Final = 256
 #: Bytes that headers may take beside the body.
 _HEADER_BYTES: Final = 512
-
-
-class _AckError(msgspec.Struct):
-    err_code: int = 0
-    description: str = ""
-
-
-class _Ack(msgspec.Struct):
-    stream: str = ""
-    seq: int = 0
-    duplicate: bool = False
-    error: _AckError | None = None
-
-
-_decode_ack = msgspec.json.Decoder(_Ack).decode
 
 
 class Publishing:
@@ -53,14 +36,12 @@ class Publishing:
         failed: appends answered 108.
     """
 
-    def __init__(
-        self, clock: Clock, streams: Streams, channels: Channels, origin: int, born_anew: Callable[[str], None]
-    ) -> None:
+    def __init__(self, clock: Clock, streams: Streams, channels: Channels, births: Births, origin: int) -> None:
         self._clock = clock
         self._streams = streams
         self._channels = channels
         self._origin = origin
-        self._born_anew = born_anew
+        self._births = births
         self._connection: Connection | None = None
         self._last_number = 0
         self._sent_at: dict[int, tuple[Ticket, float]] = {}
@@ -68,6 +49,7 @@ class Publishing:
         self._telling = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._passed_keys: dict[tuple[str, str, str], float] = {}
+        self._all_told = asyncio.Event()
         self.untold: set[int] = set()
         self.told: Callable[[], None] = _nothing
         self.duplicates = 0
@@ -97,8 +79,9 @@ class Publishing:
 
     async def drained(self) -> None:
         """Wait until everything is answered."""
-        while self.untold and self._connection is not None:
-            await asyncio.sleep(0.005)
+        self._all_told.clear()
+        if self.untold and self._connection is not None:
+            await self._all_told.wait()
 
     def oldest_s(self, now: float) -> float:
         """Return for how long the oldest publication that was sent is not acknowledged."""
@@ -137,7 +120,7 @@ class Publishing:
             return
         channel.waiting.append(ticket)
         if not known:
-            self.open(channel, room)
+            self._open(channel, room)
 
     def _continue(self, channel: Channel) -> None:
         """Send what waits in a channel, as far as it can go."""
@@ -160,16 +143,26 @@ class Publishing:
         if len(body) + _HEADER_BYTES > connection.max_payload or len(channel.subject) > MAX_SUBJECT_BYTES:
             self._known(ticket, UNAVAILABLE)
             return
-        channel.in_flight += 1
-        self._sent_at[ticket.number] = (ticket, self._clock.now())
-        reply = connection.expect(lambda headers, data: self._acknowledged(ticket, headers, data))
-        connection.publish(channel.subject, body, _headers(item, channel), reply)
+        self._ask(ticket, connection, body, headers_of(item, channel))
         channel.since_trim += 1
         room = item.namespace.history_count + 2
         if channel.since_trim > room + _TRIM_SLACK and item.namespace.keeps_history:
             channel.since_trim = 0
             if room < self._streams.main.room:
                 self._streams.trim(channel.subject, room)
+
+    def _ask(
+        self,
+        ticket: Ticket,
+        connection: Connection,
+        body: bytes,
+        headers: dict[str, str],
+        conflict: Outcome | None = None,
+    ) -> None:
+        ticket.channel.in_flight += 1
+        self._sent_at[ticket.number] = (ticket, self._clock.now())
+        reply = connection.expect(lambda headers, data: self._acknowledged(ticket, conflict, headers, data))
+        connection.publish(ticket.channel.subject, body, headers, reply)
 
     def _pass(self, ticket: Ticket, connection: Connection) -> None:
         """Send to whoever listens now; nothing acknowledges it, and it is answered when it is on its way."""
@@ -189,7 +182,13 @@ class Publishing:
     async def _pass_if_expected(self, ticket: Ticket, connection: Connection, expect: Position) -> None:
         """Pass on if the channel is where it was expected a moment ago; what is not stored can not be more exact."""
         channel = ticket.channel
-        now = channel.position(await self.birth(channel, await self._streams.last(channel.state, channel.subject)))
+        try:
+            now = channel.position(await self._births.last(channel))
+        except Refused:
+            channel.opening = False
+            self._known(ticket, UNAVAILABLE)
+            self._continue(channel)
+            return
         channel.opening = False
         if expect.offset == now.offset and expect.epoch in ("", now.epoch):
             self._pass(ticket, connection)
@@ -209,26 +208,24 @@ class Publishing:
         keys[name] = now + IDEMPOTENCY_S
         return False
 
-    def _acknowledged(self, ticket: Ticket, headers: bytes, data: bytes) -> None:
+    def _acknowledged(self, ticket: Ticket, conflict: Outcome | None, headers: bytes, data: bytes) -> None:
         channel = ticket.channel
         channel.in_flight -= 1
         self._sent_at.pop(ticket.number, None)
         try:
-            ack = _decode_ack(data)
-        except msgspec.DecodeError:
-            ack = _Ack(error=_AckError())
-        if status_of(headers) or not ack.stream and ack.error is None:
-            self._abort("a stream is not there")
+            ack = ack_of(headers, data)
+        except StreamLost as error:
+            self._abort(str(error))
             return
         if ack.error is not None:
-            self._refused(ticket, ack.error)
+            self._refused(ticket, ack, conflict)
         elif not ack.duplicate and ack.seq <= channel.birth:
             self._abort("a stream began anew")
         else:
             self._stored(ticket, ack)
         self._continue(channel)
 
-    def _stored(self, ticket: Ticket, ack: _Ack) -> None:
+    def _stored(self, ticket: Ticket, ack: Ack) -> None:
         channel = ticket.channel
         channel.touch(self._clock.now())
         channel.state.saw(ack.seq)
@@ -241,101 +238,59 @@ class Publishing:
         else:
             self._known(ticket, Outcome(0, position))
 
-    def _refused(self, ticket: Ticket, error: _AckError) -> None:
-        if error.err_code != _WRONG_LAST:
+    def _refused(self, ticket: Ticket, ack: Ack, conflict: Outcome | None) -> None:
+        if ack.is_conflict:
+            conflict = Outcome(Code.CONFLICT, ticket.channel.position(ack.last))
+            item = ticket.item
+            if item.key is not None and self._connection is not None:
+                # Streams look at what is expected first and at the key second, hubs the other way round: ask for the
+                # key alone, with a condition that is looked at third and never holds.
+                self._ask(ticket, self._connection, b"", {MESSAGE_ID: id_of(item), EXPECTED_ID: NO_ID}, conflict)
+                return
+        elif conflict is None or not ack.is_unknown_id:
             self._known(ticket, UNAVAILABLE)
             return
-        _, _, last = error.description.rpartition(": ")
         self.conflicts += 1
-        position = ticket.channel.position(int(last) if last.isdigit() else 0)
-        self._known(ticket, Outcome(Code.CONFLICT, position))
+        self._known(ticket, conflict)
 
     async def _retain(self, ticket: Ticket, position: Position) -> None:
-        """Put a stored publication into the retained slot, unless a newer one is there already."""
-        item, channel = ticket.item, ticket.channel
-        state = self._streams.retained
-        subject = state.prefix + channel.tokens
-        record = record_of(item, channel.birth, self._origin, ticket.number)
-        record = msgspec.structs.replace(record, offset=position.offset)
-        headers = {} if item.payload else {"Nats-TTL": f"{META_AGE_S:.0f}s"}  # an empty one stays only to win
-        while True:
-            expected = 0
-            there = await self._streams.last(state, subject)
-            if there is not None:
-                expected = there.sequence
-                known = there.record
-                if known is not None and known.birth == channel.birth and known.offset > position.offset:
-                    break
-            ack = await self._store(subject, record, headers | {_EXPECTED: str(expected)})
-            if ack.error is None:
-                break
-            if ack.error.err_code != _WRONG_LAST:
-                self._known(ticket, UNAVAILABLE)
-                return
-        self._known(ticket, Outcome(0, position))
-
-    async def _store(self, subject: str, record: Record, headers: dict[str, str]) -> _Ack:
-        connection = self._connection
-        if connection is None:
-            raise ConnectionFailed("there is no connection")
-        future: asyncio.Future[_Ack] = asyncio.get_running_loop().create_future()
-
-        def answered(headers: bytes, data: bytes) -> None:
-            if future.done():
-                return
-            if status_of(headers):
-                future.set_exception(StreamLost("no stream answers"))
-            else:
-                future.set_result(_decode_ack(data))
-
-        connection.publish(subject, encode(record), headers, connection.expect(answered))
-        return await asyncio.wait_for(future, self._streams.timeout_s)
+        channel = ticket.channel
+        record = record_of(ticket.item, channel.birth, self._origin, ticket.number)
+        try:
+            await self._births.retain(channel, replace(record, offset=position.offset))
+        except Refused:
+            self._known(ticket, UNAVAILABLE)
+        else:
+            self._known(ticket, Outcome(0, position))
 
     # --- Births ------------------------------------------------------------------------------------------------------
 
-    def open(self, channel: Channel, room: int) -> None:
+    def _open(self, channel: Channel, room: int) -> None:
         """Find out about the birth of a channel, then send what waits in it."""
         if not channel.opening:
             channel.opening = True
-            self._spawn(self._open(channel, room))
+            self._spawn(self._opened(channel, room))
 
-    async def _open(self, channel: Channel, room: int) -> None:
-        while True:
-            if channel.state is self._streams.main and room > channel.state.room:
-                await self._streams.make_room(room)
-            await self.birth(channel, await self._streams.last(channel.state, channel.subject))
-            # Who wants more room than the first one asks for it in turn.
-            room = max(
-                (ticket.item.namespace.history_count + 2 for ticket in channel.waiting if not ticket.item.transient),
-                default=0,
-            )
-            if channel.state is not self._streams.main or room <= channel.state.room:
-                break
-        channel.opening = False
-        self._continue(channel)
-
-    async def birth(self, channel: Channel, newest: Message | None) -> int:
-        """Take the birth of a channel from its newest message, or mark it if there is none; return the last sequence.
-
-        Raises:
-            ConnectionFailed, StreamLost.
-        """
-        while newest is None:
-            headers = {_EXPECTED: "0", "Nats-TTL": f"{META_AGE_S:.0f}s"}
-            ack = await self._store(channel.subject, Record(0, self._origin), headers)
-            if ack.error is None:
-                channel.state.saw(ack.seq)
-                self._learn(channel, ack.seq)
-                return ack.seq
-            if ack.error.err_code != _WRONG_LAST:
-                raise StreamLost(ack.error.description)
-            newest = await self._streams.last(channel.state, channel.subject)
-        self._learn(channel, birth_of(newest))
-        return newest.sequence
-
-    def _learn(self, channel: Channel, birth: int) -> None:
-        if channel.learn(birth, self._clock.now()):
-            self._born_anew(channel.name)
+    async def _opened(self, channel: Channel, room: int) -> None:
+        main = self._streams.main
+        try:
+            while True:
+                if channel.state is main and room > main.room:
+                    await self._streams.make_room(room)
+                await self._births.last(channel)
+                # Who came meanwhile may want more room.
+                room = max((ticket.item.namespace.history_count + 2 for ticket in channel.waiting), default=0)
+                if channel.state is not main or room <= main.room:
+                    break
+        except Refused:
+            waiting = tuple(channel.waiting)
+            channel.waiting.clear()
+            channel.opening = False
+            for ticket in waiting:
+                self._known(ticket, UNAVAILABLE)
+        else:
+            channel.opening = False
+            self._continue(channel)
 
     # --- Answers -----------------------------------------------------------------------------------------------------
 
@@ -379,6 +334,8 @@ class Publishing:
             except BaseException as error:
                 failure = failure or error
         self._telling = False
+        if not self.untold:
+            self._all_told.set()
         self.told()
         if failure is not None:
             raise failure
@@ -400,32 +357,5 @@ class Publishing:
             self._abort(str(error) or "an acknowledgement did not come in time")
 
 
-def _headers(item: Append, channel: Channel) -> dict[str, str]:
-    headers = {}
-    namespace = item.namespace
-    if not namespace.keeps_history:
-        headers["Nats-TTL"] = f"{META_AGE_S:.0f}s"
-    elif namespace.history_age_s > 0:
-        headers["Nats-TTL"] = f"{META_AGE_S + namespace.history_age_s:.0f}s"
-    if item.key is not None:
-        headers["Nats-Msg-Id"] = _id(item.channel, item.key_owner, item.key)
-    if item.expect is not None:
-        headers[_EXPECTED] = str(_expected(item.expect, channel))
-    return headers
-
-
-def _expected(expect: Position, channel: Channel) -> int:
-    if expect.epoch not in ("", channel.epoch) or not 0 <= expect.offset < _NEVER:
-        return _NEVER
-    return channel.sequence(expect.offset)
-
-
-def _id(channel: str, owner: str, key: str) -> str:
-    """Return the name of a key for the stream; no two keys, owners or channels have one name."""
-    parts = (part.encode("utf-8", "surrogatepass") for part in (channel, owner, key))
-    return hashlib.blake2b(b"".join(b"%d:" % len(part) + part for part in parts), digest_size=20).hexdigest()
-
-
 def _nothing() -> None:
     pass
-

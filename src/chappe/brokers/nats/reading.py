@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
+from chappe.brokers.nats.births import Births
 from chappe.brokers.nats.channels import NOWHERE, Channel, Channels, birth_of, is_publication
-from chappe.brokers.nats.connection import ConnectionFailed
+from chappe.brokers.nats.connection import ConnectionFailed, Refused, StreamLost
 from chappe.brokers.nats.feed import Feed
-from chappe.brokers.nats.publishing import Publishing
 from chappe.brokers.nats.record import LOG_STEP
-from chappe.brokers.nats.streams import Message, StreamLost, StreamState, Streams
+from chappe.brokers.nats.streams import Message, Streams, StreamState
 from chappe.brokers.nats.subjects import MAX_SUBJECT_BYTES, channel_of, filter_of
 from chappe.hub.contracts import Clock, Read, ReadLog, ReadLogResult, ReadResult
 from chappe.model.channels import pattern_matches
@@ -27,17 +27,18 @@ _MAX_DIGITS: Final = 32
 #: Live messages looked at to find out whether one was published and not only a channel born.
 _LIVE_LOOKS: Final = 256
 
+_UNABLE: Final = (ConnectionFailed, StreamLost, Refused, ConfigurationError, asyncio.CancelledError)
 UNREADABLE: Final = ReadResult(Code.NOT_AVAILABLE, NOWHERE)
 
 
 class Reading:
     """Carries out `read` and `read_log`."""
 
-    def __init__(self, clock: Clock, streams: Streams, channels: Channels, publishing: Publishing, feed: Feed) -> None:
+    def __init__(self, clock: Clock, streams: Streams, channels: Channels, births: Births, feed: Feed) -> None:
         self._clock = clock
         self._streams = streams
         self._channels = channels
-        self._publishing = publishing
+        self._births = births
         self._feed = feed
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -60,7 +61,7 @@ class Reading:
         async def run() -> None:
             try:
                 result = await work
-            except (ConnectionFailed, StreamLost, ConfigurationError, TimeoutError, asyncio.CancelledError):
+            except _UNABLE:
                 result = failed
             done(result)
 
@@ -79,10 +80,9 @@ class Reading:
             self._streams.last(self._streams.retained, self._streams.retained.prefix + channel.tokens)
         )
         try:
-            newest = await self._streams.last(channel.state, channel.subject)
-            last = await self._publishing.birth(channel, newest)
-            channel.state.saw(last)
+            last = await self._births.last(channel)
             position = channel.position(last)
+            publications: list[Publication]
             if not namespace.keeps_history:
                 publications, missing_until = [], last
             elif _needs_nothing(request, position):
@@ -96,7 +96,7 @@ class Reading:
         return ReadResult(0, position, chosen, complete, self._slot(request.channel, slot), unbroken)
 
     async def _kept(self, channel: Channel, request: Read, last: int) -> tuple[list[Publication], int]:
-        """Return what history has that may be asked for, oldest first, and the last place where something is missing."""
+        """Return what may be asked for, oldest first, and the last place where something is missing."""
         count, since = request.namespace.history_count, request.since
         if since is not None and not request.reverse:
             wanted = max(min(request.limit, count), 0) + 1
@@ -213,9 +213,7 @@ class Reading:
             return False
         if live_end > live_after:
             # Births are no publications.
-            passed, more = await streams.after(
-                streams.live, streams.live.prefix + tokens, live_after, _LIVE_LOOKS
-            )
+            passed, more = await streams.after(streams.live, streams.live.prefix + tokens, live_after, _LIVE_LOOKS)
             if more or any(is_publication(message.record) for message in passed):
                 return False
         counts: dict[str, int] = {}

@@ -9,6 +9,8 @@ from chappe.model.publication import Kind, Publication, Sender
 
 #: Log positions count publications of the main stream in steps of this; those of live channels come between two.
 LOG_STEP: Final = 1 << 40
+#: How long the last publication of a channel stays beyond its age: so long a channel that nobody uses keeps its epoch.
+META_AGE_S: Final = 4_000.0
 
 _Sender: TypeAlias = tuple[str | None, str, str]
 

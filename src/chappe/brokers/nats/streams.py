@@ -9,14 +9,20 @@ from typing import Any, Final
 
 import msgspec
 
-from chappe.brokers.nats.connection import Connection, ConnectionFailed, field_of, number_of, status_of
+from chappe.brokers.nats.acks import Ack, ack_of
+from chappe.brokers.nats.connection import (
+    Connection,
+    ConnectionFailed,
+    StreamLost,
+    field_of,
+    number_of,
+    status_of,
+)
 from chappe.brokers.nats.options import NatsOptions
-from chappe.brokers.nats.record import Record, decode
+from chappe.brokers.nats.record import Record, decode, encode
 from chappe.hub.contracts import IDEMPOTENCY_S
 from chappe.model.errors import ConfigurationError
 
-#: How long the last publication of a channel stays beyond its age: so long a channel that nobody uses keeps its epoch.
-META_AGE_S: Final = 4_000.0
 #: How old a log position may be: younger than what a forgotten channel leaves behind.
 TICK_AGE_S: Final = 3_600
 #: Publications kept for each channel before a namespace asks for more.
@@ -27,10 +33,6 @@ _GENERATION: Final = "chappe-generation"
 _NOT_FOUND: Final = 10059
 _NAME_IN_USE: Final = 10058
 _NANOSECONDS: Final = 1_000_000_000
-
-
-class StreamLost(Exception):
-    """A stream is not there, or does not answer as ours would."""
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -86,7 +88,6 @@ class Streams:
         self.tick_subject = f"{name}.t"
         self._born_s = 0.0
         self.clock_skew_s = 0.0
-        self.timeout_s = options.timeout_s
 
     # --- Who they are ------------------------------------------------------------------------------------------------
 
@@ -110,8 +111,9 @@ class Streams:
     async def check(self) -> bool:
         """Tell whether the streams are still those that were met; the server answers, or the connection is given up."""
         for state in (self.main, self.live, self.retained):
+            known = state.last  # before asking: acknowledgements may overtake the answer
             info = await self._info(state)
-            if info is None or _id_of(info) != state.id or info["state"]["last_seq"] < state.last:
+            if info is None or _id_of(info) != state.id or info["state"]["last_seq"] < known:
                 return False
         return True
 
@@ -203,6 +205,15 @@ class Streams:
         body = json.dumps({"filter": subject, "keep": keep}).encode()
         connection = self._connected()
         connection.publish(f"{self._api}.STREAM.PURGE.{self.main.name}", body, None, connection.expect(_ignore))
+
+    async def store(self, subject: str, record: Record, headers: dict[str, str]) -> Ack:
+        """Store one message and return the answer.
+
+        Raises:
+            ConnectionFailed: it did not come in time; the connection is given up.
+            StreamLost: no stream has this subject.
+        """
+        return ack_of(*await self._connected().request(subject, encode(record), headers))
 
     # --- Reading -----------------------------------------------------------------------------------------------------
 
