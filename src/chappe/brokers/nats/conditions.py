@@ -38,7 +38,8 @@ def headers_of(item: Append, channel: Channel) -> dict[str, str]:
 def _expected(expect: Position, channel: Channel) -> int:
     if expect.epoch not in ("", channel.epoch) or not 0 <= expect.offset < _NEVER:
         return _NEVER
-    return channel.sequence(expect.offset)
+    # The mark of the birth is at a place that is no offset.
+    return channel.sequence(expect.offset) if expect.offset != channel.birth else _NEVER
 
 
 def id_of(item: Append) -> str:

@@ -178,6 +178,14 @@ class Feed:
 
     def _flush(self) -> None:
         self._flushing = None
+        try:
+            self._feed()
+        except BaseException:
+            # A sink that raises is a bug of its owner: what comes behind must arrive all the same.
+            self.flush_soon()
+            raise
+
+    def _feed(self) -> None:
         queue = self._queue
         batch: list[Publication] = []
         while queue and self._sink is not None:

@@ -84,7 +84,7 @@ class Reading:
             position = channel.position(last)
             publications: list[Publication]
             if not namespace.keeps_history:
-                publications, missing_until = [], last
+                publications, missing_until = [], position.offset
             elif _needs_nothing(request, position):
                 publications, missing_until = [], 0
             else:
