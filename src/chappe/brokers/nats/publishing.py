@@ -219,6 +219,10 @@ class Publishing:
             return
         if ack.error is not None:
             self._refused(ticket, ack, conflict)
+        elif conflict is not None and ack.seq > conflict.position.offset:
+            # The key belongs to a later append, which overtook this question.
+            self.conflicts += 1
+            self._known(ticket, conflict)
         elif not ack.duplicate and ack.seq <= channel.birth:
             self._abort("a stream began anew")
         else:
