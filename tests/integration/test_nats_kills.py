@@ -89,6 +89,11 @@ async def subscribe(one: Node, name: str, log: list[Event]) -> None:
         )
 
 
+def places(log: list[Event]) -> dict[str, int]:
+    """Return where the last subscriptions began."""
+    return {each.channel: each.offset for each in log[-len(CHANNELS) :] if isinstance(each, Subscribed)}
+
+
 async def read_all(one: Node, channel: str) -> History:
     result = await one.probe.read(Read(channel, DURABLE, limit=1_000_000))
     return History(
@@ -135,9 +140,7 @@ async def test_no_kill_of_the_server_loses_what_it_acknowledged() -> None:
             for turn in range(KILLS):
                 name = f"follower-{turn}"
                 await subscribe(other, name, followed)
-                since = {
-                    each.channel: each.offset for each in followed[-len(CHANNELS) :] if isinstance(each, Subscribed)
-                }
+                since = places(followed)
                 await asyncio.sleep(chance.uniform(0.1, 0.6))
                 for each in nodes:
                     each.probe.interruptions.clear()
@@ -151,7 +154,7 @@ async def test_no_kill_of_the_server_loses_what_it_acknowledged() -> None:
             await asyncio.wait(working)
         name = "follower-at-the-end"
         await subscribe(other, name, followed)
-        since = {each.channel: each.offset for each in followed[-len(CHANNELS) :] if isinstance(each, Subscribed)}
+        since = places(followed)
         for channel in CHANNELS:
             await one.probe.store(item(channel, b"the last", DURABLE))
         await other.until(lambda: {each.channel for each in other.probe.feed} == set(CHANNELS), "the last of each")

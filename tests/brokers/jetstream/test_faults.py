@@ -9,6 +9,7 @@ from chappe.brokers.nats.broker import NatsBroker
 from chappe.hub.contracts import Read, ReadLog
 from chappe.model.error_codes import Code
 from chappe.model.errors import ConfigurationError
+from chappe.testing.broker_probe import Pending
 from chappe.testing.fault_proxy import FaultProxy
 from tests.brokers.jetstream.server import DURABLE, KEPT, LIVE, Node, item, make, node, running
 
@@ -21,22 +22,25 @@ async def api(broker: NatsBroker, what: str, body: object = None) -> None:
     assert b'"success":true' in answer
 
 
+async def answered(one: Node, pending: list[Pending]) -> None:
+    await one.until(lambda: all(each.outcomes for each in pending), "the outcome of everything")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(90)
 async def test_a_killed_server_with_files_loses_nothing_acknowledged() -> None:
     async with running() as server, node(server.url) as one:
         one.broker.attach("durable/a")
         acknowledged: list[bytes] = []
-        number = 0
-        for _ in range(2):
+        for turn in range(2):
             pending = []
-            for number in range(number + 1, number + 301):
+            for number in range(300 * turn, 300 * turn + 300):
                 pending.append(one.probe.append_later(item("durable/a", b"%d" % number, DURABLE)))
                 if number % 50 == 0:
                     await asyncio.sleep(0.002)
             one.probe.interruptions.clear()
             await server.kill()
-            await one.until(lambda: all(each.outcomes for each in pending), "the outcome of everything")  # noqa: B023
+            await answered(one, pending)
             acknowledged += [each.batch[0].payload for each in pending if each.outcomes and not each.outcomes[0].error]
             late = one.probe.append_later(item("durable/a", b"late", DURABLE))
             assert late.outcomes
@@ -122,7 +126,7 @@ async def test_a_reset_connection_answers_what_is_pending_and_a_repetition_with_
         pending = [one.probe.append_later(each) for each in items]
         await asyncio.sleep(0.3)  # stored by now, and not acknowledged
         proxy.reset()
-        await one.until(lambda: all(each.outcomes for each in pending), "the outcome of everything")
+        await answered(one, pending)
         assert {each.outcomes[0].error for each in pending if each.outcomes} == {Code.NOT_AVAILABLE}
         proxy.delay(0.0)
         await one.until_up()
@@ -200,7 +204,7 @@ async def test_a_full_stream_refuses_and_goes_on_when_there_is_room() -> None:
 async def test_a_server_without_jetstream_is_refused_with_what_to_do() -> None:
     async with running(jetstream=False) as server:
         broker = make(server.url)
-        with pytest.raises(ConfigurationError, match="JetStream is not enabled.*-js"):
+        with pytest.raises(ConfigurationError, match=r"JetStream is not enabled.*-js"):
             await broker.start(Node(server.url).probe)
 
 

@@ -17,6 +17,8 @@ from chappe.model.position import Position
 from chappe.transports.event_loop import LoopClock
 from tests.brokers.test_model import BrokerMachine, Stream
 
+_Done = Callable[[Any], None]
+
 
 class _Forgetful:
     """A channel without history may be forgotten at any time here, so older log positions may be incomplete."""
@@ -34,13 +36,12 @@ class _OnLoop:
         self.loop = loop
         self.broker = broker
         self.pending = 0
+        self.idle = asyncio.Event()
 
-    def _call(
-        self, call: Callable[[Any, Callable[[Any], None]], None], asked: Any, done: Callable[[Any], None]
-    ) -> None:
+    def _call(self, call: Callable[[Any, _Done], None], asked: Any, done: _Done) -> None:
         def answered(result: Any) -> None:
-            self.pending -= 1
             done(result)
+            self._finished(1)
 
         self.pending += 1
         self.loop.call_soon(call, asked, answered)
@@ -68,10 +69,15 @@ class _OnLoop:
 
     async def settled(self) -> None:
         """Wait for every answer, and for what the feed brings behind the last."""
-        async with asyncio.timeout(20):
-            while self.pending:
-                await asyncio.sleep(0)
-            await asyncio.sleep(0.01)
+        self.idle.clear()
+        self._finished(0)
+        await asyncio.wait_for(self.idle.wait(), 20)
+        await asyncio.sleep(0.01)
+
+    def _finished(self, count: int) -> None:
+        self.pending -= count
+        if not self.pending:
+            self.idle.set()
 
 
 class NatsMachine(BrokerMachine):
@@ -80,7 +86,7 @@ class NatsMachine(BrokerMachine):
     runs: ClassVar[Iterator[int]] = itertools.count()
 
     @initialize()
-    def begin(self) -> None:  # type: ignore[override]
+    def begin(self) -> None:
         url = f"{self.url}?storage=memory&stream=model-{next(self.runs)}"
         self.memory = _Forgetful()  # type: ignore[assignment]
         self.broker: _OnLoop = _OnLoop(self.loop, NatsBroker(url, LoopClock(), os.urandom))
