@@ -74,3 +74,11 @@ def test_what_was_not_compiled_comes_with_a_next_step(run: Run, monkeypatch: pyt
     asked = findings(run, CHAPPE_SERVER__DATA_PLANE="native")["data plane"]
     assert asked["state"] == "failed"
     assert "write auto" in asked["next_step"]
+
+
+def test_a_nats_server_that_does_not_answer_fails_with_a_next_step(run: Run) -> None:
+    rows = findings(run, CHAPPE_BROKER__URL="nats://hunter2@127.0.0.1:1/")
+    assert rows["nats-py"]["state"] == "ok"
+    assert rows["broker"]["state"] == "failed"
+    assert "nats-server" in rows["broker"]["next_step"]
+    assert "hunter2" not in str(rows)

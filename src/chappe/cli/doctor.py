@@ -17,6 +17,8 @@ from chappe.cli.grammar import Command, Failure, config_option, examples, json_o
 from chappe.cli.texts import T
 from chappe.cli.wording import word_setting_error
 from chappe.config import SettingError, Settings, load
+from chappe.config.implementations import NATS_SCHEMES
+from chappe.model.errors import ConfigurationError
 from chappe.transports.data_plane import Obstacle, obstacle
 from chappe.wire.websocket import NATIVE
 
@@ -72,6 +74,7 @@ def _examine(url: str | None, config_file: str | None) -> Iterator[Finding]:
         yield Finding("configuration", "failed", word_setting_error(error))
         return
     yield from _configuration(settings)
+    yield from _nats(settings.broker.url)
     yield _data_plane(settings)
     yield _port(settings.server.host, settings.server.port)
     if url is not None:
@@ -134,6 +137,27 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         yield Finding("configuration", "warning", text)
     if not texts:
         yield Finding("configuration", "ok", T["config_good"])
+
+
+def _nats(url: str) -> Iterator[Finding]:
+    """Ask the server of a broker on NATS who it is."""
+    if url.partition("://")[0] not in NATS_SCHEMES:
+        return
+    from chappe.brokers.nats.examination import examine
+
+    yield _package("nats-py", "failed", T["doctor_missing_nats"])
+    try:
+        report = examine(url)
+    except ConfigurationError:
+        return  # the configuration's line says so
+    steps = {
+        "good": "",
+        "silent": T["doctor_nats_silent"],
+        "old": T["doctor_nats_old"],
+        "bare": T["doctor_nats_bare"],
+    }
+    found = f"nats-server {report.version} ({report.server})" if report.version else report.server
+    yield Finding("broker", "ok" if report.state == "good" else "failed", found, steps[report.state])
 
 
 def _port(host: str, port: int) -> Finding:

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from chappe.brokers.nats.broker import NatsBroker
+from chappe.brokers.nats.examination import OLDEST_SERVER, examine, version_of
 from chappe.hub.contracts import Read, ReadLog
 from chappe.model.error_codes import Code
 from chappe.model.errors import ConfigurationError
@@ -227,3 +228,13 @@ async def test_the_first_server_that_answers_is_taken() -> None:
         for _ in range(3):
             async with node(url) as one:
                 await one.probe.store(item("kept/a"))
+
+
+@pytest.mark.slow
+async def test_a_look_at_the_servers_tells_what_is_wrong_with_them() -> None:
+    async with running() as server, running(jetstream=False) as bare:
+        good = await asyncio.to_thread(examine, server.url)
+        assert (good.state, good.server) == ("good", f"127.0.0.1:{server.port}")
+        assert version_of(good.version) >= OLDEST_SERVER
+        assert (await asyncio.to_thread(examine, bare.url)).state == "bare"
+    assert examine("nats://127.0.0.1:1,127.0.0.1:2").state == "silent"

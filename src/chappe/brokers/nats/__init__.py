@@ -13,5 +13,6 @@
 - feed: what comes back, in order and once
 - reading: history and the log
 - broker: puts them together and keeps the connection
+- examination: what the servers say of themselves
 - local: a server of one's own, as a child process
 """

@@ -13,6 +13,7 @@ from typing import Final
 from chappe.brokers.nats.births import Births
 from chappe.brokers.nats.channels import UNAVAILABLE, Channels
 from chappe.brokers.nats.connection import Connection, ConnectionFailed, StreamLost
+from chappe.brokers.nats.examination import OLDEST_SERVER, version_of
 from chappe.brokers.nats.feed import Feed
 from chappe.brokers.nats.options import parse_url
 from chappe.brokers.nats.publishing import Publishing
@@ -182,6 +183,7 @@ class NatsBroker:
             connection = Connection(self._options, f"{self._id}.{self._lives}", self._connection_lost)
             try:
                 await connection.open(server)
+                _check_version(connection.server_version)
                 changed = await self._streams.meet(connection, self._clock.wall_ms() / 1_000)
             except (ConnectionFailed, StreamLost) as error:
                 failure = error
@@ -257,3 +259,10 @@ class NatsBroker:
 
     def _born_anew(self, channel: str) -> None:
         self._feed.tell([channel])
+
+
+def _check_version(version: str) -> None:
+    if version_of(version) < OLDEST_SERVER:
+        raise ConfigurationError(
+            f"broker.url: NATS is version {version} there, expected {OLDEST_SERVER[0]}.{OLDEST_SERVER[1]} or later"
+        )

@@ -79,6 +79,11 @@ class Connection:
         return int(self._client.max_payload)
 
     @property
+    def server_version(self) -> str:
+        """What the server calls its version."""
+        return str(self._client.connected_server_version).removeprefix("<nats server v").removesuffix(">")
+
+    @property
     def waiting(self) -> int:
         """Answers that are expected."""
         return len(self._answers)

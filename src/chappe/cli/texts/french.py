@@ -121,6 +121,10 @@ FRENCH: Texts = {
     "doctor_files_low": (
         "augmentez-la avec « ulimit -n 65536 » ou LimitNOFILE= de systemd : chaque connexion en prend un"
     ),
+    "doctor_missing_nats": 'installez-le (« pip install "chappe[nats]" ») ; broker.url désigne NATS',
+    "doctor_nats_silent": "rien n'y répond comme NATS : démarrez nats-server ou corrigez broker.url",
+    "doctor_nats_old": "installez nats-server 2.11 ou plus récent",
+    "doctor_nats_bare": "activez JetStream : nats-server -js, ou jetstream {} dans sa configuration",
     "doctor_port_taken": "arrêtez le programme qui y écoute ou choisissez un autre port avec --port",
     "doctor_port_denied": "choisissez un port supérieur à 1023 ou donnez au programme CAP_NET_BIND_SERVICE",
     "doctor_host_unknown": "réglez server.host sur une adresse de cette machine",

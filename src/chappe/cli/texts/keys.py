@@ -105,6 +105,10 @@ class Texts(TypedDict):
     doctor_missing_uvloop: str
     doctor_missing_httptools: str
     doctor_files_low: str
+    doctor_missing_nats: str
+    doctor_nats_silent: str
+    doctor_nats_old: str
+    doctor_nats_bare: str
     doctor_port_taken: str
     doctor_port_denied: str
     doctor_host_unknown: str
