@@ -96,7 +96,7 @@ async def test_a_half_open_connection_is_noticed_and_replaced() -> None:
     async with (
         running() as server,
         FaultProxy("127.0.0.1", server.port) as proxy,
-        node(server.url.replace(str(server.port), str(proxy.port)), timeout_s=0.5) as one,
+        node(server.url.replace(str(server.port), str(proxy.port))) as one,
         node(server.url) as other,
     ):
         one.hears_others()

@@ -8,6 +8,9 @@ from chappe.brokers.nats.connection import StreamLost, status_of
 
 _WRONG_LAST_ID: Final = 10070
 _WRONG_LAST: Final = 10071
+#: The same of a stream with replicas, while another message of the subject is on its way to them.
+_WRONG_LAST_SOON: Final = 10164
+_ID_IN_PROCESS: Final = 10158
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -32,7 +35,7 @@ class Ack(msgspec.Struct, frozen=True):
     @property
     def is_conflict(self) -> bool:
         """Whether the last sequence of the subject was another one than expected."""
-        return self.error is not None and self.error.err_code == _WRONG_LAST
+        return self.error is not None and self.error.err_code in (_WRONG_LAST, _WRONG_LAST_SOON)
 
     @property
     def is_unknown_id(self) -> bool:
@@ -40,10 +43,15 @@ class Ack(msgspec.Struct, frozen=True):
         return self.error is not None and self.error.err_code == _WRONG_LAST_ID
 
     @property
-    def last(self) -> int:
-        """The last sequence of the subject, as a conflict tells it; 0 if it does not."""
+    def is_in_process(self) -> bool:
+        """Whether a message with this id is on its way to the replicas, and nothing is decided yet."""
+        return self.error is not None and self.error.err_code == _ID_IN_PROCESS
+
+    @property
+    def last(self) -> int | None:
+        """The last sequence of the subject, as a conflict tells it; None if it does not."""
         _, _, last = self.error.description.rpartition(": ") if self.error is not None else ("", "", "")
-        return int(last) if last.isdigit() else 0
+        return int(last) if last.isdigit() else None
 
 
 _decode = msgspec.json.Decoder(Ack).decode

@@ -22,6 +22,8 @@ from chappe.model.position import Position
 
 #: How many publications more than wanted a channel may have before its stream is asked to trim it.
 _TRIM_SLACK: Final = 256
+#: Seconds until a stream is asked again about a key whose first message is on its way to its replicas.
+_AGAIN_S: Final = 0.005
 #: Bytes that headers may take beside the body.
 _HEADER_BYTES: Final = 512
 
@@ -244,18 +246,44 @@ class Publishing:
 
     def _refused(self, ticket: Ticket, ack: Ack, conflict: Outcome | None) -> None:
         if ack.is_conflict:
-            conflict = Outcome(Code.CONFLICT, ticket.channel.position(ack.last))
-            item = ticket.item
-            if item.key is not None and self._connection is not None:
-                # Streams look at what is expected first and at the key second, hubs the other way round: ask for the
-                # key alone, with a condition that is looked at third and never holds.
-                self._ask(ticket, self._connection, b"", {MESSAGE_ID: id_of(item), EXPECTED_ID: NO_ID}, conflict)
-                return
-        elif conflict is None or not ack.is_unknown_id:
+            if ack.last is None:
+                self._spawn(self._find_conflict(ticket))
+            else:
+                self._conflicted(ticket, ticket.channel.position(ack.last))
+        elif conflict is not None and ack.is_unknown_id:
+            self.conflicts += 1
+            self._known(ticket, conflict)
+        elif ack.is_in_process:
+            self._clock.call_later(_AGAIN_S, lambda: self._ask_again(ticket, conflict))
+        else:
             self._known(ticket, UNAVAILABLE)
+
+    def _ask_again(self, ticket: Ticket, conflict: Outcome | None) -> None:
+        if self._connection is None or not ticket.batch.unknown:
+            return  # it was given up
+        if conflict is None:
+            self._send(ticket)
+        else:
+            self._conflicted(ticket, conflict.position)
+
+    async def _find_conflict(self, ticket: Ticket) -> None:
+        try:
+            last = await self._births.last(ticket.channel)
+        except Refused:
+            self._known(ticket, UNAVAILABLE)
+        else:
+            self._conflicted(ticket, ticket.channel.position(last))
+
+    def _conflicted(self, ticket: Ticket, position: Position) -> None:
+        """Answer a conflict, unless the key is known: streams look at it after what is expected, hubs before."""
+        conflict = Outcome(Code.CONFLICT, position)
+        item, connection = ticket.item, self._connection
+        if item.key is None or connection is None:
+            self.conflicts += 1
+            self._known(ticket, conflict)
             return
-        self.conflicts += 1
-        self._known(ticket, conflict)
+        # Ask for the key alone, with a condition that is looked at after it and never holds.
+        self._ask(ticket, connection, b"", {MESSAGE_ID: id_of(item), EXPECTED_ID: NO_ID}, conflict)
 
     async def _retain(self, ticket: Ticket, position: Position) -> None:
         channel = ticket.channel
