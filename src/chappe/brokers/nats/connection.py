@@ -71,6 +71,7 @@ class Connection:
         self._last_number = 0
         self._closing: asyncio.Task[None] | None = None
         self.is_open = False
+        self.server = ""
         self.reason = ""
 
     @property
@@ -123,6 +124,7 @@ class Connection:
             await self._close_client()
             reason = self.reason or str(error) or type(error).__name__
             raise ConnectionFailed(f"{server}: {reason}") from None
+        self.server = server
         self.is_open = True
         self._writer = asyncio.create_task(self._write())
         self.subscribe(self._inbox + "*", self._answered)

@@ -25,6 +25,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
         transient: it is in the feed and nowhere else.
         offset: only in the retained slot: where the publication itself is.
         kept: whether its channel is in the main stream.
+        owner: whose key it is.
     """
 
     birth: int
@@ -41,6 +42,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     transient: bool = False
     offset: int = 0
     kept: bool = True
+    owner: str = ""
 
     def publication(self, channel: str, offset: int, epoch: str, log: int, *, retained: bool = False) -> Publication:
         """Return what was published."""
@@ -82,4 +84,5 @@ def record_of(item: Append, birth: int, origin: int, number: int) -> Record:
         item.transient,
         0,
         item.namespace.keeps_history,
+        item.key_owner if item.key is not None else "",
     )

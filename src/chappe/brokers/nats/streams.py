@@ -55,9 +55,10 @@ class StreamState:
         id: names this life of it; another one when it was made anew or rolled back.
         last: the newest sequence that was ever seen.
         room: publications it keeps for each subject.
+        replicas: how many servers have it.
     """
 
-    __slots__ = ("id", "last", "name", "prefix", "room")
+    __slots__ = ("id", "last", "name", "prefix", "replicas", "room")
 
     def __init__(self, name: str, prefix: str) -> None:
         self.name = name
@@ -65,6 +66,7 @@ class StreamState:
         self.id = ""
         self.last = 0
         self.room = 0
+        self.replicas = 1
 
     def saw(self, sequence: int) -> None:
         """Remember how far the stream came."""
@@ -139,6 +141,7 @@ class Streams:
             state.last = 0
         state.last = max(state.last, info["state"]["last_seq"])
         state.room = info["config"]["max_msgs_per_subject"]
+        state.replicas = info["config"]["num_replicas"]
         if state is self.main:
             self._born_s = seconds_of(info["created"])
         return changed
