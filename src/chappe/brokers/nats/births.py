@@ -4,7 +4,9 @@ Whoever finds a channel without any message marks its birth. While the mark is t
 a channel that was forgotten, or that somebody emptied, gets another one, and with it another epoch.
 """
 
+import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from chappe.brokers.nats.channels import Channel, birth_of
 from chappe.brokers.nats.conditions import EXPECTED, META_TTL, TTL
@@ -12,6 +14,10 @@ from chappe.brokers.nats.connection import Refused
 from chappe.brokers.nats.record import Record
 from chappe.brokers.nats.streams import Message, Streams
 from chappe.hub.contracts import Clock
+
+#: Seconds between two questions to replicas that are behind, and how many there are before that is believed.
+_AGAIN_S: Final = 0.02
+_MOST_TRIES: Final = 100
 
 
 class Births:
@@ -29,7 +35,7 @@ class Births:
         Raises:
             ConnectionFailed, StreamLost, Refused.
         """
-        newest = await self._streams.last(channel.state, channel.subject)
+        newest = await self._newest(channel)
         while newest is None:
             ack = await self._streams.store(channel.subject, Record(0, self._origin), {EXPECTED: "0", TTL: META_TTL})
             if ack.error is None:
@@ -42,6 +48,16 @@ class Births:
         self._learn(channel, birth_of(newest))
         channel.state.saw(newest.sequence)
         return newest.sequence
+
+    async def _newest(self, channel: Channel) -> Message | None:
+        """Return the newest message; a replica that is behind what was acknowledged here is asked again."""
+        newest = await self._streams.last(channel.state, channel.subject)
+        tries = _MOST_TRIES if channel.state.replicas > 1 else 0
+        while tries and newest is not None and newest.sequence < channel.told:
+            tries -= 1
+            await asyncio.sleep(_AGAIN_S)
+            newest = await self._streams.last(channel.state, channel.subject)
+        return newest
 
     async def retain(self, channel: Channel, record: Record) -> None:
         """Put a stored publication into the retained slot, unless a newer one is there already.

@@ -55,6 +55,7 @@ class Channel:
         batches: not answered yet, in order.
         waiting: not sent yet, in order; what comes meanwhile waits behind.
         in_flight: sent and not known.
+        told: the newest sequence that was acknowledged here.
         opening: whether somebody finds out about its birth.
         since_trim: publications since its stream was asked to keep no more than wanted.
     """
@@ -70,6 +71,7 @@ class Channel:
         "since_trim",
         "state",
         "subject",
+        "told",
         "tokens",
         "waiting",
     )
@@ -85,6 +87,7 @@ class Channel:
         self.batches: deque[Batch] = deque()
         self.waiting: deque[Ticket] = deque()
         self.in_flight = 0
+        self.told = 0
         self.opening = False
         self.since_trim = 0
 
@@ -106,6 +109,7 @@ class Channel:
         changed = self.birth not in (0, birth)
         if self.birth != birth:
             self.birth = birth
+            self.told = 0
             self.epoch = f"{self.state.id}-{birth:x}"
         self.touch(now)
         return changed

@@ -235,6 +235,7 @@ class Publishing:
         channel = ticket.channel
         channel.touch(self._clock.now())
         channel.state.saw(ack.seq)
+        channel.told = max(channel.told, ack.seq)
         position = Position(channel.epoch, ack.seq)
         if ack.duplicate:
             self.duplicates += 1

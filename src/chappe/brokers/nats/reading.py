@@ -102,6 +102,8 @@ class Reading:
             wanted = max(min(request.limit, count), 0) + 1
             start = max(since.offset, channel.birth)
             found, more = await self._streams.after(channel.state, channel.subject, start, wanted)
+            if channel.state.replicas > 1 and not more and start < last and (not found or found[-1].sequence < last):
+                raise StreamLost("a replica is behind another")
             if len(found) + more <= count:
                 oldest = await self._streams.first(channel.state, channel.subject)
                 return self._fresh(channel, request, found, last, _missing_before(oldest))
