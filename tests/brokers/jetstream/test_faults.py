@@ -42,6 +42,7 @@ async def test_a_killed_server_with_files_loses_nothing_acknowledged() -> None:
             one.probe.interruptions.clear()
             await server.kill()
             await answered(one, pending)
+            await one.until(lambda: not one.broker.is_connected, "the loss of the connection")
             acknowledged += [each.batch[0].payload for each in pending if each.outcomes and not each.outcomes[0].error]
             late = one.probe.append_later(item("durable/a", b"late", DURABLE))
             assert late.outcomes
