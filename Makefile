@@ -9,7 +9,7 @@ WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup installed demo test test-python test-browser test-typescript chromium check generate docs
-.PHONY: bench jitter kills models sanitize conformance fuzz flakes
+.PHONY: bench jitter kills kills-nats models sanitize conformance fuzz flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ jitter: setup ## cut 2,000 clients again and again, judge what they saw, write b
 kills: setup ## kill the hub 200 times under load, on each broker, and damage files; judge the rest (20 minutes)
 	@CHAPPE_KILLS=200 $(BIN)/pytest tests/integration/test_kills.py
 	@CHAPPE_DAMAGE=1000 $(BIN)/pytest tests/brokers/sqlite/test_damage.py
+
+kills-nats: setup ## kill the NATS server 100 times under load and judge the logs (about 3 minutes)
+	@CHAPPE_NATS_KILLS=100 $(BIN)/pytest tests/integration/test_nats_kills.py
 
 models: setup ## run the state machine of the whole hub 20,000 times (about half an hour)
 	@CHAPPE_EXAMPLES=20000 $(BIN)/pytest tests/hub/test_hub_machine.py --timeout 7200

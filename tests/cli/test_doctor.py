@@ -100,3 +100,11 @@ async def test_it_verifies_the_file_of_a_broker(run: Run, tmp_path: Path) -> Non
 def test_a_broker_without_a_file_needs_no_line(run: Run) -> None:
     assert "broker" not in findings(run)
     assert "broker" not in findings(run, CHAPPE_BROKER__URL="sqlite://hub.db?sync=off")
+
+
+def test_a_nats_server_that_does_not_answer_fails_with_a_next_step(run: Run) -> None:
+    rows = findings(run, CHAPPE_BROKER__URL="nats://hunter2@127.0.0.1:1/")
+    assert rows["nats-py"]["state"] == "ok"
+    assert rows["broker"]["state"] == "failed"
+    assert "nats-server" in rows["broker"]["next_step"]
+    assert "hunter2" not in str(rows)

@@ -29,3 +29,14 @@ def test_a_file_is_the_durable_broker_of_this_process(tmp_path: Path, monkeypatc
         assert isinstance(broker, SqliteBroker)
         assert broker.durable
     assert not list(tmp_path.iterdir())
+
+
+def test_nats_is_a_broker_that_has_not_connected_yet() -> None:
+    broker = make_broker("nats://secret@localhost/?storage=memory", FakeClock(), os.urandom)
+    assert broker.name == "nats"
+    assert not broker.durable
+
+
+def test_what_a_nats_url_cannot_say_is_told_before_anything_starts() -> None:
+    with pytest.raises(ConfigurationError, match="option 'color' is not known"):
+        make_broker("nats://localhost/?color=red", FakeClock(), os.urandom)

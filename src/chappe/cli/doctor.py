@@ -1,5 +1,6 @@
 """`chappe doctor`: look at the machine, the configuration and a hub, and say what to do next."""
 
+import contextlib
 import errno
 import importlib.metadata
 import json
@@ -140,15 +141,18 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
 
 
 def _broker(url: str) -> Iterator[Finding]:
-    """Verify the file of a broker that has one."""
-    if scheme_of(url) != "sqlite":
-        return
+    """Look at what the broker stands on: its file, or its server."""
+    examine = {"sqlite": _file, "nats": _nats, "nats+tls": _nats}.get(scheme_of(url))
+    # What is wrong with a URL the configuration's line says.
+    with contextlib.suppress(ConfigurationError):
+        yield from examine(url) if examine is not None else ()
+
+
+def _file(url: str) -> Iterator[Finding]:
+    """Verify a file."""
     from chappe.brokers.sqlite.examination import examine
 
-    try:
-        report = examine(url)
-    except ConfigurationError:
-        return  # the configuration's line says so
+    report = examine(url)
     words = report._asdict()
     if report.state == "unusable":
         yield Finding("broker", "failed", report.reason, T["doctor_file_step"])
@@ -159,6 +163,22 @@ def _broker(url: str) -> Iterator[Finding]:
     else:
         text = T["doctor_file_new"] if report.state == "new" else T["doctor_file_good"]
         yield Finding("broker", "ok", text.format(**words))
+
+
+def _nats(url: str) -> Iterator[Finding]:
+    """Ask a NATS server who it is."""
+    from chappe.brokers.nats.examination import examine
+
+    yield _package("nats-py", "failed", T["doctor_missing_nats"])
+    report = examine(url)
+    steps = {
+        "good": "",
+        "silent": T["doctor_nats_silent"],
+        "old": T["doctor_nats_old"],
+        "bare": T["doctor_nats_bare"],
+    }
+    found = f"nats-server {report.version} ({report.server})" if report.version else report.server
+    yield Finding("broker", "ok" if report.state == "good" else "failed", found, steps[report.state])
 
 
 def _port(host: str, port: int) -> Finding:

@@ -82,7 +82,23 @@ def _make_sqlite(url: str, clock: Clock, random: Random) -> Broker:
     return SqliteBroker(clock, random, address.path, sync=address.sync, verify=address.verify, **address.limits)
 
 
+def _check_nats(url: str) -> None:
+    from chappe.brokers.nats.options import parse_url
+
+    parse_url(url)
+
+
+def _make_nats(url: str, clock: Clock, random: Random) -> Broker:
+    try:
+        from chappe.brokers.nats.broker import NatsBroker
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f'broker.url: {error.name} is not installed: pip install "chappe[nats]"') from None
+    return NatsBroker(url, clock, random)
+
+
 _KINDS: Final[dict[str, _Kind]] = {
     "memory": _Kind(lambda url: None, _make_memory),
     "sqlite": _Kind(_check_sqlite, _make_sqlite),
+    "nats": _Kind(_check_nats, _make_nats),
+    "nats+tls": _Kind(_check_nats, _make_nats),
 }

@@ -111,6 +111,10 @@ class Texts(TypedDict):
     doctor_file_lossy: str
     doctor_file_lossy_step: str
     doctor_file_step: str
+    doctor_missing_nats: str
+    doctor_nats_silent: str
+    doctor_nats_old: str
+    doctor_nats_bare: str
     doctor_port_taken: str
     doctor_port_denied: str
     doctor_host_unknown: str
