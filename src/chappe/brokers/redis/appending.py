@@ -6,21 +6,20 @@ from typing import Any, Final
 
 from chappe.brokers.redis.connection import Command, ConnectionLost, ReplyError
 from chappe.brokers.redis.entries import Keys, encode
-from chappe.brokers.redis.scripts import APPEND
+from chappe.brokers.redis.scripts import META_AGE_S, RENEWAL_S, Script
 from chappe.hub.contracts import IDEMPOTENCY_S, Append, Outcome
 from chappe.hub.namespaces import Namespace
 from chappe.model.error_codes import Code
 from chappe.model.position import Position
 
-#: How long a channel that nobody uses keeps its epoch, at least: longer than clients try to come back at full pace.
-META_AGE_S: Final = 600.0
 #: What is written at once: the server answers all of it in a few milliseconds.
 BATCH_APPENDS: Final = 1_000
 BATCH_BYTES: Final = 1_048_576
 
 NOWHERE: Final = Position("", 0)
 UNAVAILABLE: Final = Outcome(Code.NOT_AVAILABLE, NOWHERE)
-_IDEMPOTENCY_MS: Final = int(IDEMPOTENCY_S * 1000)
+#: Channels whose renewal is remembered; beyond, all are renewed once more.
+_MOST_RENEWED: Final = 20_000
 _DUPLICATE: Final = 1
 
 Done = Callable[[Sequence[Outcome]], None]
@@ -76,13 +75,15 @@ class Pipeline:
         needs_scripts: the server forgot the scripts; they have to be loaded before the next write.
     """
 
-    def __init__(self, node: str, publish_command: str) -> None:
+    def __init__(self, node: str, script: Script, now: Callable[[], float]) -> None:
         self.order: deque[Call] = deque()
         self.told = 0
         self.refusals: list[str] = []
         self.needs_scripts = False
         self._node = node
-        self._publish_command = publish_command
+        self._sha = script.sha
+        self._now = now
+        self._renewed: dict[str, float] = {}
         self._number = 0
         self._queue: deque[_Waiting] = deque()
         self._flying: deque[_Waiting] = deque()
@@ -108,22 +109,32 @@ class Pipeline:
         self._again.clear()
         self._queue.clear()
 
-    def write(self, server: str, send: Send) -> None:
-        """Write what waits, unless something is in flight."""
+    def write(self, server: str, generation: Callable[[int], str | None], send: Send) -> None:
+        """Write what waits, unless something is in flight.
+
+        Args:
+            server: run id of the server.
+            generation: tells that of a partition.
+        """
         if self._flying or not self._queue:
             return
         commands: list[tuple[Command, Callable[[Any], None]]] = []
         left = BATCH_BYTES
+        now = self._now()
         while self._queue and left > 0 and len(commands) < BATCH_APPENDS:
             waiting = self._queue.popleft()
             self._flying.append(waiting)
             left -= len(waiting.item.payload)
-            commands.append((self._command(waiting, server), self._answered))
+            known = generation(waiting.keys.number) or ""
+            commands.append((self._command(waiting, server, known, now), self._answered))
         send(commands)
 
     def _answered(self, answer: Any) -> None:
         waiting = self._flying.popleft()
-        if isinstance(answer, list):
+        if isinstance(answer, bytes):
+            epoch, _, offset = answer.decode().rpartition(":")
+            waiting.call.take(waiting.index, Outcome(0, Position(epoch, int(offset))))
+        elif isinstance(answer, list):
             code, place = answer
             epoch, _, offset = place.decode().rpartition(":")
             duplicate = code == _DUPLICATE
@@ -142,7 +153,7 @@ class Pipeline:
             if isinstance(answer, ConnectionLost):
                 self.fail()
 
-    def _command(self, waiting: _Waiting, server: str) -> Command:
+    def _command(self, waiting: _Waiting, server: str, generation: str, now: float) -> Command:
         item, keys, namespace = waiting.item, waiting.keys, waiting.item.namespace
         channel, expect = item.channel, item.expect
         keyed = item.key is not None
@@ -151,7 +162,7 @@ class Pipeline:
             what = "r" if item.payload else "c"
         return (
             "EVALSHA",
-            APPEND.sha,
+            self._sha,
             6 if keyed else 5,
             keys.meta(channel),
             keys.history(channel),
@@ -161,23 +172,32 @@ class Pipeline:
             *((keys.idempotency(item),) if keyed else ()),
             encode(item, self._node, waiting.number),
             channel,
+            generation,
             f"{self._node}{waiting.number:x}",
             server,
             what,
             namespace.history_count if namespace.keeps_history else 0,
             int(namespace.history_age_s * 1000),
-            meta_age_ms(namespace),
+            meta_age_ms(namespace) if self._renews(channel, now) else "",
             expect.epoch if expect is not None else "",
             str(expect.offset) if expect is not None else "",
-            _IDEMPOTENCY_MS,
-            self._publish_command,
             *keys.feeds(channel),
         )
+
+    def _renews(self, channel: str, now: float) -> bool:
+        """Tell whether it is time to renew the lives of a channel's keys: not each publication has to."""
+        renewed = self._renewed
+        if renewed.get(channel, -RENEWAL_S) + RENEWAL_S / 2 > now:
+            return False
+        if len(renewed) >= _MOST_RENEWED:
+            renewed.clear()
+        renewed[channel] = now
+        return True
 
 
 def meta_age_ms(namespace: Namespace) -> int:
     """Return how long a channel is remembered: longer than its history and the keys of its publishers."""
-    return int(max(META_AGE_S, namespace.history_age_s + IDEMPOTENCY_S) * 1000)
+    return int((max(META_AGE_S, namespace.history_age_s + IDEMPOTENCY_S) + RENEWAL_S) * 1000)
 
 
 def settle(pipelines: Sequence[Pipeline]) -> list[Call]:

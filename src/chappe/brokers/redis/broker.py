@@ -57,7 +57,7 @@ class RedisBroker:
         self._is_cluster = address.layout == "cluster"
         servers = len(address.hosts) if address.layout == "servers" else 1
         partitions = address.partitions if self._is_cluster else servers
-        self._keys = [Keys(address.prefix, number, tagged=self._is_cluster) for number in range(partitions)]
+        self._keys = [Keys(address.prefix, number, in_cluster=self._is_cluster) for number in range(partitions)]
         self._partition_of: Callable[[str], int] = lambda channel: 0
         if partitions > 1:
             self._partition_of = lambda channel: (partition_of if self._is_cluster else spread)(channel, partitions)
@@ -147,7 +147,7 @@ class RedisBroker:
         def read(reader: Reader) -> None:
             guarded(lambda: done(result_of(request, reader)), self._failed)
 
-        Reader(shard.ask, self._keys[number], shard.origin(), question_of(request), read).start()
+        Reader(shard.ask, self._keys[number], shard.origin(number), question_of(request), read).start()
 
     def read_log(self, request: ReadLog, done: Callable[[ReadLogResult], None]) -> None:
         """Read across channels; with several servers only what is retained."""

@@ -20,7 +20,7 @@ ReplyError = hiredis.ReplyError
 _pack: Final = cast("Callable[[Command], bytes]", hiredis.pack_command)
 #: Buffered bytes above which a server that does not read is given up: it could not answer in time either.
 _MOST_UNSENT_BYTES: Final = 67_108_864
-_PUSHED: Final = frozenset({b"message", b"smessage"})
+_PUSHED: Final = frozenset({b"message", b"pmessage", b"smessage"})
 
 
 class ConnectionLost(Exception):
@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
     def _take_push(self, push: list[Any]) -> None:
         kind = push[0]
         if kind in _PUSHED:
-            self.on_message(push[2])
+            self.on_message(push[-1])
         elif kind == b"sunsubscribe" and push[1] is not None:
             self.on_unsubscribed(push[1])
 

@@ -1,6 +1,7 @@
 """How a publication is written down in the server, and the names of keys and feeds."""
 
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -119,14 +120,16 @@ class Keys:
         state, index, slots: see `scripts`.
     """
 
-    def __init__(self, prefix: str, number: int, *, tagged: bool) -> None:
+    def __init__(self, prefix: str, number: int, *, in_cluster: bool) -> None:
         self.number = number
-        self.base = base = f"{prefix}:{{{number}}}:" if tagged else f"{prefix}:"
+        base = f"{prefix}:{{{number}}}:" if in_cluster else f"{prefix}:"
         self.state = f"{base}s"
         self.index = f"{base}i"
         self.slots = f"{base}R"
         self.metas = f"{base}m:"
         self.slot = binascii.crc_hqx(str(number).encode(), 0) % _SLOTS
+        self._in_cluster = in_cluster
+        self._base = base
         self._histories = f"{base}h:"
         self._keys = f"{base}k:"
         self._feeds = f"{base}f:"
@@ -149,13 +152,22 @@ class Keys:
         return f"{self._feeds}{channel}"
 
     def wide_feed(self, pattern: str) -> str:
-        """Return the Redis channel that brings at least what a pattern matches: its namespace, or everything."""
+        """Return what brings at least what a pattern matches, its namespace or everything: a Redis pattern, or a feed."""
         first = namespace_of(pattern)
-        return f"{self.base}a" if first in ("+", "#") else f"{self.base}n:{first}"
+        everything = first in ("+", "#")
+        if self._in_cluster:
+            return f"{self._base}a" if everything else f"{self._base}n:{first}"
+        return f"{_quote(self._feeds)}{'' if everything else _quote(first)}*"
 
-    def feeds(self, channel: str) -> tuple[str, str, str]:
+    def feeds(self, channel: str) -> tuple[str, ...]:
         """Return every Redis channel that a publication goes to."""
-        return f"{self._feeds}{channel}", f"{self.base}n:{namespace_of(channel)}", f"{self.base}a"
+        if self._in_cluster:
+            return f"{self._feeds}{channel}", f"{self._base}n:{namespace_of(channel)}", f"{self._base}a"
+        return (self._feeds + channel,)
+
+
+def _quote(text: str) -> str:
+    return re.sub(r"([*?\[\]\\^])", r"\\\1", text)
 
 
 def partition_of(channel: str, partitions: int) -> int:

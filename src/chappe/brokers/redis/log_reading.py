@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from chappe.brokers.redis.connection import Command
 from chappe.brokers.redis.entries import Keys
-from chappe.brokers.redis.reading import Ask, Question, Reader
+from chappe.brokers.redis.reading import Ask, Origin, Question, Reader
 from chappe.brokers.redis.scripts import CHANGED
 from chappe.hub.namespaces import Namespace
 from chappe.model.publication import Publication
@@ -33,7 +33,7 @@ class Changes:
         self,
         ask: Ask,
         keys: Keys,
-        fresh: Callable[[], tuple[str, str]],
+        origin: Callable[[int], Origin],
         wants: Callable[[str], bool],
         done: Callable[["Changes"], None],
     ) -> None:
@@ -47,7 +47,7 @@ class Changes:
         self.retained: list[Publication] = []
         self._ask = ask
         self._keys = keys
-        self._fresh = fresh
+        self._origin = origin
         self._wants = wants
         self._done = done
         self._since: int | None = None
@@ -88,7 +88,7 @@ class Changes:
             self._pending += 1
             since = self.log if self._since is None else self._since
             question = Question(self._names.pop(), _ANY, "log", "", since)
-            Reader(self._ask, self._keys, self._fresh(), question, self._read).start()
+            Reader(self._ask, self._keys, self._origin(self._keys.number), question, self._read).start()
         self._asking = False
         if not self._pending:
             self.publications.sort(key=_log_of)

@@ -48,6 +48,18 @@ class Part(NamedTuple):
     found: list[Publication]
 
 
+class Origin(NamedTuple):
+    """Hold an epoch that was never used, for a channel that has none, and what is known of the server.
+
+    Attributes:
+        generation: of the partition; if it is not that any more, the script finds out.
+    """
+
+    epoch: str
+    run_id: str
+    generation: str
+
+
 class Question(msgspec.Struct, frozen=True):
     """Name a channel and what to read of it: `newest`, `since`, `before`, `log` (see `scripts.READ`)."""
 
@@ -71,9 +83,9 @@ class Reader:
     """
 
     def __init__(
-        self, ask: Ask, keys: Keys, origin: tuple[str, str], question: Question, done: Callable[["Reader"], None]
+        self, ask: Ask, keys: Keys, origin: Origin, question: Question, done: Callable[["Reader"], None]
     ) -> None:
-        """Take the connection and a (fresh epoch, run id of the server) for a channel that is not there yet."""
+        """Take the way to the server, and what a channel gets that is not there yet."""
         self.question = question
         self.part: Part | None = None
         self.is_cut = False
@@ -98,7 +110,8 @@ class Reader:
             keys.history(question.channel),
             keys.state,
             keys.index,
-            *self._origin,
+            self._origin.epoch,
+            self._origin.run_id,
             what,
             epoch,
             start,
@@ -108,6 +121,7 @@ class Reader:
             meta_age_ms(question.namespace),
             PART_BYTES,
             question.channel,
+            self._origin.generation,
         )
         self._ask(command, self._answered)
 

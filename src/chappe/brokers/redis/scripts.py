@@ -21,6 +21,13 @@ from typing import Final
 
 import msgspec
 
+from chappe.hub.contracts import IDEMPOTENCY_S
+
+#: How long a channel that nobody uses keeps its epoch, at least: longer than clients try to come back at full pace.
+META_AGE_S: Final = 600.0
+#: How often those who publish renew the life of a channel's keys, which live so much longer than they must.
+RENEWAL_S: Final = 60.0
+
 
 class Script(msgspec.Struct, frozen=True):
     """Hold a script and the name by which a server that has it calls it."""
@@ -33,14 +40,16 @@ class Script(msgspec.Struct, frozen=True):
 _SHARED: Final = """
 local function number(n) return string.format('%.0f', n) end
 
-local function place(meta, list, state, index, channel, fresh, server, ttl)
+local function place(meta, list, state, index, channel, known, fresh, server, ttl)
+  local m = redis.call('HMGET', meta, 'e', 'g', 'o', 'l', 'z', 'a')
+  local at = {g = known, epoch = m[1], offset = m[3] or '0', log = m[4], slot = m[5], age = m[6]}
+  if m[1] and m[2] == known then return at end
   local g = redis.call('HGET', state, 'g')
   if not g then
     g = fresh
     redis.call('HSET', state, 'g', g, 'v', server)
   end
-  local m = redis.call('HMGET', meta, 'e', 'g', 'o', 'l', 'z')
-  local at = {g = g, epoch = m[1], offset = m[3] or '0', log = m[4], slot = m[5]}
+  at.g = g
   if m[1] and m[2] == g then return at end
   at.epoch = fresh
   redis.call('HSET', meta, 'e', fresh, 'g', g, 'o', at.offset)
@@ -69,18 +78,20 @@ local function trim(list, now, age)
 end
 """
 
+#: ARGV[6] says what: `s` store, `t` transient, `r` retain as well, `c` clear the retained slot as well. ARGV[9] is empty
+#: if the lives of the keys were renewed lately. The answer is the position, or a table with a code and the position.
 _APPEND: Final = """
 local meta, list, state, index, slots = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local entry, channel, fresh, server = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local what, count, age, ttl = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-local at = place(meta, list, state, index, channel, fresh, server, ttl)
+local entry, channel, what = ARGV[1], ARGV[2], ARGV[6]
+local count, age, ttl = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
+local at = place(meta, list, state, index, channel, ARGV[3], ARGV[4], ARGV[5], META_MS)
 local epoch, offset = at.epoch, at.offset
 
 if KEYS[6] then
   local known = redis.call('GET', KEYS[6])
   if known then return {1, known} end
 end
-if ARGV[10] ~= '' and (ARGV[10] ~= offset or (ARGV[9] ~= '' and ARGV[9] ~= epoch)) then
+if ARGV[11] ~= '' and (ARGV[11] ~= offset or (ARGV[10] ~= '' and ARGV[10] ~= epoch)) then
   return {114, epoch .. ':' .. offset}
 end
 
@@ -95,26 +106,32 @@ else
   if count > 0 then
     local now = clock()
     local size = redis.call('RPUSH', list, number(now) .. ':' .. log .. ':' .. entry)
-    if size > count then
+    if size == count + 1 then
+      gone = string.match(redis.call('LPOP', list), '^%d+:(%d+)')
+    elseif size > count then
       gone = string.match(redis.call('LINDEX', list, size - count - 1), '^%d+:(%d+)')
       redis.call('LTRIM', list, -count, -1)
     elseif size == 1 then
       gone = at.log
     end
-    if age > 0 then
-      gone = trim(list, now, age) or gone
-      redis.call('PEXPIRE', list, age)
-    else
+    if age > 0 and ttl ~= '' then gone = trim(list, now, age) or gone end
+    if age > 0 and (ttl ~= '' or size == 1) then
+      redis.call('PEXPIRE', list, age + SLACK_MS)
+    elseif age <= 0 and at.age ~= ARGV[8] then
       redis.call('PERSIST', list)
     end
+    if at.age ~= ARGV[8] then redis.call('HSET', meta, 'a', ARGV[8]) end
   else
-    redis.call('DEL', list)
     gone = log
+    if at.age then
+      redis.call('DEL', list)
+      redis.call('HDEL', meta, 'a')
+    end
   end
   if gone then
-    redis.call('HSET', meta, 'o', offset, 'l', log, 'a', age, 't', gone)
+    redis.call('HSET', meta, 'o', offset, 'l', log, 't', gone)
   else
-    redis.call('HSET', meta, 'o', offset, 'l', log, 'a', age)
+    redis.call('HSET', meta, 'o', offset, 'l', log)
   end
 end
 local message = at.g .. ':' .. log .. ':' .. epoch .. ':' .. offset .. ':' .. entry
@@ -125,15 +142,17 @@ elseif what == 'c' and at.slot then
   redis.call('HDEL', meta, 'r', 'z')
   redis.call('SREM', slots, channel)
 end
-if (count > 0 and age <= 0) or what == 'r' or (at.slot and what ~= 'c') then
+local stays = (count > 0 and age <= 0) or what == 'r' or (at.slot and what ~= 'c')
+local stayed = at.slot or (at.age and tonumber(at.age) <= 0)
+if stays and not stayed then
   redis.call('PERSIST', meta)
-else
-  redis.call('PEXPIRE', meta, ttl)
+elseif not stays and (stayed or ttl ~= '') then
+  redis.call('PEXPIRE', meta, ttl ~= '' and ttl or META_MS)
 end
 local position = epoch .. ':' .. offset
-if KEYS[6] then redis.call('SET', KEYS[6], position, 'PX', ARGV[11]) end
-for feed = 13, #ARGV do redis.call(ARGV[12], ARGV[feed], message) end
-return {0, position}
+if KEYS[6] then redis.call('SET', KEYS[6], position, 'PX', IDEMPOTENCY_MS) end
+PUBLISH
+return position
 """
 
 #: ARGV[3] says what: `newest`, `since`, `before`, `log` or `range`; ARGV[4] to ARGV[6] are its epoch and numbers.
@@ -142,10 +161,10 @@ _READ: Final = """
 local meta, list, state, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local what, wanted, from, limit = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local age, ttl, budget = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
-local at = place(meta, list, state, index, ARGV[10], ARGV[1], ARGV[2], ttl)
+local at = place(meta, list, state, index, ARGV[10], ARGV[11], ARGV[1], ARGV[2], ttl)
 local epoch = at.epoch
 redis.call('PEXPIRE', meta, ttl, 'GT')
-if age < 0 then age = tonumber(redis.call('HGET', meta, 'a') or '0') end
+if age < 0 then age = tonumber(at.age or '0') end
 if age > 0 then
   local gone = trim(list, clock(), age)
   if gone then redis.call('HSET', meta, 't', gone) end
@@ -253,15 +272,33 @@ return gone
 """
 
 
-def _script(body: str) -> Script:
+def _script(body: str, **words: str) -> Script:
     text = _SHARED + body
+    for word, value in words.items():
+        text = text.replace(word, value)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-APPEND: Final = _script(_APPEND)
+def _append(publish: str) -> Script:
+    return _script(
+        _APPEND,
+        IDEMPOTENCY_MS=str(int(IDEMPOTENCY_S * 1000)),
+        META_MS=str(int((META_AGE_S + RENEWAL_S) * 1000)),
+        SLACK_MS=str(int(RENEWAL_S * 1000)),
+        PUBLISH=publish,
+    )
+
+
+APPEND: Final = _append("redis.call('PUBLISH', ARGV[12], message)")
+#: In a cluster, where feeds have no patterns, every feed gets its own message.
+APPEND_IN_CLUSTER: Final = _append("for feed = 12, #ARGV do redis.call('SPUBLISH', ARGV[feed], message) end")
 READ: Final = _script(_READ)
 LOOK: Final = _script(_LOOK)
 ADOPT: Final = _script(_ADOPT)
 CHANGED: Final = _script(_CHANGED)
 SWEEP: Final = _script(_SWEEP)
-ALL: Final = (APPEND, READ, LOOK, ADOPT, CHANGED, SWEEP)
+
+
+def scripts(*, in_cluster: bool) -> tuple[Script, ...]:
+    """Return all scripts that a server needs."""
+    return (APPEND_IN_CLUSTER if in_cluster else APPEND, READ, LOOK, ADOPT, CHANGED, SWEEP)

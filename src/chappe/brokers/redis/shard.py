@@ -9,12 +9,13 @@ from itertools import count
 from typing import Any, Final
 
 from chappe.brokers.redis.address import Address, Host
-from chappe.brokers.redis.appending import META_AGE_S, Call, Pipeline
+from chappe.brokers.redis.appending import Call, Pipeline
 from chappe.brokers.redis.connection import Command, Connection, ConnectionLost, ReplyError
 from chappe.brokers.redis.entries import Keys
 from chappe.brokers.redis.feed import Failed, Feed, guarded
 from chappe.brokers.redis.log_reading import Changes
-from chappe.brokers.redis.scripts import ADOPT, ALL, LOOK, SWEEP
+from chappe.brokers.redis.reading import Origin
+from chappe.brokers.redis.scripts import ADOPT, LOOK, META_AGE_S, SWEEP, scripts
 from chappe.brokers.redis.server import Identity, identify
 from chappe.brokers.redis.subscriptions import Subscriptions
 from chappe.brokers.redis.topology import UNREACHABLE, NoServer
@@ -70,9 +71,10 @@ class Shard:
         """
         self.partitions = partitions
         self.feed = feed
-        self.pipeline = Pipeline(feed.node, "SPUBLISH" if address.layout == "cluster" else "PUBLISH")
+        self._scripts = scripts(in_cluster=address.layout == "cluster")
+        self.pipeline = Pipeline(feed.node, self._scripts[0], asyncio.get_running_loop().time)
         self.problem = "not connected yet"
-        self.subscriptions = Subscriptions(partitions, sharded=address.layout == "cluster")
+        self.subscriptions = Subscriptions(partitions, in_cluster=address.layout == "cluster")
         self._address = address
         self._open_connection = open_connection
         self._alone = alone
@@ -177,7 +179,7 @@ class Shard:
         try:
             async with asyncio.timeout(self._address.timeout_s):
                 identity = await identify(connection, self._identity, durable=self._address.durable)
-                for script in ALL:
+                for script in self._scripts:
                     await connection.call("SCRIPT", "LOAD", script.text)
                 self._lost.clear()
                 connection.on_lost = self._lost.set
@@ -203,7 +205,13 @@ class Shard:
         goes_on = True
         for keys in self.partitions:
             answer = await connection.call(
-                "EVALSHA", ADOPT.sha, 1, keys.state, identity.run_id, int(identity.keeps_all), self.origin()[0]
+                "EVALSHA",
+                ADOPT.sha,
+                1,
+                keys.state,
+                identity.run_id,
+                int(identity.keeps_all),
+                self.origin(keys.number).epoch,
             )
             generation, log = answer[0].decode(), answer[1]
             goes_on = goes_on and self.feed.knows(keys.number) == generation
@@ -323,9 +331,10 @@ class Shard:
         else:
             self._note(text[:200])
 
-    def origin(self) -> tuple[str, str]:
-        """Return an epoch for a channel that has none, and who serves."""
-        return f"{self.feed.node}r{next(self._fresh):x}", self._identity.run_id
+    def origin(self, partition: int) -> Origin:
+        """Return an epoch for a channel of a partition that has none, and who serves."""
+        epoch = f"{self.feed.node}r{next(self._fresh):x}"
+        return Origin(epoch, self._identity.run_id, self.feed.knows(partition) or "")
 
     def subscribe(self) -> None:
         """Ask for what the hub was attached to since the last time."""
@@ -344,8 +353,8 @@ class Shard:
             return
         if self.pipeline.needs_scripts:
             self.pipeline.needs_scripts = False
-            connection.send_all([(("SCRIPT", "LOAD", script.text), _ignore) for script in ALL])
-        self.pipeline.write(self._identity.run_id, connection.send_all)
+            connection.send_all([(("SCRIPT", "LOAD", script.text), _ignore) for script in self._scripts])
+        self.pipeline.write(self._identity.run_id, self.feed.knows, connection.send_all)
 
     def _read_on(self) -> None:
         """Do what was put off while answers were handed out."""

@@ -14,13 +14,15 @@ _BATCH: Final = 512
 class Subscriptions:
     """The feeds of one server: one for each channel, and a wider one for all patterns of a namespace."""
 
-    def __init__(self, partitions: Sequence[Keys], *, sharded: bool) -> None:
+    def __init__(self, partitions: Sequence[Keys], *, in_cluster: bool) -> None:
         self._partitions = {keys.number: keys for keys in partitions}
-        self._commands = ("SSUBSCRIBE", "SUNSUBSCRIBE") if sharded else ("SUBSCRIBE", "UNSUBSCRIBE")
+        self._in_cluster = in_cluster
         self._channels: dict[str, Keys] = {}
         # Feeds wanted, each with the number of names that want it.
         self._wanted: dict[str, int] = {}
         self._subscribed: set[str] = set()
+        # Those that are Redis patterns: one for each namespace, kept when they are given up.
+        self._wide: set[str] = set()
         self._due: dict[str, None] = {}
         self._fresh: dict[str, Keys] = {}
 
@@ -33,6 +35,7 @@ class Subscriptions:
         """Follow a channel of a partition, or what matches a pattern there."""
         if is_pattern(name):
             feed = keys.wide_feed(name)
+            self._wide.add(feed)
         else:
             feed = keys.feed(name)
             self._channels[name] = self._fresh[name] = keys
@@ -68,14 +71,23 @@ class Subscriptions:
         due, self._due = self._due, {}
         more = [feed for feed in due if feed in self._wanted and feed not in self._subscribed]
         less = [feed for feed in due if feed not in self._wanted and feed in self._subscribed]
-        subscribe, unsubscribe = self._commands
-        for command, feeds in ((subscribe, more), (unsubscribe, less)):
-            for part in _batches(feeds):
-                tell((command, *part))
+        for command, feeds in (("SUBSCRIBE", more), ("UNSUBSCRIBE", less)):
+            for kind, part in self._batches(feeds):
+                tell((kind + command, *part))
         self._subscribed.update(more)
         self._subscribed.difference_update(less)
         fresh, self._fresh = self._fresh, {}
         return _by_partition(fresh.items())
+
+    def _batches(self, feeds: Sequence[str]) -> Iterable[tuple[str, Sequence[str]]]:
+        """Cut into commands, each with the letter that makes its kind; in a cluster each must be of one partition."""
+        groups: dict[tuple[str, str], list[str]] = {}
+        for feed in feeds:
+            group = ("S", feed.partition("}")[0]) if self._in_cluster else ("P" if feed in self._wide else "", "")
+            groups.setdefault(group, []).append(feed)
+        for (kind, _), group_feeds in groups.items():
+            for start in range(0, len(group_feeds), _BATCH):
+                yield kind, group_feeds[start : start + _BATCH]
 
     def channels(self) -> dict[int, list[str]]:
         """Return the channels followed by their names, by partition, every partition in it."""
@@ -87,13 +99,3 @@ def _by_partition(channels: Iterable[tuple[str, Keys]]) -> dict[int, list[str]]:
     for name, keys in channels:
         found.setdefault(keys.number, []).append(name)
     return found
-
-
-def _batches(feeds: Sequence[str]) -> Iterable[Sequence[str]]:
-    """Cut into commands; in a cluster all feeds of one command must be of one partition, whose tag ends in a brace."""
-    by_tag: dict[str, list[str]] = {}
-    for feed in feeds:
-        by_tag.setdefault(feed.partition("}")[0] if "{" in feed else "", []).append(feed)
-    for group in by_tag.values():
-        for start in range(0, len(group), _BATCH):
-            yield group[start : start + _BATCH]
