@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, cast
 import hiredis
 
 from chappe.brokers.redis.address import Address, Host
+from chappe.model.errors import ConfigurationError
 
 Argument: TypeAlias = str | int | bytes
 Command: TypeAlias = tuple[Argument, ...]
@@ -160,6 +161,7 @@ async def connect(host: Host, address: Address, tls: ssl.SSLContext | None) -> C
     Raises:
         OSError: nobody answers there.
         TimeoutError: not in time.
+        ConfigurationError: the server wants another user or password.
         ReplyError: the server refused.
         ConnectionLost: it hung up.
     """
@@ -175,6 +177,11 @@ async def connect(host: Host, address: Address, tls: ssl.SSLContext | None) -> C
             await connection.call(*hello, "SETNAME", "chappe")
             if address.database:
                 await connection.call("SELECT", address.database)
+        except ReplyError as error:
+            connection.abort()
+            if str(error).startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
+                raise ConfigurationError(f"broker.url: the server wants another user or password: {error}") from error
+            raise
         except BaseException:
             connection.abort()
             raise

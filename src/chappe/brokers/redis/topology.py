@@ -8,6 +8,7 @@ from typing import Any, Final
 from chappe.brokers.redis.address import Address, Host
 from chappe.brokers.redis.connection import Connection, ConnectionLost, ReplyError, connect
 from chappe.brokers.redis.entries import Keys
+from chappe.model.errors import ConfigurationError
 
 #: What asking may fail with; the next one is asked then.
 UNREACHABLE: Final = (OSError, TimeoutError, ReplyError, ConnectionLost)
@@ -76,7 +77,7 @@ async def _visit(sentinel: Host, address: Address, tls: ssl.SSLContext | None) -
     plain = Address(layout="servers", hosts=(sentinel,), timeout_s=address.timeout_s)
     try:
         return await connect(sentinel, plain, tls)
-    except ReplyError:
+    except ConfigurationError:
         known = Address(
             layout="servers",
             hosts=(sentinel,),
