@@ -33,15 +33,6 @@ CHANNELS = ("kept/a", "kept/b", "many/a", "live/a")
 PATTERNS = ("#", "kept/+", "+/a", "many/#", "kept/a")
 
 
-def finish(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that never waits."""
-    try:
-        work.send(None)
-    except StopIteration:
-        return
-    raise AssertionError("it waits")
-
-
 @dataclass
 class Entry:
     """One publication the model knows to be stored."""
@@ -114,13 +105,21 @@ class BrokerMachine(RuleBasedStateMachine):
         self.memory = MemoryBroker(self.clock, random.Random(seed).randbytes)
         return self.memory
 
+    def finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine that never waits."""
+        try:
+            work.send(None)
+        except StopIteration:
+            return
+        raise AssertionError("it waits")
+
     @initialize(seed=st.integers(0, 1 << 16))
     def begin(self, seed: int) -> None:
         self.broker = self.make(seed)
-        finish(self.broker.start(self.sink))
+        self.finish(self.broker.start(self.sink))
 
     def teardown(self) -> None:
-        finish(self.broker.stop())
+        self.finish(self.broker.stop())
 
     # --- Steps -------------------------------------------------------------------------------------------------------
 

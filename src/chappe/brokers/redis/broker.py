@@ -64,6 +64,7 @@ class RedisBroker:
         self._numbers = Numbers() if partitions > 1 else None
         self._attached = Attached()
         self._sink: BrokerSink | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._shards: list[Shard] = []
         self._shard_of: list[Shard | None] = [None] * partitions
         self._overseer: asyncio.Task[None] | None = None
@@ -81,6 +82,7 @@ class RedisBroker:
             ConfigurationError: a server refuses our name or password, or writes to its disk too late to be durable.
         """
         self._sink = sink
+        self._loop = asyncio.get_running_loop()
         try:
             if self._is_cluster:
                 try:
@@ -95,7 +97,7 @@ class RedisBroker:
             await self.stop()
             raise
         if self._address.layout != "servers":
-            self._overseer = asyncio.get_running_loop().create_task(self._oversee())
+            self._overseer = self._loop.create_task(self._oversee())
 
     async def stop(self) -> None:
         """Finish what is in flight within two seconds, fail the rest, close."""
@@ -181,9 +183,9 @@ class RedisBroker:
     # --- Doing -------------------------------------------------------------------------------------------------------
 
     def _plan_write(self) -> None:
-        if not self._write_due:
+        if self._shards and not self._write_due:
             self._write_due = True
-            asyncio.get_running_loop().call_soon(self._write)
+            self._loop.call_soon(self._write)
 
     def _write(self) -> None:
         self._write_due = False
@@ -209,7 +211,7 @@ class RedisBroker:
     def _failed(self, error: Exception) -> None:
         self.callback_errors += 1
         context = {"message": "a callback of the broker failed", "exception": error}
-        asyncio.get_running_loop().call_exception_handler(context)
+        self._loop.call_exception_handler(context)
 
     # --- Servers -----------------------------------------------------------------------------------------------------
 
