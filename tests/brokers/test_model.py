@@ -197,7 +197,7 @@ class BrokerMachine(RuleBasedStateMachine):
             assert since is not None
             assert not missing
             assert step > self.log_broken_at
-        elif since is not None and not self.faults and not self.memory.streams_forgotten:
+        elif since is not None and not self.faults and not self.has_forgotten():
             # (A forgotten channel makes older log positions incomplete for every pattern.)
             assert missing or limit < len(numbers)
         self.logs.append((result.position, self.step))
@@ -223,6 +223,9 @@ class BrokerMachine(RuleBasedStateMachine):
         assert self.clock.pending <= 3
 
     # --- The model ---------------------------------------------------------------------------------------------------
+
+    def has_forgotten(self) -> bool:
+        return bool(self.memory.streams_forgotten)
 
     def settle(self) -> None:
         self.clock.advance(SETTLE_S if self.faults else 0.0)
