@@ -17,8 +17,8 @@ LIVE = Namespace(name="live")
 PATIENCE_S = 20.0
 
 
-class _AllTold(set[tuple[str, str, int]]):
-    """Another hub's outcomes come to another probe, perhaps later than the feed comes to this one."""
+class AllTold(set[tuple[str, str, int]]):
+    """For publications whose outcomes this probe does not see: another hub's, or those of a lost connection."""
 
     def __contains__(self, place: object) -> bool:
         return True
@@ -59,7 +59,7 @@ async def hubs(*urls: str) -> AsyncIterator[list[Hub]]:
         for url in urls:
             hub = Hub(RedisBroker(parse(url), os.urandom))
             if len(urls) > 1:
-                hub.probe.told = _AllTold()
+                hub.probe.told = AllTold()
             await hub.broker.start(hub.probe)
             started.append(hub)
         yield started
