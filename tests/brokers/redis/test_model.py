@@ -62,7 +62,7 @@ class RedisMachine(BrokerMachine):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_it_does_what_the_model_does(name: str) -> None:
     with engine(name) as server:
-        machine = type("Machine", (RedisMachine,), {"server": server})
+        machine: Any = type("Machine", (RedisMachine,), {"server": server})
         case = machine.TestCase
         case.settings = _EXAMPLES
         case("runTest").runTest()
