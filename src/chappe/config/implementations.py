@@ -1,23 +1,33 @@
 """Turn settings into the parts they name: the one place where implementations are chosen."""
 
+import importlib.util
+
 from chappe.hub.contracts import Broker, Clock, Random
 from chappe.model.errors import ConfigurationError
 
 #: Schemes that are in the documentation and come with a later release.
-PLANNED_SCHEMES = frozenset({"sqlite", "redis", "rediss", "redis+sentinel", "redis+cluster", "nats"})
+PLANNED_SCHEMES = frozenset({"sqlite", "nats"})
+#: Served by `chappe.brokers.redis`, which has its libraries by the extra `chappe[redis]`.
+REDIS_SCHEMES = frozenset({"redis", "rediss", "redis+sentinel", "redis+cluster"})
 
 
 def make_broker(url: str, clock: Clock, random: Random) -> Broker:
     """Return the broker that a URL names; it is not started yet.
 
     Args:
-        url: such as `memory://`.
+        url: such as `memory://` or `redis://localhost`.
         clock, random: what a broker in this process takes its time and its epochs from.
 
     Raises:
         ConfigurationError: the scheme is unknown, or not in this release.
     """
     check_broker_url(url)
+    if _scheme_of(url) in REDIS_SCHEMES:
+        _check_hiredis()
+        from chappe.brokers.redis.address import parse
+        from chappe.brokers.redis.broker import RedisBroker
+
+        return RedisBroker(parse(url), random)
     from chappe.brokers.memory import MemoryBroker  # here, so that `config show` loads no engine
 
     return MemoryBroker(clock, random)
@@ -27,10 +37,25 @@ def check_broker_url(url: str) -> None:
     """Refuse a URL that `make_broker` could not serve.
 
     Raises:
-        ConfigurationError: the scheme is unknown, or not in this release.
+        ConfigurationError: the scheme is unknown, or not in this release, or the rest of the URL is wrong.
     """
+    if _scheme_of(url) in REDIS_SCHEMES:
+        from chappe.brokers.redis.address import parse
+
+        parse(url)
+        return
     scheme, separator, _ = url.partition("://")
     if separator and scheme in PLANNED_SCHEMES:
-        raise ConfigurationError(f"broker.url: {scheme}:// comes with a later release, use memory:// until then")
+        raise ConfigurationError(f"broker.url: {scheme}:// comes with a later release, use memory:// or redis:// until then")
     if not separator or scheme != "memory":
-        raise ConfigurationError(f"broker.url: {scheme + separator!r} is not known, expected memory://")
+        raise ConfigurationError(f"broker.url: {scheme + separator!r} is not known, expected memory:// or redis://")
+
+
+def _scheme_of(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    return scheme if separator else ""
+
+
+def _check_hiredis() -> None:
+    if importlib.util.find_spec("hiredis") is None:
+        raise ConfigurationError("broker.url: redis:// needs the package hiredis: pip install 'chappe[redis]'")

@@ -2,7 +2,7 @@
 
 import ssl
 from typing import Final, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
@@ -90,14 +90,15 @@ def parse(url: str) -> Address:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in SCHEMES:
         raise _wrong(f"the scheme is {scheme[:30]!r}, expected one of {', '.join(sorted(SCHEMES))}")
-    parts = urlsplit(f"//{rest}")
-    credentials, _, hosts = parts.netloc.rpartition("@")
+    rest, _, query = rest.partition("?")
+    place, _, rest = rest.partition("/")
+    credentials, _, hosts = place.rpartition("@")
     user, colon, password = credentials.partition(":")
     layout: Layout = (
         "sentinel" if scheme.endswith("sentinel") else "cluster" if scheme.endswith("cluster") else "servers"
     )
-    options = _options(parts.query)
-    path = parts.path.strip("/").split("/") if parts.path.strip("/") else []
+    options = _options(query)
+    path = [part for part in rest.split("/") if part]
     service = path.pop(0) if layout == "sentinel" and path else ""
     if layout == "sentinel" and not service:
         raise _wrong("no service is named, expected redis+sentinel://host1,host2/service")
@@ -124,7 +125,10 @@ def parse(url: str) -> Address:
 
 
 def _options(query: str) -> dict[str, str]:
-    options = dict(parse_qsl(query, keep_blank_values=True))
+    try:
+        options = dict(parse_qsl(query, keep_blank_values=True))
+    except ValueError as error:
+        raise _wrong(f"the options cannot be read: {error}") from error
     for name in options:
         if name not in _OPTIONS:
             raise _wrong(f"the option {name[:30]!r} is not known, expected one of {', '.join(_OPTIONS)}")
