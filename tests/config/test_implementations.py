@@ -23,7 +23,7 @@ def test_redis_is_the_broker_that_hubs_share(url: str) -> None:
 
 
 def test_a_wrong_redis_url_is_refused_before_anything_is_connected() -> None:
-    with pytest.raises(ConfigurationError, match="broker.url: the port is 'x'"):
+    with pytest.raises(ConfigurationError, match=r"broker\.url: the port is 'x'"):
         make_broker("redis://localhost:x", FakeClock(), os.urandom)
 
 

@@ -46,7 +46,7 @@ def check_broker_url(url: str) -> None:
         return
     scheme, separator, _ = url.partition("://")
     if separator and scheme in PLANNED_SCHEMES:
-        raise ConfigurationError(f"broker.url: {scheme}:// comes with a later release, use memory:// or redis:// until then")
+        raise ConfigurationError(f"broker.url: {scheme}:// comes with a later release, expected memory:// or redis://")
     if not separator or scheme != "memory":
         raise ConfigurationError(f"broker.url: {scheme + separator!r} is not known, expected memory:// or redis://")
 

@@ -152,7 +152,7 @@ class Keys:
         return f"{self._feeds}{channel}"
 
     def wide_feed(self, pattern: str) -> str:
-        """Return what brings at least what a pattern matches, its namespace or everything: a Redis pattern, or a feed."""
+        """Return what brings all that a pattern matches and perhaps more: a Redis pattern, in a cluster a feed."""
         first = namespace_of(pattern)
         everything = first in ("+", "#")
         if self._in_cluster:

@@ -78,8 +78,8 @@ local function trim(list, now, age)
 end
 """
 
-#: ARGV[6] says what: `s` store, `t` transient, `r` retain as well, `c` clear the retained slot as well. ARGV[9] is empty
-#: if the lives of the keys were renewed lately. The answer is the position, or a table with a code and the position.
+#: ARGV[6] says what: `s` store, `t` transient, `r` retain as well, `c` clear the retained slot as well. ARGV[9] is
+#: empty if the lives of the keys were renewed lately. The answer is the position, or a code and the position.
 _APPEND: Final = """
 local meta, list, state, index, slots = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local entry, channel, what = ARGV[1], ARGV[2], ARGV[6]
