@@ -8,13 +8,12 @@ import pytest
 
 from chappe.brokers.redis.address import parse
 from chappe.brokers.redis.broker import RedisBroker
-from chappe.hub.contracts import Broker, Read, ReadLog
+from chappe.hub.contracts import Broker, ReadLog
 from chappe.model.error_codes import Code
-from chappe.model.errors import ConfigurationError
 from chappe.testing.broker_contract import CHECKS, check_broker
 from chappe.testing.broker_probe import Probe
-from tests.brokers.redis.attending import KEPT, LIVE, Hub, hubs, item, items, read_of
-from tests.brokers.redis.engines import Engine, engine, engines
+from tests.brokers.redis.attending import LIVE, Hub, hubs, item, items, read_of
+from tests.brokers.redis.engines import Engine, engines
 
 
 @pytest.mark.slow
@@ -114,85 +113,6 @@ async def test_a_prefix_keeps_hubs_apart(url: str) -> None:
         assert (await other.probe.read(read_of("a"))).position.offset == 0
 
 
-async def test_everything_of_an_unused_channel_expires(shared_engine: Engine, url: str) -> None:
-    prefix = url.partition("prefix=")[2]
-    async with hubs(url) as (hub,):
-        await hub.probe.store(item("a", key="k"), item("b", b"1", LIVE), item("c", b"1", retain=True))
-        await hub.probe.read(read_of("unborn"))
-    lives = {key: shared_engine.call("TTL", key) for key in shared_engine.call("KEYS", f"{prefix}:*")}
-    lasting = {key.decode().removeprefix(f"{prefix}:") for key, seconds in lives.items() if seconds == -1}
-    # What stays is small, but for the retained publication, which stays until somebody clears it.
-    assert lasting == {"s", "i", "R", "m:c"}
-    assert max(lives.values()) <= 1_000
-
-
-async def test_channels_that_are_followed_do_not_expire(shared_engine: Engine, url: str) -> None:
-    prefix = url.partition("prefix=")[2]
-    async with hubs(url) as (hub,):
-        (position,) = await hub.probe.store(item("a", b"1", LIVE))
-        shared_engine.call("PEXPIRE", f"{prefix}:m:a", 5_000)
-        hub.broker.attach("a")
-        await hub.quiet()
-        assert shared_engine.call("PTTL", f"{prefix}:m:a") > 500_000
-        assert (await hub.probe.read(Read("a", LIVE, position))).complete
-
-
-async def test_a_forgotten_channel_makes_older_log_positions_incomplete(shared_engine: Engine, url: str) -> None:
-    prefix = url.partition("prefix=")[2]
-    async with hubs(url) as (hub,):
-        start = (await hub.probe.read_log(ReadLog("#"))).position
-        await hub.probe.store(item("a"))
-        shared_engine.call("DEL", f"{prefix}:m:a", f"{prefix}:h:a")
-        assert not (await hub.probe.read_log(ReadLog("#", start, 10))).complete
-        await hub.probe.store(item("a"))
-        assert not (await hub.probe.read_log(ReadLog("#", start, 10))).complete
-        here = (await hub.probe.read_log(ReadLog("#"))).position
-        assert (await hub.probe.read_log(ReadLog("#", here, 10))).complete
-
-
-async def test_large_histories_are_read_in_parts(url: str) -> None:
-    payloads = [bytes([65 + number % 26]) * 40_000 for number in range(60)]
-    async with hubs(url) as (hub,):
-        start = (await hub.probe.read(read_of("a"))).position
-        log = (await hub.probe.read_log(ReadLog("a"))).position
-        for payload in payloads:
-            await hub.probe.store(item("a", payload))
-        last = (await hub.probe.read(read_of("a"))).position
-        forward = await hub.probe.read(Read("a", KEPT, start, 100))
-        assert forward.complete
-        assert [each.payload for each in forward.publications] == payloads
-        backward = await hub.probe.read(Read("a", KEPT, last, 100, reverse=True))
-        assert [each.payload for each in backward.publications] == payloads[:-1][::-1]
-        assert backward.complete
-        by_log = await hub.probe.read_log(ReadLog("a", log, 100))
-        assert by_log.complete
-        assert [each.payload for each in by_log.publications] == payloads
-
-
-async def test_ten_thousand_channels_are_attached_in_batches(url: str) -> None:
-    async with hubs(url, url) as (one, other):
-        names = [f"user/{number}" for number in range(10_000)]
-        for name in names:
-            one.broker.attach(name)
-        await one.quiet()
-        await other.probe.store(*(item(name, b"1", LIVE) for name in names[::100]))
-        await one.probe.until(lambda: len(one.probe.feed) == 100, "a publication in each of a hundred channels")
-        for name in names:
-            one.broker.detach(name)
-        await one.quiet()
-        await other.probe.store(item(names[0]))
-        await one.quiet()
-        assert len(one.probe.feed) == 100
-
-
-async def test_a_retained_publication_is_read_by_every_hub(url: str) -> None:
-    async with hubs(url, url) as (one, other):
-        await one.probe.store(item("room/a", b"1", retain=True))
-        assert (await other.probe.read(read_of("room/a"))).retained is not None
-        (found,) = (await other.probe.read_log(ReadLog("room/+"))).retained
-        assert found.payload == b"1"
-
-
 async def test_a_callback_that_raises_does_not_keep_the_others_from_their_answer(url: str) -> None:
     async with hubs(url) as (hub,):
         heard: list[str] = []
@@ -244,26 +164,3 @@ async def test_a_hub_that_starts_before_its_server_waits_for_it(own_engine: Engi
         await hub.connected()
         await hub.probe.store(item("a"))
         await hub.probe.fed("a", 1)
-
-
-async def test_durable_needs_a_server_that_writes_through() -> None:
-    with engine("redis") as server:
-        broker = RedisBroker(parse(f"{server.url}?durable=1"), os.urandom)
-        assert broker.durable
-        with pytest.raises(ConfigurationError, match="appendfsync always"):
-            await broker.start(Probe(broker, asyncio.sleep, 5.0))
-        server.call("CONFIG", "SET", "appendfsync", "always")
-        server.call("CONFIG", "SET", "appendonly", "yes")
-        await broker.start(Probe(broker, asyncio.sleep, 5.0))
-        await broker.stop()
-
-
-async def test_a_wrong_password_is_told_at_start() -> None:
-    with engine("valkey", "--requirepass", "right") as server:
-        port = server.port
-        for credentials in ("", ":wrong@"):
-            broker = RedisBroker(parse(f"redis://{credentials}127.0.0.1:{port}"), os.urandom)
-            with pytest.raises(ConfigurationError, match="password"):
-                await broker.start(Probe(broker, asyncio.sleep, 5.0))
-        async with hubs(f"redis://default:right@127.0.0.1:{port}/3") as (hub,):
-            await hub.probe.store(item("a"))

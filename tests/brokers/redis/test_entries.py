@@ -1,5 +1,7 @@
 """Publications written down and read again, and the names of keys."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,10 +65,11 @@ def test_keys_of_a_partition_have_one_slot() -> None:
 
 def test_channels_are_spread_evenly_and_move_rarely() -> None:
     names = [f"room/{number}" for number in range(4_000)]
-    for divide in (lambda name: partition_of(name, 8), lambda name: spread(name, 8)):
+    divisions: list[Callable[[str, int], int]] = [partition_of, spread]
+    for divide in divisions:
         counts = [0] * 8
         for name in names:
-            counts[divide(name)] += 1
+            counts[divide(name, 8)] += 1
         assert min(counts) > 350
     moved = [(spread(name, 4), spread(name, 5)) for name in names]
     assert all(before == after or after == 4 for before, after in moved)

@@ -33,6 +33,7 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         on_message: called with what another program or this one published on a channel subscribed to.
+        on_plain: called instead, with the channel as well, if it is set.
         on_read: called when all that arrived together was handed out; whatever was put off for it is done there.
         on_lost: called once, after every command that was not answered got `ConnectionLost`.
         on_unsubscribed: called with a channel whose sharded subscription ended, asked for or not.
@@ -40,6 +41,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.on_message: Callable[[bytes], None] = _ignore
+        self.on_plain: Callable[[str, bytes], None] | None = None
         self.on_read: Callable[[], None] = _nothing
         self.on_lost: Callable[[], None] = _nothing
         self.on_unsubscribed: Callable[[bytes], None] = _ignore
@@ -140,7 +142,10 @@ class Connection(asyncio.Protocol):
     def _take_push(self, push: list[Any]) -> None:
         kind = push[0]
         if kind in _PUSHED:
-            self.on_message(push[-1])
+            if self.on_plain is not None:
+                self.on_plain(push[-2].decode(errors="surrogateescape"), push[-1])
+            else:
+                self.on_message(push[-1])
         elif kind == b"sunsubscribe" and push[1] is not None:
             self.on_unsubscribed(push[1])
 
