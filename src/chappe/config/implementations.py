@@ -1,8 +1,11 @@
 """Turn settings into the parts they name: the one place where implementations are chosen."""
 
 import importlib.util
+from typing import Protocol
 
+from chappe.config.settings import Settings
 from chappe.hub.contracts import Broker, Clock, Random
+from chappe.hub.hub import HubCore
 from chappe.model.errors import ConfigurationError
 
 #: Schemes that are in the documentation and come with a later release.
@@ -31,6 +34,30 @@ def make_broker(url: str, clock: Clock, random: Random) -> Broker:
     from chappe.brokers.memory import MemoryBroker  # here, so that `config show` loads no engine
 
     return MemoryBroker(clock, random)
+
+
+class Bridge(Protocol):
+    """A way to another system, which the hub starts and stops with itself."""
+
+    def start(self) -> None:
+        """Begin, on the running loop."""
+
+    async def stop(self) -> None:
+        """End."""
+
+
+def make_bridges(settings: Settings, hub: HubCore) -> list[Bridge]:
+    """Return the bridges that settings name; none is started yet.
+
+    Raises:
+        ConfigurationError: the URL of a bridge, or its channels, cannot be used.
+    """
+    if not settings.redis_bridges:
+        return []
+    _check_hiredis()
+    from chappe.bridges.redis import RedisBridge
+
+    return [RedisBridge(hub, each.url, each.pairs()) for each in settings.redis_bridges.values()]
 
 
 def check_broker_url(url: str) -> None:
