@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.brokers.redis.engines import engine
+
 from .conftest import Run
 
 
@@ -74,3 +76,14 @@ def test_what_was_not_compiled_comes_with_a_next_step(run: Run, monkeypatch: pyt
     asked = findings(run, CHAPPE_SERVER__DATA_PLANE="native")["data plane"]
     assert asked["state"] == "failed"
     assert "write auto" in asked["next_step"]
+
+
+@pytest.mark.slow
+def test_a_redis_that_is_there_or_not_is_told(run: Run, free_port: int) -> None:
+    with engine("redis") as redis:
+        assert findings(run, CHAPPE_BROKER__URL=redis.url)["broker"]["state"] == "ok"
+    broker = findings(run, CHAPPE_BROKER__URL=f"redis://:hunter2@127.0.0.1:{free_port}")["broker"]
+    assert broker["state"] == "failed"
+    assert "broker.url" in broker["next_step"]
+    assert "hunter2" not in str(broker)
+    assert findings(run, CHAPPE_BROKER__URL="redis://x:y:z")["broker"]["state"] == "failed"

@@ -1,5 +1,6 @@
 """`chappe doctor`: look at the machine, the configuration and a hub, and say what to do next."""
 
+import asyncio
 import errno
 import importlib.metadata
 import json
@@ -73,6 +74,8 @@ def _examine(url: str | None, config_file: str | None) -> Iterator[Finding]:
         return
     yield from _configuration(settings)
     yield _data_plane(settings)
+    if settings.broker.url.startswith("redis"):
+        yield from _redis(settings.broker.url)
     yield _port(settings.server.host, settings.server.port)
     if url is not None:
         yield _hub(url)
@@ -87,6 +90,20 @@ def _package(name: str, without: Literal["warning", "failed"], next_step: str) -
         return Finding(name, "ok", importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, without, T["doctor_not_installed"], next_step)
+
+
+def _redis(url: str) -> Iterator[Finding]:
+    """Look for the library, then for the server (or the first of several)."""
+    library = _package("hiredis", "failed", T["doctor_missing_hiredis"])
+    yield library
+    if library.state == "ok":
+        from chappe.brokers.redis.topology import try_first
+
+        host, problem = asyncio.run(try_first(url))
+        if problem:
+            yield Finding("broker", "failed", f"{host}: {problem}", T["doctor_broker_unreachable"])
+        else:
+            yield Finding("broker", "ok", host)
 
 
 def _codec() -> Finding:

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Any, Final
 
-from chappe.brokers.redis.address import Address, Host
+from chappe.brokers.redis.address import Address, Host, parse
 from chappe.brokers.redis.connection import Connection, ConnectionLost, ReplyError, connect
 from chappe.brokers.redis.entries import Keys
 from chappe.model.errors import ConfigurationError
@@ -70,6 +70,22 @@ async def find_nodes(
         if found is not None:
             return found
     raise NoServer("no node of the cluster knows who serves every slot")
+
+
+async def try_first(url: str) -> tuple[str, str]:
+    """Connect to the first server that a URL leads to; return its address and what is wrong, empty if nothing is."""
+    host = Host("broker.url", 0)
+    try:
+        address = parse(url)
+        host = address.hosts[0]
+        tls = address.tls_context()
+        if address.layout == "sentinel":
+            host = await find_master(address, tls)
+        connection = await connect(host, address, tls)
+    except (*UNREACHABLE, NoServer, ConfigurationError) as error:
+        return str(host), str(error) or type(error).__name__
+    connection.abort()
+    return str(host), ""
 
 
 async def _visit(sentinel: Host, address: Address, tls: ssl.SSLContext | None) -> Connection:

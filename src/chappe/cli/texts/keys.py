@@ -104,6 +104,8 @@ class Texts(TypedDict):
     doctor_bad: str
     doctor_missing_uvloop: str
     doctor_missing_httptools: str
+    doctor_missing_hiredis: str
+    doctor_broker_unreachable: str
     doctor_files_low: str
     doctor_port_taken: str
     doctor_port_denied: str
