@@ -164,3 +164,29 @@ async def test_a_hub_that_starts_before_its_server_waits_for_it(own_engine: Engi
         await hub.connected()
         await hub.probe.store(item("a"))
         await hub.probe.fed("a", 1)
+
+
+def test_a_hub_whose_loop_ended_without_it_can_start_on_another(shared_engine: Engine) -> None:
+    broker = RedisBroker(parse(shared_engine.url), os.urandom)
+    answers: list[object] = []
+
+    async def begin() -> None:
+        await broker.start(Probe(broker, asyncio.sleep, 20.0))
+        broker.append([item("loop")], answers.append)
+
+    async def again() -> None:
+        await broker.stop()
+        assert len(answers) == 1
+        probe = Probe(broker, asyncio.sleep, 20.0)
+        await broker.start(probe)
+        await probe.store(item("loop"))
+        await broker.stop()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    tasks = asyncio.all_tasks(loop)
+    loop.close()
+    asyncio.run(again())
+    for task in tasks:
+        # Nobody can end them any more; Python would say so in the middle of another test.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]

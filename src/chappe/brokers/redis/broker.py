@@ -83,6 +83,7 @@ class RedisBroker:
         """
         self._sink = sink
         self._loop = asyncio.get_running_loop()
+        self._doubt = asyncio.Event()
         try:
             if self._is_cluster:
                 try:
@@ -101,10 +102,16 @@ class RedisBroker:
 
     async def stop(self) -> None:
         """Finish what is in flight within two seconds, fail the rest, close."""
+        if self._sink is not None and self._loop.is_closed():
+            # The loop ended without us: nothing of it can be waited for.
+            self._overseer = None
+            for shard in self._shards:
+                shard.forget()
         overseer, self._overseer = self._overseer, None
         if overseer is not None:
             overseer.cancel()
             await asyncio.gather(overseer, return_exceptions=True)
+        self._write_due = False
         self._shard_of = [None] * len(self._shard_of)
         await asyncio.gather(*(shard.stop(_PATIENCE_S) for shard in self._shards))
         self._settle()

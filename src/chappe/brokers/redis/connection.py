@@ -112,6 +112,11 @@ class Connection(asyncio.Protocol):
             transport.abort()
             self._end()
 
+    def forget(self) -> None:
+        """Tell everybody who waits, and touch nothing of the event loop, which is closed."""
+        self.on_read = self.on_lost = _nothing
+        self._end()
+
     # --- asyncio.Protocol --------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -122,6 +122,14 @@ class Shard:
         if self._connection is not None:
             self._connection.abort()
 
+    def forget(self) -> None:
+        """Fail what is pending, without the event loop, which is closed."""
+        connection, self._connection, self._task = self._connection, None, None
+        if connection is not None:
+            connection.forget()
+        self.pipeline.fail()
+        self._settle()
+
     @property
     def is_open(self) -> bool:
         """Whether the server can be asked."""
