@@ -182,11 +182,5 @@ def test_a_hub_whose_loop_ended_without_it_can_start_on_another(shared_engine: E
         await probe.store(item("loop"))
         await broker.stop()
 
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(begin())
-    tasks = asyncio.all_tasks(loop)
-    loop.close()
+    asyncio.run(begin())
     asyncio.run(again())
-    for task in tasks:
-        # Nobody can end them any more; Python would say so in the middle of another test.
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
