@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 import chappe
-from chappe.app import Hub, Server
+from chappe.app import Hub
 from chappe.hub.namespaces import Level, Namespace
 from chappe.model.errors import ConfigurationError
+from chappe.serving import Server
 from tests.brokers.redis.engines import PROGRAMS, Engine, engine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]

@@ -12,8 +12,9 @@ import time
 import pytest
 
 import chappe
-from chappe.app import Hub, Server
+from chappe.app import Hub
 from chappe.client.client import Client
+from chappe.serving import Server
 from chappe.testing.checker import verdict
 from chappe.testing.checker.journal import Event, Settled
 from tests.brokers.redis.engines import engine
