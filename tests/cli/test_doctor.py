@@ -8,6 +8,7 @@ import pytest
 
 from chappe.app import Hub
 from chappe.testing import running_hub
+from tests.brokers.redis.engines import engine
 
 from .conftest import Run
 
@@ -108,3 +109,14 @@ def test_a_nats_server_that_does_not_answer_fails_with_a_next_step(run: Run) -> 
     assert rows["broker"]["state"] == "failed"
     assert "nats-server" in rows["broker"]["next_step"]
     assert "hunter2" not in str(rows)
+
+
+@pytest.mark.slow
+def test_a_redis_that_is_there_or_not_is_told(run: Run, free_port: int) -> None:
+    with engine("redis") as redis:
+        assert findings(run, CHAPPE_BROKER__URL=redis.url)["broker"]["state"] == "ok"
+    broker = findings(run, CHAPPE_BROKER__URL=f"redis://:hunter2@127.0.0.1:{free_port}")["broker"]
+    assert broker["state"] == "failed"
+    assert "broker.url" in broker["next_step"]
+    assert "hunter2" not in str(broker)
+    assert findings(run, CHAPPE_BROKER__URL="redis://x:y:z")["broker"]["state"] == "failed"

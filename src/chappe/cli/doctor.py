@@ -1,5 +1,6 @@
 """`chappe doctor`: look at the machine, the configuration and a hub, and say what to do next."""
 
+import asyncio
 import contextlib
 import errno
 import importlib.metadata
@@ -7,8 +8,8 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
 
 import click
 import msgspec
@@ -93,6 +94,20 @@ def _package(name: str, without: Literal["warning", "failed"], next_step: str) -
         return Finding(name, without, T["doctor_not_installed"], next_step)
 
 
+def _redis(url: str) -> Iterator[Finding]:
+    """Look for the library, then for the server (or the first of several)."""
+    library = _package("hiredis", "failed", T["doctor_missing_hiredis"])
+    yield library
+    if library.state == "ok":
+        from chappe.brokers.redis.topology import try_first
+
+        host, problem = asyncio.run(try_first(url))
+        if problem:
+            yield Finding("broker", "failed", f"{host}: {problem}", T["doctor_broker_unreachable"])
+        else:
+            yield Finding("broker", "ok", host)
+
+
 def _codec() -> Finding:
     if NATIVE:
         return Finding("codec", "ok", T["doctor_compiled"])
@@ -142,7 +157,7 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
 
 def _broker(url: str) -> Iterator[Finding]:
     """Look at what the broker stands on: its file, or its server."""
-    examine = {"sqlite": _file, "nats": _nats, "nats+tls": _nats}.get(scheme_of(url))
+    examine = _BROKERS.get(scheme_of(url))
     # What is wrong with a URL the configuration's line says.
     with contextlib.suppress(ConfigurationError):
         yield from examine(url) if examine is not None else ()
@@ -179,6 +194,13 @@ def _nats(url: str) -> Iterator[Finding]:
     }
     found = f"nats-server {report.version} ({report.server})" if report.version else report.server
     yield Finding("broker", "ok" if report.state == "good" else "failed", found, steps[report.state])
+
+
+_BROKERS: Final[dict[str, Callable[[str], Iterator[Finding]]]] = {
+    "sqlite": _file,
+    **dict.fromkeys(("nats", "nats+tls"), _nats),
+    **dict.fromkeys(("redis", "rediss", "redis+sentinel", "redis+cluster"), _redis),
+}
 
 
 def _port(host: str, port: int) -> Finding:

@@ -1,10 +1,13 @@
 """Turn settings into the parts they name: the one place where implementations are chosen."""
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
+from chappe.config.settings import Settings
 from chappe.hub.contracts import Broker, Clock, Random
+from chappe.hub.hub import HubCore
 from chappe.model.errors import ConfigurationError
 
 #: Schemes of brokers that serve one process.
@@ -96,9 +99,52 @@ def _make_nats(url: str, clock: Clock, random: Random) -> Broker:
     return NatsBroker(url, clock, random)
 
 
+def _check_redis(url: str) -> None:
+    from chappe.brokers.redis.address import parse
+
+    parse(url)
+
+
+def _make_redis(url: str, clock: Clock, random: Random) -> Broker:
+    _check_hiredis()
+    from chappe.brokers.redis.address import parse
+    from chappe.brokers.redis.broker import RedisBroker
+
+    return RedisBroker(parse(url), random)
+
+
+class Bridge(Protocol):
+    """A way to another system, which the hub starts and stops with itself."""
+
+    def start(self) -> None:
+        """Begin, on the running loop."""
+
+    async def stop(self) -> None:
+        """End."""
+
+
+def make_bridges(settings: Settings, hub: HubCore) -> list[Bridge]:
+    """Return the bridges that settings name; none is started yet.
+
+    Raises:
+        ConfigurationError: the URL of a bridge, or its channels, cannot be used.
+    """
+    if not settings.redis_bridges:
+        return []
+    _check_hiredis()
+    from chappe.bridges.redis import RedisBridge
+
+    return [RedisBridge(hub, each.url, each.pairs()) for each in settings.redis_bridges.values()]
+
+
+def _check_hiredis() -> None:
+    if importlib.util.find_spec("hiredis") is None:
+        raise ConfigurationError("broker.url: redis:// needs the package hiredis: pip install 'chappe[redis]'")
+
+
 _KINDS: Final[dict[str, _Kind]] = {
     "memory": _Kind(lambda url: None, _make_memory),
     "sqlite": _Kind(_check_sqlite, _make_sqlite),
-    "nats": _Kind(_check_nats, _make_nats),
-    "nats+tls": _Kind(_check_nats, _make_nats),
+    **dict.fromkeys(("nats", "nats+tls"), _Kind(_check_nats, _make_nats)),
+    **dict.fromkeys(("redis", "rediss", "redis+sentinel", "redis+cluster"), _Kind(_check_redis, _make_redis)),
 }

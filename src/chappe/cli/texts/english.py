@@ -112,6 +112,8 @@ ENGLISH: Texts = {
         "install uvloop ('pip install uvloop'); without it the hub runs on asyncio's own loop, at half the speed"
     ),
     "doctor_missing_httptools": "install httptools ('pip install httptools'); the front door needs it",
+    "doctor_missing_hiredis": "install it with pip install 'chappe[redis]'; redis:// needs it",
+    "doctor_broker_unreachable": "start the server, or correct broker.url; until then the hub answers 108",
     "doctor_files_low": "raise it with 'ulimit -n 65536' or LimitNOFILE= of systemd: each connection takes one",
     "doctor_file_good": "{path}: {channels} channels, {publications} publications, every row and index verified",
     "doctor_file_busy": "{path}: a hub runs on it, stop it to have every row verified",

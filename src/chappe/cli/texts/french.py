@@ -118,6 +118,8 @@ FRENCH: Texts = {
         "fois moins vite"
     ),
     "doctor_missing_httptools": "installez httptools (« pip install httptools ») ; la porte d'entrée en a besoin",
+    "doctor_missing_hiredis": "installez-le par pip install 'chappe[redis]' ; redis:// en a besoin",
+    "doctor_broker_unreachable": "démarrez le serveur, ou corrigez broker.url ; d'ici là le hub répond 108",
     "doctor_files_low": (
         "augmentez-la avec « ulimit -n 65536 » ou LimitNOFILE= de systemd : chaque connexion en prend un"
     ),

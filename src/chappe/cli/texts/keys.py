@@ -104,6 +104,8 @@ class Texts(TypedDict):
     doctor_bad: str
     doctor_missing_uvloop: str
     doctor_missing_httptools: str
+    doctor_missing_hiredis: str
+    doctor_broker_unreachable: str
     doctor_files_low: str
     doctor_file_good: str
     doctor_file_busy: str
