@@ -230,7 +230,7 @@ async def test_po_5_a_post_is_answered_with_the_answers_of_its_commands_in_their
         assert await ada.poll(timeout=0) == []
         for nothing in (b"[]", b'{"type":"pong"}'):
             assert (await ada.post(nothing)).json() == {"messages": []}
-        for malformed in (b"", b"{", b"[1", b"\xff", b'{"type":"ping","id":1e999}', b"nonsense"):
+        for malformed in (b"", b"{", b"[1", b'{"type":"ping","id":1e999}', b"nonsense"):
             (error,) = (await ada.post(malformed)).json()["messages"]
             assert error["code"] == 107
 
@@ -400,6 +400,19 @@ async def test_po_10_a_body_that_is_too_large_is_413_and_not_carried_out() -> No
 
 
 # --- Who may ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_body_that_is_no_utf_8_is_refused_before_it_reaches_a_subscriber() -> None:
+    # It was published as it came, and every WebSocket that was sent it closed with 1007.
+    async with polled() as (server, ada), websockets.connect(f"ws://127.0.0.1:{server.port}/ws") as socket:
+        await socket.send('{"type":"subscribe","id":1,"channel":"news"}')
+        await socket.recv()
+        for data in (b'"\xff"', b'"\xed\xa0\x80"', b'{"\xc0\xaf":1}'):
+            body = b'{"type":"publish","id":1,"channel":"news","data":%b}' % data
+            assert problem(await ada.post(body, seq=0)) == (400, 107)
+        body = '{"type":"publish","id":1,"channel":"news","data":"é"}'.encode()
+        assert (await ada.post(body, seq=0)).status_code == 200
+        assert json.loads(await socket.recv())["data"] == "é"
 
 
 async def test_an_unknown_session_is_404_whatever_is_asked() -> None:
