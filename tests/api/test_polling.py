@@ -546,6 +546,29 @@ async def test_po_9_the_simple_form_is_off_unless_it_is_on_and_anonymous_session
     assert not chappe.Hub().settings.poll.simple
 
 
+async def test_po_9_delete_ends_a_session_of_the_simple_form_and_its_id_begins_another() -> None:
+    async with served(poll__simple=True, **CHAT) as server, client(server) as http:
+        await http.post("/send?clientId=me", content=b'{"type":"login","content":"Ada"}')
+        assert (await http.delete("/poll?clientId=me")).status_code == 204
+        assert not server.hub.core.sessions
+        assert problem(await http.delete("/poll?clientId=me")) == (404, 117)
+        await http.post("/send?clientId=me", content=b'{"type":"login","content":"Ada"}')
+        assert "userlist" in (await http.get("/poll?clientId=me")).text
+
+
+async def test_po_9_the_end_of_a_session_of_the_simple_form_is_told_once() -> None:
+    # Its id could not be used again for two minutes: a page that slept was told 404 all that time.
+    async with served(poll__simple=True, poll__session_s=0.2, **CHAT) as server, client(server) as http:
+        await http.post("/send?clientId=me", content=b'{"type":"login","content":"Ada"}')
+        await server.until(lambda: not server.hub.core.sessions)
+        assert problem(await http.get("/poll?clientId=me")) == (404, 117)
+        assert (await http.get("/poll?clientId=me&timeout=0")).status_code == 204
+        (session,) = tuple(server.hub.core.sessions.values())
+        session.close(3503)
+        assert problem(await http.post("/send?clientId=me", content=b"{}")) == (410, 3503)
+        assert (await http.post("/send?clientId=me", content=b"{}")).status_code == 200
+
+
 # --- Classic ----------------------------------------------------------------------------------------------------------
 
 

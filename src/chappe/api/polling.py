@@ -54,16 +54,16 @@ class PollEndpoint(HttpSessionEndpoint):
 
     async def answer(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
         """Answer when there is something to say."""
+        client_id = head.query.get("clientId")
         if head.method == "DELETE":
-            mailbox = self.find(head, language)
+            mailbox = self.find(head, language) if client_id is None else self.find_simple(client_id)
             check_not_ended(mailbox, language)
             self.sessions.end(mailbox)
             return JsonAnswer(None)
         self.sessions.counters.polls += 1
         timeout_s = self._timeout_s(head)
-        client_id = head.query.get("clientId")
         if client_id is not None:
-            mailbox, cursor = self.find_simple(client_id, head, language), None
+            mailbox, cursor = self.find_or_begin(client_id, head, language), None
         elif handle := named_session(head):
             cursor = head.query.get("cursor") or None
             found = self.sessions.find(handle)

@@ -96,7 +96,11 @@ class HttpSessions:
 
     def find_simple(self, client_id: str) -> Mailbox | None:
         """Return the mailbox of an id that a client made up, or None."""
-        return self.find(_SIMPLE + client_id)
+        mailbox = self.find(_SIMPLE + client_id)
+        if mailbox is not None and mailbox.is_spent:
+            # Told once: the id is all that its client has, and it begins anew with it.
+            self._drop(mailbox)
+        return mailbox
 
     def adopt(self, handle: str) -> Mailbox | None:
         """Give the session of a stream that named its channels a mailbox, which the stream reads from here on.
