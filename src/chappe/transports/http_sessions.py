@@ -23,6 +23,8 @@ from chappe.transports.sse_stream import OPENING_S, Carrier, Stream
 
 #: What commands that the hub asks for a client are called; no client counts down to there.
 INQUIRY_ID: Final = -(2**63)
+#: Sessions that ended and whose end is told: they have no seat any more, so that clients can end any number of them.
+_MAX_ENDED: Final = 1_000
 #: Before the ids that clients make up, so that none is ever taken for a handle.
 _SIMPLE: Final = "?"
 
@@ -57,6 +59,8 @@ class HttpSessions:
         self._hub = hub
         self._admission = admission
         self._boxes: dict[str, Mailbox] = {}
+        # In the order in which they ended.
+        self._ended: dict[Mailbox, None] = {}
         self._deadlines: Deadlines[Mailbox] = Deadlines()
         self._timer: Timer | None = None
         self._timer_at = 0.0
@@ -242,6 +246,9 @@ class HttpSessions:
             # Who comes back later must not begin another session with the old handle unawares.
             told_s = self._hub.limits.resume_window_s if expired else self.options.session_s
             mailbox.due_at = self._hub.clock.now() + told_s
+            self._ended[mailbox] = None
+            if len(self._ended) > _MAX_ENDED:
+                self._drop(next(iter(self._ended)))
             self.watch(mailbox, mailbox.due_at)
 
     # --- Inside ------------------------------------------------------------------------------------------------------
@@ -311,3 +318,4 @@ class HttpSessions:
         if mailbox.seat is not None:
             self._admission.websockets.give_back(mailbox.seat)
             mailbox.seat = None
+        self._ended.pop(mailbox, None)
