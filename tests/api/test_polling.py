@@ -683,6 +683,32 @@ async def test_po_8_a_poll_with_the_handle_of_another_connection_takes_its_sessi
         assert error["code"] == 107
 
 
+def thoughtful(hub: chappe.Hub) -> None:
+    """Let all who connect at once get through at once."""
+    arrived = asyncio.Event()
+
+    @hub.on_connect
+    async def think(session: Any) -> None:
+        if len(hub.core.sessions) > 4:
+            arrived.set()
+        if len(hub.core.sessions) > 1:
+            await arrived.wait()
+
+
+async def test_po_8_polls_that_take_a_session_over_at_once_all_get_it() -> None:
+    # The handle was nobody's from the answer to `connect` to the next turn of the loop: all but one were told 404.
+    async with served(prepare=thoughtful) as server, client(server) as http:
+        async with websockets.connect(f"ws://127.0.0.1:{server.port}/ws") as socket:
+            await socket.send('{"type":"connect","id":1}')
+            first = json.loads(await socket.recv())
+            polls = [http.get("/poll", params={"session": first["resume"]}) for _ in range(4)]
+            assert [answer.status_code for answer in await asyncio.gather(*polls)] == [200] * 4
+        assert list(server.hub.core.sessions) == [first["session"]]
+        ada = PollClient(http)
+        ada.session = first["resume"]
+        assert await ada.send({"type": "ping"}) == [{"type": "pong", "id": 1}]
+
+
 async def test_po_8_nobody_else_takes_a_session_over() -> None:
     async with served(tokens=True) as server, client(server) as http:
         async with websockets.connect(f"ws://127.0.0.1:{server.port}/ws") as socket:

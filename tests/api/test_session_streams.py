@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import websockets
 
+import chappe
 from tests.api.poll_client import PollClient, client, data, problem
 from tests.transports.sse_harness import Reader, Served, served
 
@@ -139,7 +140,6 @@ async def test_po_8_who_reads_anew_while_the_old_stream_hangs_begins_anew() -> N
         assert await again.data() == 2
 
 
-async def test_po_8_the_last_event_of_a_stream_that_the_hub_ends_says_why() -> None:
 async def test_po_8_a_session_that_never_said_connect_outlives_the_cut_of_its_stream() -> None:
     # Only the answer to `connect` made a handle good, though polls tell it from the beginning.
     async with served() as server, client(server) as http:
@@ -199,6 +199,7 @@ async def test_po_8_a_client_that_counts_down_to_the_lowest_id_gets_its_own_answ
         assert (await posting).json()["messages"] == [{"type": "reply", "id": -(2**63), "result": "done"}]
 
 
+async def test_po_8_the_last_event_of_a_stream_that_the_hub_ends_says_why() -> None:
     async with served() as server, client(server) as http:
         ada = await PollClient(http).begin()
         reader, _ = await server.stream(f"/events?session={ada.session}&channel=a")

@@ -142,22 +142,21 @@ class HttpSessions:
         if name is None:
             raise ChappeError(Code.UNKNOWN_SESSION)
         mailbox = self.begin(peer)
+
+        def answered(answer: base.Message) -> None:
+            if isinstance(answer, base.Connected) and answer.resumed:
+                self._rename(mailbox, handle)
+
+        connect = base.Connect(mailbox.posting.free_id, name=name or None, resume=handle)
         try:
             async with asyncio.timeout(OPENING_S):
-                answer = await mailbox.inquire(base.Connect(INQUIRY_ID, name=name or None, resume=handle))
-            if not isinstance(answer, base.Connected) or not answer.resumed:
+                # At once: meanwhile the handle would be nobody's, for who asks with it a second time.
+                await mailbox.inquire(connect, answered)
+            if mailbox.handle != handle:
                 raise ChappeError(Code.UNKNOWN_SESSION)
         except BaseException:
             self.end(mailbox)
             raise
-        self._drop(mailbox)
-        former = self._boxes.get(handle)
-        if former is not None:
-            self._drop(former)
-        mailbox.handle = handle
-        resumption.rename(mailbox.session, handle)
-        mailbox.seat = self._admission.websockets.take(peer.address)
-        self._keep(mailbox)
         return mailbox
 
     async def subscribe(
@@ -173,9 +172,9 @@ class HttpSessions:
         try:
             async with asyncio.timeout(OPENING_S):
                 if channels and not session.is_open:
-                    await mailbox.inquire(base.Connect(INQUIRY_ID, token))
+                    await self._connect(mailbox, token)
                 for channel, since in channels.items():
-                    reply = await mailbox.inquire(base.Subscribe(INQUIRY_ID, channel, since))
+                    reply = await mailbox.inquire(base.Subscribe(mailbox.posting.free_id, channel, since))
                     assert isinstance(reply, base.Subscribed)
                     replies[channel] = reply
         except BaseException as error:
@@ -246,12 +245,20 @@ class HttpSessions:
             # Who comes back later must not begin another session with the old handle unawares.
             told_s = self._hub.limits.resume_window_s if expired else self.options.session_s
             mailbox.due_at = self._hub.clock.now() + told_s
+            self.watch(mailbox, mailbox.due_at)
             self._ended[mailbox] = None
             if len(self._ended) > _MAX_ENDED:
                 self._drop(next(iter(self._ended)))
-            self.watch(mailbox, mailbox.due_at)
 
     # --- Inside ------------------------------------------------------------------------------------------------------
+
+    async def _connect(self, mailbox: Mailbox, token: str | None) -> None:
+        try:
+            await mailbox.inquire(base.Connect(mailbox.posting.free_id, token))
+        except ChappeError:
+            # Another request may have been first.
+            if not mailbox.session.is_open:
+                raise
 
     def _make(self, handle: str, collected: bool) -> Mailbox:
         limits = self._hub.limits
@@ -263,6 +270,17 @@ class HttpSessions:
         self._boxes[mailbox.handle] = mailbox
         mailbox.due_at = now + self.options.session_s
         self.watch(mailbox, min(mailbox.due_at, now + self._hub.limits.handshake_timeout_s))
+
+    def _rename(self, mailbox: Mailbox, handle: str) -> None:
+        """Let a session that took another over have the handle of that one."""
+        self._drop(mailbox)
+        former = self._boxes.get(handle)
+        if former is not None:
+            self._drop(former)
+        mailbox.handle = handle
+        self._hub.resumption.rename(mailbox.session, handle)
+        mailbox.seat = self._admission.websockets.take(mailbox.session.peer.address)
+        self._keep(mailbox)
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
@@ -311,6 +329,7 @@ class HttpSessions:
     def _drop(self, mailbox: Mailbox) -> None:
         self._give_seat_back(mailbox)
         self._deadlines.discard(mailbox)
+        self._ended.pop(mailbox, None)
         if self._boxes.get(mailbox.handle) is mailbox:
             del self._boxes[mailbox.handle]
 
@@ -318,4 +337,3 @@ class HttpSessions:
         if mailbox.seat is not None:
             self._admission.websockets.give_back(mailbox.seat)
             mailbox.seat = None
-        self._ended.pop(mailbox, None)
