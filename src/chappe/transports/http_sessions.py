@@ -21,8 +21,6 @@ from chappe.transports.send_queue import SendQueue
 from chappe.transports.session_stream import SessionStream
 from chappe.transports.sse_stream import OPENING_S, Carrier, Stream
 
-#: What commands that the hub asks for a client are called; no client counts down to there.
-INQUIRY_ID: Final = -(2**63)
 #: Sessions that ended and whose end is told: they have no seat any more, so that clients can end any number of them.
 _MAX_ENDED: Final = 1_000
 #: Before the ids that clients make up, so that none is ever taken for a handle.
@@ -134,17 +132,22 @@ class HttpSessions:
     async def take_over(self, handle: str, peer: Peer) -> Mailbox:
         """Begin a session in place of one that is on another connection or was cut, with its id and its handle.
 
+        One of another node has a handle of its own: requests find their node by it.
+
         Raises:
             ChappeError: 117, the handle is worth nothing to who asks; 101, 103, 109, 115; what a hook says.
         """
-        resumption = self._hub.resumption
-        name = resumption.name_of(handle)
+        name = await self._name_of(handle)
         if name is None:
             raise ChappeError(Code.UNKNOWN_SESSION)
         mailbox = self.begin(peer)
+        cluster = self._hub.cluster
+        is_resumed = False
 
         def answered(answer: base.Message) -> None:
-            if isinstance(answer, base.Connected) and answer.resumed:
+            nonlocal is_resumed
+            is_resumed = isinstance(answer, base.Connected) and answer.resumed
+            if is_resumed and (cluster is None or cluster.node_of(handle) is None):
                 self._rename(mailbox, handle)
 
         connect = base.Connect(mailbox.posting.free_id, name=name or None, resume=handle)
@@ -152,7 +155,7 @@ class HttpSessions:
             async with asyncio.timeout(OPENING_S):
                 # At once: meanwhile the handle would be nobody's, for who asks with it a second time.
                 await mailbox.inquire(connect, answered)
-            if mailbox.handle != handle:
+            if not is_resumed:
                 raise ChappeError(Code.UNKNOWN_SESSION)
         except BaseException:
             self.end(mailbox)
@@ -270,6 +273,20 @@ class HttpSessions:
         self._boxes[mailbox.handle] = mailbox
         mailbox.due_at = now + self.options.session_s
         self.watch(mailbox, min(mailbox.due_at, now + self._hub.limits.handshake_timeout_s))
+
+    async def _name_of(self, handle: str) -> str | None:
+        """Return the name that the session of a handle claimed, on whichever node it is; None: there is none."""
+        name, cluster = self._hub.resumption.name_of(handle), self._hub.cluster
+        if name is not None or cluster is None:
+            return name
+        asked: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+        def answered(found: str | None) -> None:
+            if not asked.done():
+                asked.set_result(found)
+
+        cluster.name_of(handle, answered)
+        return await asked
 
     def _rename(self, mailbox: Mailbox, handle: str) -> None:
         """Let a session that took another over have the handle of that one."""
