@@ -68,7 +68,7 @@ class HttpTransport implements Transport {
     private readonly options: HttpOptions,
     private readonly events: TransportEvents,
   ) {
-    this.#run().catch(this.#failed);
+    (name === "sse" ? this.#stream() : this.#poll()).catch(this.#failed);
   }
 
   /** Frames leave in order, one request at a time; what was queued meanwhile leaves in one. */
@@ -88,10 +88,6 @@ class HttpTransport implements Transport {
   }
 
   // ---- receiving ----------------------------------------------------------------------------------------------------
-
-  async #run(): Promise<void> {
-    await (this.name === "sse" ? this.#stream() : this.#poll());
-  }
 
   async #poll(): Promise<void> {
     const { clock, pollRetryMs } = this.options;

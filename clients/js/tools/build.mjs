@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-const MAX_GZIP_BYTES = 15 * 1024;
+const MAX_GZIP_BYTES = 15_000;
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 // Overwritten in place and swept afterwards: the web build may be reading dist/ at this moment.
