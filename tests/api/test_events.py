@@ -33,7 +33,7 @@ def problem(reader: Reader) -> Any:
 async def test_a_stream_begins_with_what_its_channels_answered_and_goes_on_with_publications() -> None:
     async with served() as server:
         reader, told = await server.stream("/events?channel=news")
-        assert len(told["session"]) == 32
+        assert len(told["session"]) == 40
         assert told["channels"] == {
             "news": {"epoch": told["channels"]["news"]["epoch"], "offset": 0, "recovered": False}
         }

@@ -67,9 +67,8 @@ def test_wrong_use_is_one_line_that_names_it(run: Run, arguments: tuple[str, ...
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_workers_without_a_shared_broker_and_a_planned_broker_are_refused(run: Run) -> None:
-    assert "memory:// is for one" in run("serve", "--workers", "2").stderr
-    assert "comes with a later release" in run("serve", "--broker", "redis://x").stderr
+def test_a_broker_that_nobody_knows_is_refused(run: Run) -> None:
+    assert "expected one of memory://" in run("serve", "--broker", "kafka://x").stderr
 
 
 def test_an_import_that_fails_inside_the_application_keeps_its_stack(run: Run) -> None:
