@@ -1,4 +1,4 @@
-"""A hub's session over HTTP requests: begun by one, spoken to by POST, ended by one (spec/protocol.md, part PO).
+"""A hub's session over HTTP requests: begun by a poll or a stream, spoken to by POST (spec/protocol.md, part PO).
 
 `httpx` is imported at the first dial and not before, as `websockets` is.
 """
@@ -59,7 +59,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class HttpSession:
-    """Requests of one session: `begin` first, `end` last.
+    """Requests of one session: `begin` first, or `events` and `named`; `end` last.
 
     Attributes:
         shown: where it is, without secrets.
@@ -83,16 +83,19 @@ class HttpSession:
         """
         import httpx
 
-        query = dict(httpx.QueryParams(self._query))
         try:
-            status, body = await self._fetch("GET", "poll", query)
+            status, body = await self._fetch("GET", "poll", self._own_query())
         except httpx.TransportError as failed:
             raise self._unreachable(failed) from failed
         answer = self._answer(status, body)
         if not answer.session:
             raise over(CUT, f"{self.shown}poll is no long polling: the answer names no session", final=False)
-        self._key = answer.session
+        self.named(answer.session)
         return answer
+
+    def named(self, handle: str) -> None:
+        """Learn how the hub names the session: what is asked from here on is asked for it."""
+        self._key = handle
 
     async def poll(self, cursor: str, read_timeout_s: float) -> Answer | None:
         """Ask for what waits behind a cursor; None: there was nothing for as long as the hub holds a request.
@@ -118,7 +121,9 @@ class HttpSession:
 
     @asynccontextmanager
     async def events(self, read_timeout_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Read the session as a stream of events; each piece may take `read_timeout_s`.
+        """Begin a session that is read as a stream of events; each piece may take `read_timeout_s`.
+
+        One request begins it and reads it: a second one may reach another process of the hub.
 
         Raises:
             ConnectionLost: there is no stream.
@@ -127,7 +132,7 @@ class HttpSession:
 
         timeout = httpx.Timeout(self._settings.open_timeout_s, read=read_timeout_s)
         headers = {"Accept": "text/event-stream"}
-        query = {"session": self._key}
+        query = {**self._own_query(), "session": ""}
         try:
             async with self._client.stream("GET", "events", params=query, timeout=timeout, headers=headers) as response:
                 if response.status_code != 200:
@@ -149,6 +154,12 @@ class HttpSession:
                 async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                     await self._client.delete("poll", params={"session": self._key})
         await self._client.aclose()
+
+    def _own_query(self) -> dict[str, str]:
+        """Return what the URL of the user asks for, of the request that begins the session."""
+        import httpx
+
+        return dict(httpx.QueryParams(self._query))
 
     async def _repeat(
         self,
@@ -233,7 +244,7 @@ class HttpSession:
             # The hub forgot us, or is another one: a new session may resume this one.
             return ConnectionLost(CUT, said or "the hub does not know the session any more")
         if status == 404 or not 400 <= status < 600:
-            return over(CUT, f"{self.shown} has no long polling: HTTP {status}", final=True)
+            return over(CUT, f"{self.shown} has no events and no long polling: HTTP {status}", final=True)
         reason = f"{self.shown} answers HTTP {status}" + (f": {said}" if said else "")
         return refusal(status, reason, retry_after)
 
