@@ -242,11 +242,11 @@ class HttpSession:
             return ConnectionLost(code, said or "the hub ended the session", final=final)
         if status == 404 and self._key:
             # The hub forgot us, or is another one: a new session may resume this one.
-            return ConnectionLost(CUT, said or "the hub does not know the session any more")
+            return ConnectionLost(CUT, said or "the hub does not know the session any more", code=problem.code)
         if status == 404 or not 400 <= status < 600:
             return over(CUT, f"{self.shown} has no events and no long polling: HTTP {status}", final=True)
         reason = f"{self.shown} answers HTTP {status}" + (f": {said}" if said else "")
-        return refusal(status, reason, retry_after)
+        return refusal(status, reason, retry_after, problem.code)
 
     def _unreachable(self, failed: "httpx.TransportError") -> ConnectionLost:
         """Return the error for a request without an answer."""
