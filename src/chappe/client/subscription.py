@@ -299,14 +299,20 @@ class Subscription:
             async with asyncio.timeout(timeout_s):
                 await self._first.wait()
         except TimeoutError:
-            self._leave()
+            self._give_up()
             raise TimedOut(f"subscribe to {self.channel}", timeout_s) from None
         except BaseException:
-            self._leave()
+            self._give_up()
             raise
         if self._stage is Stage.ENDED:
             raise self._error or ClientClosed("the subscription ended before it began")
         return self
+
+    def _give_up(self) -> None:
+        """End although the answer may still come: the hub would count us as subscribed, and refuse the next one."""
+        if self._stage in (Stage.ASKING, Stage.FOLLOWING):
+            self._leave_quietly()
+        self.end(None)
 
     def _leave(self) -> Callable[[dict[str, Any]], Any] | None:
         """End, and return how to tell the hub if it counts us as subscribed."""
