@@ -65,27 +65,35 @@ class Exchange:
         self._outgoing.put(frame, urgent=fields["type"] in _URGENT)
         return number
 
-    async def request(self, fields: dict[str, Any]) -> Reply:
+    async def request(self, fields: dict[str, Any], unwanted: Callable[[], None] | None = None) -> Reply:
         """Send a command and wait for its answer. Cancelled, the hub may carry it out all the same.
 
+        Args:
+            fields: the command.
+            unwanted: called if it was carried out although nobody waits any more.
         Raises:
             ChappeError: the hub's error, or `ConnectionLost`.
         """
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def answered(answer: Answer) -> None:
-            if future.done():
-                return
-            if isinstance(answer, Reply):
+            if not isinstance(answer, Reply):
+                if not future.done():
+                    future.set_exception(answer)
+            elif not future.done():
                 future.set_result(answer)
-            else:
-                future.set_exception(answer)
+            elif unwanted is not None:
+                unwanted()
 
         number = self.post(fields, answered)
         try:
             return await future
-        finally:
-            self._pending.pop(number, None)
+        except asyncio.CancelledError:
+            if unwanted is None:
+                self._pending.pop(number, None)
+            elif not future.cancelled() and future.exception() is None:
+                unwanted()
+            raise
 
     async def flush(self) -> None:
         """Send now what waits for others, and wait until it is sent."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -130,13 +131,21 @@ class Session:
         """Return how long an answer may take."""
         return self._identity.command_timeout_s
 
-    async def request(self, fields: dict[str, Any], *, repeat: bool = False, wait_s: float = 0.0) -> Reply:
+    async def request(
+        self,
+        fields: dict[str, Any],
+        *,
+        repeat: bool = False,
+        wait_s: float = 0.0,
+        unwanted: Callable[[], None] | None = None,
+    ) -> Reply:
         """Send a command and wait for its answer; without a connection, wait for one first.
 
         Args:
             fields: the command.
             repeat: ask again over the next connection if this one goes: for what changes nothing.
             wait_s: how much later than usual the answer may come.
+            unwanted: called if it was carried out although nobody waits for the answer any more.
         Raises:
             ChappeError: the hub's error.
             ConnectionLost: the connection went before the answer; what the command does may be done.
@@ -148,7 +157,7 @@ class Session:
                 while True:
                     exchange = await self._connected()
                     try:
-                        return await exchange.request(fields)
+                        return await exchange.request(fields, unwanted)
                     except HubError as refused:
                         await _wait_as_told(refused, scope)
                     except ConnectionLost as lost:
@@ -159,6 +168,12 @@ class Session:
             if isinstance(late, ChappeError):
                 raise
             raise TimedOut(fields["type"], timeout_s) from None
+
+    def post(self, fields: dict[str, Any]) -> None:
+        """Send a command whose answer nobody waits for, if there is a connection."""
+        if self.exchange is not None:
+            with suppress(ChappeError):
+                self.exchange.post(fields, lambda _: None)
 
     async def publish(self, fields: dict[str, Any]) -> Reply:
         """Send a publication, and again over each new connection until the hub answers.
