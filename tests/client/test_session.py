@@ -131,6 +131,31 @@ async def test_a_token_is_replaced_before_it_expires(monkeypatch: pytest.MonkeyP
         assert [command["token"] for command in await hub.wait_for("refresh", 2)] == tokens[1:]
 
 
+async def test_who_has_no_newer_token_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "refresh_delay_s", lambda expires, now: 0.01)
+    first, newer = token_for(100), token_for(200)
+    given = iter([first, first, "", newer, "opaque"])
+
+    def get_token() -> str:
+        token = next(given)
+        if not token:
+            raise OSError("the token server is away")
+        return token
+
+    async with scripted_hub() as hub, connect(hub.url, token=get_token) as client:
+        events = Recorder(client)
+        assert [command["token"] for command in await hub.wait_for("refresh", 2)] == [newer, "opaque"]
+        assert "the token server is away" in str(events.of("error"))
+        assert events.names("latency") == ["error"]
+
+
+async def test_a_token_that_takes_too_long_is_a_failed_attempt() -> None:
+    async with scripted_hub() as hub:
+        with pytest.raises(ConnectionLost, match=r"no token was given within 0\.05 s"):
+            await connect(hub.url, token=asyncio.Event().wait, open_timeout_s=0.05)  # type: ignore[arg-type]
+        assert not hub.commands
+
+
 async def test_a_refused_refresh_is_told_and_the_connection_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "refresh_delay_s", lambda expires, now: 0.01)
     given = iter([token_for(100), token_for(200)])

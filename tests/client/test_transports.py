@@ -141,6 +141,19 @@ async def test_lost_answers_lose_and_double_nothing() -> None:
         assert events.names("latency") == ["connected", "disconnected"]
 
 
+async def test_a_slow_token_function_is_no_slow_transport() -> None:
+    slow = iter(range(100))
+
+    async def get_token() -> None:
+        # The more attempts ask for it, the faster it comes.
+        await asyncio.sleep(0.3 if next(slow) < 2 else 0)
+
+    async with running() as server:
+        async with chappe.connect(f"{server.url}/ws", token=get_token, websocket_timeout_s=0.2) as client:
+            assert client.transport == "websocket"
+        assert next(slow) == 1
+
+
 async def test_background_is_told_again_after_each_reconnect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "BACKGROUND_S", 1_000.0)
     async with running() as server, FaultProxy("127.0.0.1", server.port) as proxy:

@@ -69,9 +69,10 @@ class ClassicClient:
 
     def __init__(self, settings: Settings, login: dict[str, str], token: Token, queue_size: int) -> None:
         self._events = Events(EVENTS)
-        self._lifeline = Lifeline(settings, self._events, self)
+        self._lifeline = Lifeline(settings, self._events, self, prepare=self._fetch_token)
         self._login = login
         self._token = token
+        self._offered: str | None = None
         self._batch_s = settings.batch_ms / 1000
         self._batch_max = settings.batch_max
         self._outgoing: Outgoing | None = None
@@ -196,7 +197,7 @@ class ClassicClient:
 
     async def converse(self, connection: Connection, accepted: Callable[[], None]) -> None:
         """Log in, then read until the connection is over."""
-        token = await fetch(self._token)
+        token = self._offered
         login = self._login if token is None else {**self._login, "token": token}
         await connection.send(msgspec.json.encode(login).decode())
         writer: asyncio.Task[None] | None = None
@@ -227,6 +228,14 @@ class ClassicClient:
     def ended(self, error: ChappeError) -> None:
         """Let a waiting reader see the end."""
         self._backlog.end(error)
+
+    async def _fetch_token(self) -> None:
+        """Ask for the token of the next connection.
+
+        Raises:
+            ChappeError: none can be had.
+        """
+        self._offered = await fetch(self._token)
 
     def _is_welcome(self, fields: dict[str, Any]) -> bool:
         """Tell whether the hub took our login; raise if it refused."""

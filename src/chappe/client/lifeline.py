@@ -67,6 +67,8 @@ class Lifeline:
     Args:
         may_move: asked before a better transport takes over; while it answers, the conversation comes to rest. False:
             not now. By default never.
+        prepare: awaited before each dial for what the conversation begins with, a token: what that takes says nothing
+            about a transport. It may take `open_timeout_s` too.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Lifeline:
         events: Events,
         conversation: Conversation,
         may_move: Callable[[], Awaitable[bool]] | None = None,
+        prepare: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.heartbeat = Heartbeat(settings, events)
         self.standing = Standing(lambda state, reason: events.emit("state", state, reason))
@@ -82,6 +85,7 @@ class Lifeline:
         self._events = events
         self._conversation = conversation
         self._may_move = may_move
+        self._prepare = prepare
         self._route = Route(settings)
         self._reconnection = Reconnection(settings.policy)
         self._connection: Connection | None = None
@@ -184,6 +188,10 @@ class Lifeline:
         errors: list[ChappeError] = []
         steps = self._route.steps()
         self.standing.move(Input.DIAL)
+        try:
+            await self._get_ready()
+        except ChappeError as failed:
+            return failed
         for step in steps:
             error = await self._try(step)
             errors.append(error)
@@ -196,6 +204,16 @@ class Lifeline:
         # While one of them may get through next time, there is a next time; the best one says what was wrong.
         passing = [error for error in errors if isinstance(error, ConnectionLost) and not error.final]
         return errors[-1] if not _may_be_carrier(errors[-1]) else (passing or errors)[0]
+
+    async def _get_ready(self) -> None:
+        if self._prepare is None:
+            return
+        limit_s = self._settings.open_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._prepare()
+        except TimeoutError as late:
+            raise ConnectionLost(CUT, f"no token was given within {limit_s:g} s") from late
 
     async def _try(self, step: Step) -> ChappeError:
         begin = asyncio.get_running_loop().time()
@@ -265,10 +283,13 @@ class Lifeline:
         while True:
             better = await climb.better(connection.transport)
             try:
+                await self._get_ready()
                 if await self._may_move():
                     self._better = better
                     connection.abort(f"{better.transport} takes over")
                     return
+            except ChappeError as failed:
+                self._events.emit("error", failed)
             finally:
                 if self._better is not better:
                     await better.close()

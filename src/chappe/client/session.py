@@ -101,7 +101,7 @@ class Session:
     def __init__(self, settings: Settings, identity: Identity) -> None:
         self.codec = self.heard = Codec(identity.encoding)
         self.events = Events(EVENTS)
-        self.lifeline = Lifeline(settings, self.events, self, self._may_move)
+        self.lifeline = Lifeline(settings, self.events, self, self._may_move, self._fetch_token)
         self.info: SessionInfo | None = None
         self.subscriptions: dict[str, Subscription] = {}
         self.publisher = Publisher(identity.publish_queue, self.codec, lambda: self.exchange)
@@ -109,6 +109,7 @@ class Session:
         self._settings = settings
         self._identity = identity
         self._token = identity.token
+        self._offered: str | None = None
         self._resume = ""
         self._exchange: Exchange | None = None
         self._up = asyncio.Event()
@@ -264,7 +265,7 @@ class Session:
         reader = loop.create_task(exchange.read(self._pushed), name="chappe reader")
         tasks = [reader, loop.create_task(exchange.write(), name="chappe writer")]
         try:
-            token = await fetch(self._token)
+            token = self._offered
             await self._identify(exchange, connection, token)
             self._behind = {subscription for subscription in self.subscriptions.values() if subscription.has_begun}
             accepted(bool(self._behind))
@@ -293,6 +294,14 @@ class Session:
             subscription.end(error)
         self.publisher.fail(error)
         self._up.set()
+
+    async def _fetch_token(self) -> None:
+        """Ask for the token of the next connection.
+
+        Raises:
+            ChappeError: none can be had.
+        """
+        self._offered = await fetch(self._token)
 
     async def _connected(self) -> Exchange:
         while (exchange := self.exchange) is None:
@@ -377,14 +386,22 @@ class Session:
                 exchange.post({"type": "state", "background": True}, lambda _: None)
 
     async def _keep_token_fresh(self, exchange: Exchange, token: str) -> None:
-        """Fetch a newer token before the present one expires; when that fails the hub closes and we come back."""
+        """Fetch a newer token before the present one expires; when that fails the hub closes and we come back.
+
+        Who has none yet is asked again when three quarters of the time left have gone.
+        """
         while (expires := expiry(token)) is not None:
             await asyncio.sleep(refresh_delay_s(expires, time.time()))
             try:
                 newer = await fetch(self._token)
                 if newer is None or newer == token:
-                    return
+                    continue
                 await exchange.request({"type": "refresh", "token": newer})
+            except ConnectionLost as error:
+                if exchange.is_over:
+                    return
+                self.events.emit("error", error)
+                continue
             except ChappeError as error:
                 self.events.emit("error", error)
                 return
