@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 ALL: list[Transport] = ["websocket", "sse", "polling"]
 OVER_HTTP: list[Transport] = ["sse", "polling"]
+TASKS = {f"chappe {what}" for what in ("client", "reader", "writer", "heartbeat", "goodbye", "climb", "token")}
 QUICK: Any = {"reconnect_interval_ms": 10, "reconnect_max_ms": 40}
 
 
@@ -62,6 +63,24 @@ async def test_a_client_that_closes_ends_its_session_at_the_hub(transport: Trans
         assert len(server.hub.sessions) == 1
         await client.close()
         assert not server.hub.sessions
+
+
+@pytest.mark.parametrize("transport", ALL)
+async def test_a_close_that_is_interrupted_while_the_hub_is_silent_is_a_close(transport: Transport) -> None:
+    async with running() as server, FaultProxy("127.0.0.1", server.port) as proxy:
+        others = asyncio.all_tasks()
+        client = await chappe.connect(f"ws://127.0.0.1:{proxy.port}/ws", transports=(transport,))
+        events = Recorder(client)
+        proxy.stall()
+        closing = asyncio.ensure_future(client.close())
+        await events.wait("disconnected")
+        closing.cancel()
+        await asyncio.wait([closing])
+        left = {task for task in asyncio.all_tasks() - others if task.get_name() in TASKS}
+        if left:
+            _, left = await asyncio.wait(left, timeout=10)
+        assert not left
+        proxy.resume()
 
 
 @pytest.mark.parametrize("transport", ALL)

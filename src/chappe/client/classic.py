@@ -187,13 +187,15 @@ class ClassicClient:
 
     async def close(self) -> None:
         """Leave for good; messages already received can still be taken."""
-        if self._outgoing is not None:
-            self._outgoing.flush()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_FLUSH_S):
-                    await self._outgoing.left()
-        await self._lifeline.close(NORMAL)
-        await self._events.close()
+        try:
+            if self._outgoing is not None:
+                self._outgoing.flush()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_FLUSH_S):
+                        await self._outgoing.left()
+        finally:
+            await self._lifeline.close(NORMAL)
+            await self._events.close()
 
     async def converse(self, connection: Connection, accepted: Callable[[], None]) -> None:
         """Log in, then read until the connection is over."""
@@ -216,6 +218,8 @@ class ClassicClient:
                     accepted()
                 await self._told(fields, connection)
         finally:
+            if self._outgoing is not None:
+                self._outgoing.end()
             self._connection = self._outgoing = None
             if writer is not None:
                 writer.cancel()
@@ -278,14 +282,18 @@ class ClassicClient:
         if self._outgoing is None:
             return await self._connection.send(frame)
         outgoing = self._outgoing
-        if isinstance(frame, bytes):
-            outgoing.flush()
-            await outgoing.left()
-            return await self._connection.send(frame)
-        outgoing.put(frame)
-        if outgoing.is_due:
-            await outgoing.left()
-        return None
+        if isinstance(frame, str):
+            outgoing.put(frame)
+            return await self._leave(outgoing) if outgoing.is_due else None
+        outgoing.flush()
+        await self._leave(outgoing)
+        return await self._connection.send(frame)
+
+    async def _leave(self, outgoing: Outgoing) -> None:
+        """Wait until what is gathered has left."""
+        await outgoing.left()
+        if self._outgoing is not outgoing:
+            raise ConnectionLost(CUT, "the connection went, what was gathered may or may not have arrived")
 
 
 def connect(

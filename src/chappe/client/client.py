@@ -286,9 +286,11 @@ class Client:
 
     async def close(self) -> None:
         """Disconnect for good: nothing reconnects, loops over subscriptions end, what waits for an answer fails."""
-        await self._session.flush()
-        await self._session.lifeline.close(NORMAL)
-        await self._session.events.close()
+        try:
+            await self._session.flush()
+        finally:
+            await self._session.lifeline.close(NORMAL)
+            await self._session.events.close()
 
     def _expected(self, channel: str, expect: int | Position | PublishResult) -> Any:
         if not isinstance(expect, int):

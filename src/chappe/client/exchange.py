@@ -96,7 +96,7 @@ class Exchange:
             raise
 
     async def flush(self) -> None:
-        """Send now what waits for others, and wait until it is sent."""
+        """Send now what waits for others, and wait until it is sent or the connection is over."""
         self._outgoing.flush()
         await self._outgoing.left()
 
@@ -146,6 +146,7 @@ class Exchange:
         for answered in pending.values():
             answered(error)
         self._answered.set()
+        self._outgoing.end()
 
     def _take(self, message: Incoming, pushed: Callable[[Incoming], None]) -> None:
         match message:

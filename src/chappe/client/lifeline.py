@@ -163,14 +163,17 @@ class Lifeline:
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
         """End for good, with a closing handshake where there is a connection; closing twice is fine."""
-        if self._connection is not None and self._error is None:
-            # Before the handshake: what the peer answers must not look like a cut.
+        try:
+            if self._connection is not None and self._error is None:
+                # Before the handshake: what the peer answers must not look like a cut.
+                self._finish(ClientClosed(), code)
+                await self._connection.close(code, reason)
+        finally:
+            # Interrupted, it is as over.
             self._finish(ClientClosed(), code)
-            await self._connection.close(code, reason)
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        self._finish(ClientClosed(), code)
+            if self._task is not None and self._task is not asyncio.current_task():
+                self._task.cancel()
+                await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         try:
@@ -223,7 +226,7 @@ class Lifeline:
             return failed
         try:
             error = await self._converse(connection, step, begin)
-            while (better := self._better) is not None:
+            while (better := self._better) is not None and self._error is None:
                 # The old connection is over for us alone: to the hub it hangs until the session has moved.
                 self._better = None
                 self._conversation.lost(error)

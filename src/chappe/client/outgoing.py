@@ -77,8 +77,12 @@ class Outgoing:
         return taken
 
     async def left(self) -> None:
-        """Wait until all that was put has left."""
+        """Wait until all that was put has left, or nothing leaves any more."""
         await self._empty.wait()
+
+    def end(self) -> None:
+        """Say that nothing leaves any more."""
+        self._empty.set()
 
     async def _wait_until_due(self) -> None:
         wait_s = self._due_at - asyncio.get_running_loop().time()
