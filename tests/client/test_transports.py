@@ -113,6 +113,19 @@ async def test_a_network_that_goes_silent_is_noticed_and_left(transport: Transpo
             assert events.of("disconnected")[0] == (1006,)
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("transport", ALL)
+async def test_a_network_that_is_full_is_not_taken_for_one_that_is_silent(transport: Transport) -> None:
+    async with running() as server, FaultProxy("127.0.0.1", server.port) as proxy:
+        proxy.throttle(300_000)
+        slow: Any = {**QUICK, "heartbeat_interval_s": 0.1, "pong_timeout_s": 1.2, "compression": "none"}
+        client = chappe.connect(f"ws://127.0.0.1:{proxy.port}/ws", transports=(transport,), **slow)
+        events = Recorder(client)
+        async with client:
+            await asyncio.gather(*(client.publish("news", "x" * 40_000) for _ in range(30)))
+            assert events.names("latency") == ["connected"]
+
+
 @pytest.mark.parametrize("transport", OVER_HTTP)
 async def test_a_hub_that_starts_again_is_found_again(transport: Transport) -> None:
     async with running() as server:

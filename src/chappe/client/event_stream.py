@@ -88,9 +88,7 @@ class StreamConnection(HttpConnection):
         await asyncio.wait([self._piece])
         task, self._piece = self._piece, None
         try:
-            piece = task.result()
-            self.heard_at = asyncio.get_running_loop().time()
-            for event in self._parser.feed(piece):
+            for event in self._parser.feed(task.result()):
                 self._take(event)
         except LocalProtocolError as large:
             raise ConnectionLost(1009, large.reason, final=True) from large
