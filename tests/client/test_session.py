@@ -9,7 +9,7 @@ import pytest
 
 from chappe.client import session as module
 from chappe.client.client import connect
-from chappe.client.errors import ConnectionLost
+from chappe.client.errors import ConnectionLost, Unconfirmed
 from chappe.model.errors import ChappeError
 from tests.client.recorder import Recorder
 from tests.client.scripted_hub import Peer, error, scripted_hub
@@ -53,6 +53,27 @@ async def test_subscriptions_come_back_before_what_was_not_acknowledged() -> Non
         sent = [command["type"] for command in hub.commands]
         assert sent == ["connect", "subscribe", "publish", "publish", "publish"]
         assert [(await anext(news)).data for _ in range(3)] == [0, 1, 2], "our own come back to us, in order"
+
+
+@pytest.mark.parametrize("options", [{}, {"name": "Ada"}])
+async def test_what_was_sent_under_another_identity_is_not_sent_again(options: dict[str, Any]) -> None:
+    # The hub remembers an idempotency key for a user, a name, or else a session.
+    async with scripted_hub() as hub, connect(hub.url, **QUICK, **options) as client:
+        hub.resumes = False
+        hub.script["publish"] = lambda peer, command: True
+        sent = asyncio.ensure_future(client.publish("news", "sent"))
+        await hub.wait_for("publish")
+        del hub.script["publish"]
+        hub.cut()
+        await Recorder(client).wait("disconnected")
+        waiting = asyncio.ensure_future(client.publish("news", "waiting"))
+        assert (await waiting).offset >= 1
+        if options:
+            assert (await sent).offset == 1
+        else:
+            with pytest.raises(Unconfirmed):
+                await sent
+            assert [command["data"] for command in hub.of_type("publish")] == ["sent", "waiting"]
 
 
 async def test_a_name_in_use_is_raised_at_the_first_connection() -> None:

@@ -175,7 +175,8 @@ class Client:
         Raises:
             ChappeError: the hub's error: 103 not allowed, 113 too large, 114 conflict.
             QueueFull: `publish_queue` publications wait already; nothing was sent.
-            Unconfirmed: there was no connection for 4 minutes after it was sent: it may or may not be stored.
+            Unconfirmed: there was no connection for 4 minutes after it was sent, or the hub took an anonymous client
+                for another one since: it may or may not be stored.
             TypeError: the data cannot be encoded.
         """
         raw = self._session.codec.data(data)

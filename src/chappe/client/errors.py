@@ -66,7 +66,7 @@ class Unconfirmed(ChappeError):
     """Nobody can tell any more whether a publication was stored: its idempotency key may be forgotten by now."""
 
     def __init__(self, channel: str, key: str) -> None:
-        reason = f"no connection since the publication to {channel} was sent, it may or may not be stored"
+        reason = f"the connection went before the answer to a publication to {channel}, it may or may not be stored"
         super().__init__(Code.NOT_AVAILABLE, reason, detail={"channel": channel, "key": key})
 
     @property

@@ -111,6 +111,8 @@ class Session:
         self._token = identity.token
         self._offered: str | None = None
         self._resume = ""
+        # For whom the hub remembers idempotency keys (CH-9.3).
+        self._publisher_id: tuple[str, str] | None = None
         self._exchange: Exchange | None = None
         self._up = asyncio.Event()
         self._patterns: list[Subscription] = []
@@ -184,7 +186,7 @@ class Session:
         Raises:
             ChappeError: the hub's error, or there will be no connection.
             QueueFull: too many wait already; nothing was sent.
-            Unconfirmed: there was no connection for so long that sending it again could store it twice.
+            Unconfirmed: sending it again could store it twice (`Publisher.publish`).
         """
         if self.lifeline.error is not None:
             raise self.lifeline.error
@@ -380,10 +382,17 @@ class Session:
         """Subscribe and publish again, in this order: a publisher that is subscribed receives its own publication."""
         for subscription in tuple(self.subscriptions.values()):
             subscription.ask()
-        self.publisher.restore(exchange)
+        before, self._publisher_id = self._publisher_id, self._known_as()
+        self.publisher.restore(exchange, known=before in (None, self._publisher_id))
         if self.lifeline.heartbeat.background:
             with suppress(ChappeError):
                 exchange.post({"type": "state", "background": True}, lambda _: None)
+
+    def _known_as(self) -> tuple[str, str]:
+        assert self.info is not None
+        if self.info.user is not None:
+            return "user", self.info.user
+        return ("name", self.info.name) if self.info.name else ("session", self.info.session)
 
     async def _keep_token_fresh(self, exchange: Exchange, token: str) -> None:
         """Fetch a newer token before the present one expires; when that fails the hub closes and we come back.
