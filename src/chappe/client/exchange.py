@@ -22,6 +22,8 @@ MAX_PENDING: Final = 20_000
 #: Commands that wait for no others: who is there wants to know now.
 _URGENT: Final = frozenset({"connect", "ping", "refresh", "state"})
 
+#: Commands that the application, or the holder of a lock, answers when they like.
+_SLOW: Final = frozenset({"rpc", "lock"})
 #: The longest wait that we let a hub ask for.
 _MAX_ADVICE_S: Final = 30.0
 
@@ -39,6 +41,7 @@ class Exchange:
         self._ids = itertools.count(1)
         self._pending: dict[int, Callable[[Answer], None]] = {}
         self._outgoing = outgoing or Outgoing(gathers=connection.gathers)
+        self._slow: set[int] = set()
         self._answered = asyncio.Event()
         self._lost: ConnectionLost | None = None
 
@@ -62,6 +65,8 @@ class Exchange:
         number = next(self._ids)
         frame = self.codec.encode({**fields, "id": number})
         self._pending[number] = answered
+        if fields["type"] in _SLOW:
+            self._slow.add(number)
         self._outgoing.put(frame, urgent=fields["type"] in _URGENT)
         return number
 
@@ -90,7 +95,7 @@ class Exchange:
             return await future
         except asyncio.CancelledError:
             if unwanted is None:
-                self._pending.pop(number, None)
+                self._forget(number)
             elif not future.cancelled() and future.exception() is None:
                 unwanted()
             raise
@@ -99,6 +104,12 @@ class Exchange:
         """Send now what waits for others, and wait until it is sent or the connection is over."""
         self._outgoing.flush()
         await self._outgoing.left()
+
+    async def settle(self) -> None:
+        """Wait until no command is under way whose answer may take as long as it likes."""
+        while self._slow and self._lost is None:
+            self._answered.clear()
+            await self._answered.wait()
 
     async def rest(self) -> None:
         """Wait until every command is answered."""
@@ -162,10 +173,14 @@ class Exchange:
                 pushed(message)
 
     def _answer(self, number: int, answer: Answer) -> None:
-        answered = self._pending.pop(number, None)
+        answered = self._forget(number)
         if answered is not None:
             answered(answer)
-            self._answered.set()
+
+    def _forget(self, number: int) -> Callable[[Answer], None] | None:
+        self._slow.discard(number)
+        self._answered.set()
+        return self._pending.pop(number, None)
 
 
 class HubError(ChappeError):

@@ -46,8 +46,10 @@ EVENTS: Final[dict[str, str]] = {
 }
 #: The hub closes with 1009 on a frame above 1 MiB; the rest is for what surrounds the data.
 MAX_DATA_BYTES: Final = 1_048_576 - 4_096
-#: Seconds that a conversation has to come to rest before it moves to a better transport, or what is gathered to leave.
+#: Seconds that calls have to be answered before a session moves to a better transport, or what is gathered to leave.
 _REST_S: Final = 5.0
+#: Seconds that everything else may wait for the move.
+_PAUSE_S: Final = 1.0
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
@@ -114,6 +116,8 @@ class Session:
         # For whom the hub remembers idempotency keys (CH-9.3).
         self._publisher_id: tuple[str, str] | None = None
         self._exchange: Exchange | None = None
+        # Channels that were left while the session came to rest, or None: it does not.
+        self._left: list[str] | None = None
         self._up = asyncio.Event()
         self._patterns: list[Subscription] = []
         self._behind: set[Subscription] = set()
@@ -247,6 +251,11 @@ class Session:
         if is_pattern(channel):
             self._patterns.append(subscription)
 
+    def left(self, channel: str) -> None:
+        """Learn that a channel was left and the hub could not be told."""
+        if self._left is not None:
+            self._left.append(channel)
+
     def discard(self, subscription: Subscription) -> None:
         """Forget a subscription that ended."""
         if self.subscriptions.get(subscription.channel) is subscription:
@@ -332,25 +341,42 @@ class Session:
     async def _may_move(self) -> bool:
         """Come to rest, so that nothing is under way while the session moves; what is asked meanwhile waits.
 
-        A lock is bound to the connection: while one is held, the session stays.
+        Calls are waited for before anything has to wait. A lock is bound to the connection: while one is held, the
+        session stays.
         """
         exchange = self.exchange
-        now = asyncio.get_running_loop().time()
-        if exchange is None or any(until > now for until in self.held.values()):
+        if exchange is None:
             return False
-        self._exchange = None
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_REST_S):
-                await exchange.flush()
-                await exchange.rest()
-        except TimeoutError:
-            self._exchange = exchange
-            self._up.set()
-            for subscription in tuple(self.subscriptions.values()):
-                subscription.ask()
-            self.publisher.resume()
-            return False
-        return not exchange.is_over
+                await exchange.settle()
+            if self._holds_lock() or exchange.is_over:
+                return False
+            self._exchange, self._left = None, []
+            try:
+                async with asyncio.timeout(_PAUSE_S):
+                    await exchange.flush()
+                    await exchange.rest()
+                return not exchange.is_over
+            except TimeoutError:
+                self._stay(exchange, self._left)
+            finally:
+                self._left = None
+        return False
+
+    def _holds_lock(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return any(until > now for until in self.held.values())
+
+    def _stay(self, exchange: Exchange, left: list[str]) -> None:
+        """Go on over the connection there is."""
+        self._exchange = exchange
+        for channel in left:
+            self.post({"type": "unsubscribe", "channel": channel})
+        self._up.set()
+        for subscription in tuple(self.subscriptions.values()):
+            subscription.ask()
+        self.publisher.resume()
 
     async def _identify(self, exchange: Exchange, connection: Connection, token: str | None) -> None:
         fields: dict[str, Any] = {"type": "connect", "client": self._identity.client}
