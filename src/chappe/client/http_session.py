@@ -16,7 +16,7 @@ import msgspec
 from chappe.client.errors import CUT, ConnectionLost
 from chappe.client.options import Settings, http_base
 from chappe.client.reconnection import may_reconnect
-from chappe.client.refusal import over, refusal, unreachable
+from chappe.client.refusal import over, refusal, unequipped, unreachable
 from chappe.model.error_codes import ERRORS
 from chappe.model.errors import LocalProtocolError
 
@@ -252,15 +252,24 @@ class HttpSession:
         """Return the error for a request without an answer."""
         import httpx
 
-        cause: BaseException | None = failed
-        while cause is not None and not isinstance(cause, OSError):
-            cause = cause.__cause__ or cause.__context__
-        if isinstance(cause, OSError) and isinstance(failed, httpx.ConnectError):
-            return unreachable(self.shown, cause)
+        system = _system_error(failed)
+        if system is not None and isinstance(failed, httpx.ConnectError):
+            return unreachable(self.shown + self._settings.through, system)
         if isinstance(failed, httpx.UnsupportedProtocol | httpx.ProxyError):
-            return over(CUT, f"cannot connect to {self.shown}: {failed}", final=False)
+            reason = f"cannot connect to {self.shown}{self._settings.through}: {failed}"
+            return over(CUT, reason, final=str(failed).startswith("407"))
         what = "does not answer in time" if isinstance(failed, httpx.TimeoutException) else "cut the connection"
         return over(CUT, f"{self.shown} {what}", final=False)
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """Return the innermost error of the system: what is around it only says that something failed."""
+    found: OSError | None = None
+    cause: BaseException | None = error
+    while cause is not None:
+        found = cause if isinstance(cause, OSError) else found
+        cause = cause.__cause__ or cause.__context__
+    return found
 
 
 class Ending:
@@ -309,6 +318,7 @@ def _client(settings: Settings, base: str) -> "httpx.AsyncClient":
     """Return a client with the settings of the WebSocket: headers, TLS, proxy.
 
     Raises:
+        ConnectionLost: a package is missing that the proxy asks for.
         LocalProtocolError: the settings cannot be used.
     """
     import httpx
@@ -327,7 +337,9 @@ def _client(settings: Settings, base: str) -> "httpx.AsyncClient":
             follow_redirects=False,
             **options,
         )
-    except (ValueError, ImportError, httpx.InvalidURL) as unusable:
+    except ImportError as missing:
+        raise unequipped(base, missing) from missing
+    except (ValueError, httpx.InvalidURL) as unusable:
         raise LocalProtocolError(f"cannot connect to {base}: {unusable}") from unusable
 
 

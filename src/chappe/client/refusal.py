@@ -42,6 +42,12 @@ def retry_after_ms(header: str) -> float:
     return float(header) * 1000 if header.isdecimal() else 0.0
 
 
+def unequipped(shown: str, missing: ImportError) -> ConnectionLost:
+    """Return the error for a transport that lacks a package: for a SOCKS proxy. Another transport may have its own."""
+    reason = f"cannot connect to {shown}: {missing} (`pip install chappe[socks]` has all of them)"
+    return over(CUT, reason, final=True)
+
+
 def unreachable(shown: str, error: OSError) -> ConnectionLost:
     """Return the error for a server that could not be dialed.
 
