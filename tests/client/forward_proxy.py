@@ -63,12 +63,13 @@ class ForwardProxy:
 
 
 async def _join(client: Pair, target: Pair) -> None:
-    up = asyncio.create_task(pipe(client[0], target[1]))
+    ways = [asyncio.ensure_future(pipe(client[0], target[1])), asyncio.ensure_future(pipe(target[0], client[1]))]
     try:
-        await pipe(target[0], client[1])
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        up.cancel()
-        await asyncio.gather(up, return_exceptions=True)
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
         target[1].close()
 
 
