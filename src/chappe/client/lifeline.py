@@ -13,7 +13,7 @@ from chappe.client.dialer import dial
 from chappe.client.errors import CUT, ClientClosed, ConnectionLost
 from chappe.client.events import Events
 from chappe.client.heartbeat import Heartbeat
-from chappe.client.network import has_network
+from chappe.client.network import has_network, local_addresses
 from chappe.client.options import Settings
 from chappe.client.reconnection import Reconnection, State
 from chappe.client.route import Route, Step
@@ -25,7 +25,7 @@ _log = logging.getLogger("chappe.client")
 
 #: The code of a close that nothing went wrong with (RFC 6455, 7.4.1).
 NORMAL: Final = 1000
-#: How often a client that waits looks whether a network that was away is back.
+#: How often a client that waits looks whether the network is back, or another one.
 NETWORK_CHECK_S: Final = 1.0
 
 
@@ -320,16 +320,17 @@ class Lifeline:
         return wait.delay_ms / 1000
 
     async def _pause(self, wait_s: float) -> None:
-        """Wait, but no longer than until somebody calls `redial` or a network that was away is back."""
+        """Wait, but no longer than until somebody calls `redial` or the network is back, or another one."""
         self._redial.clear()
         clock = asyncio.get_running_loop()
         deadline = clock.time() + wait_s
-        was_away = not has_network()
+        here = local_addresses()
         while not self._redial.is_set() and (left_s := deadline - clock.time()) > 0:
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(left_s, NETWORK_CHECK_S) if was_away else left_s):
+                async with asyncio.timeout(min(left_s, NETWORK_CHECK_S)):
                     await self._redial.wait()
-            if was_away and has_network():
+            before, here = here, local_addresses()
+            if here and here != before:
                 break
         self._reconnection.dial()
 
