@@ -8,8 +8,8 @@ NATIVE_SOURCES := $(shell find src/chappe -name '*.pyx' -o -name '*.pxd' -o -nam
 WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/build/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup installed demo test test-python test-browser test-typescript chromium check generate docs
-.PHONY: bench jitter kills models sanitize conformance fuzz flakes
+.PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis check generate docs
+.PHONY: bench jitter kills kills-nats kills-redis models sanitize conformance fuzz flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,9 +41,9 @@ $(WEB_STAMP): $(WEB_SOURCES) tools/build_web.py
 demo: setup ## run a hub with its console and sample rooms on http://127.0.0.1:8080
 	@$(BIN)/chappe demo
 
-test: setup chromium test-python test-browser test-typescript ## run every test
+test: setup chromium redis test-python test-browser test-typescript ## run every test
 
-test-python: setup ## run the Python tests
+test-python: setup redis ## run the Python tests
 	@$(BUDGET) 15 "Python tests" -- $(BIN)/pytest tests --ignore=tests/browser
 
 test-browser: setup chromium ## run the tests that drive Chromium
@@ -59,6 +59,15 @@ chromium:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 	  else \
 	    echo "the browser tests need chromium: sudo apt-get install chromium, then again" >&2; exit 1; \
+	  fi; }
+
+redis:
+	@command -v redis-server >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "set-up: installing redis-server for the tests of the broker"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
+	  else \
+	    echo "the tests of the broker need redis-server: sudo apt-get install redis-server, then again" >&2; exit 1; \
 	  fi; }
 
 check: setup ## run the linters, the type checkers and the checks of generated files
@@ -92,8 +101,15 @@ bench: setup ## measure the hub beside its peers and write benchmarks/RESULTS.md
 jitter: setup ## cut 2,000 clients again and again, judge what they saw, write benchmarks/FAULTS.md (2 minutes, idle machine)
 	@$(BIN)/python -m tests.programmes.jitter
 
-kills: setup ## kill the hub 200 times under load and judge the logs (about 4 minutes)
+kills: setup ## kill the hub 200 times under load, on each broker, and damage files; judge the rest (20 minutes)
 	@CHAPPE_KILLS=200 $(BIN)/pytest tests/integration/test_kills.py
+	@CHAPPE_DAMAGE=1000 $(BIN)/pytest tests/brokers/sqlite/test_damage.py
+
+kills-nats: setup ## kill the NATS server 100 times under load and judge the logs (about 3 minutes)
+	@CHAPPE_NATS_KILLS=100 $(BIN)/pytest tests/integration/test_nats_kills.py
+
+kills-redis: setup redis ## kill Redis 100 times under load and judge the logs (about 5 minutes)
+	@CHAPPE_ENGINE_KILLS=100 $(BIN)/pytest tests/integration/test_redis_kills.py
 
 models: setup ## run the state machine of the whole hub 20,000 times (about half an hour)
 	@CHAPPE_EXAMPLES=20000 $(BIN)/pytest tests/hub/test_hub_machine.py --timeout 7200

@@ -23,6 +23,23 @@ TESTED_IN: dict[str, str] = {
     **{f"bench/peers/{name}": "bench/test_servers.py" for name in ("aiohttp_server.py", "asgi_app.py")},
     **{f"bench/peers/{name}": "bench/test_servers.py" for name in ("picows_server.py", "socketio_server.py")},
     "bench/peers/websockets_server.py": "bench/test_servers.py",
+    # Parts of one broker: what they do is seen at its surface, by fault.
+    "brokers/sqlite/broker.py": "brokers/sqlite/test_contract.py",
+    "brokers/sqlite/loading.py": "brokers/sqlite/test_damage.py",
+    **{f"brokers/sqlite/{name}.py": "brokers/sqlite/test_faults.py" for name in ("database", "examination")},
+    **{f"brokers/sqlite/{name}.py": "brokers/sqlite/test_restart.py" for name in ("backlog", "file_clock", "mirror")},
+    "brokers/sqlite/group.py": "brokers/sqlite/test_model.py",
+    # A folder of tests named `nats` would hide the library; what a real server shows is shown of all parts together.
+    **{
+        f"brokers/nats/{name}.py": "brokers/jetstream/test_contract.py"
+        for name in ("acks", "births", "broker", "channels", "feed", "publishing", "record")
+    },
+    **{f"brokers/nats/{name}.py": f"brokers/jetstream/test_{name}.py" for name in ("local", "options", "subjects")},
+    **{f"brokers/nats/{name}.py": "brokers/jetstream/test_model.py" for name in ("conditions", "reading")},
+    **{
+        f"brokers/nats/{name}.py": "brokers/jetstream/test_faults.py"
+        for name in ("connection", "examination", "streams")
+    },
 }
 
 BELOW_THE_LINE = ("model", "wire", "protocols", "hub")

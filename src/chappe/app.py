@@ -17,7 +17,7 @@ from chappe.api import ApiContext, Forwarding, PageContext, answer_nodes, build_
 from chappe.asgi import HubApp
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.jwt import JwtAuthenticator
-from chappe.config import Settings, load, make_broker
+from chappe.config import Settings, load, make_bridges, make_broker
 from chappe.config.checking import log_problems
 from chappe.console import build_console
 from chappe.hub import hooks as hub_hooks
@@ -130,6 +130,9 @@ class Hub:
         if cluster:
             answer_nodes(self._core, cluster)
         self._lobbies: list[Lobby] = []
+        for bridge in make_bridges(settings, self._core):
+            self._start_hooks.append(bridge.start)
+            self._stop_hooks.append(bridge.stop)
 
     @classmethod
     def from_config(

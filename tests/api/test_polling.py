@@ -50,7 +50,7 @@ async def waits(server: Served, count: int = 1) -> None:
 
 async def test_po_2_a_session_begins_at_once_and_its_connect_has_its_handle() -> None:
     async with polled() as (server, ada):
-        assert len(ada.session) == 32
+        assert len(ada.session) == 40
         reply, *rest = await ada.send({"type": "connect", "name": "Ada"}, {"type": "ping"})
         assert (reply["resume"], reply["name"], reply["resumed"]) == (ada.session, "Ada", False)
         assert rest == [{"type": "pong", "id": 2}]

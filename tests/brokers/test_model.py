@@ -33,15 +33,6 @@ CHANNELS = ("kept/a", "kept/b", "many/a", "live/a")
 PATTERNS = ("#", "kept/+", "+/a", "many/#", "kept/a")
 
 
-def finish(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that never waits."""
-    try:
-        work.send(None)
-    except StopIteration:
-        return
-    raise AssertionError("it waits")
-
-
 @dataclass
 class Entry:
     """One publication the model knows to be stored."""
@@ -114,13 +105,21 @@ class BrokerMachine(RuleBasedStateMachine):
         self.memory = MemoryBroker(self.clock, random.Random(seed).randbytes)
         return self.memory
 
+    def finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine that never waits."""
+        try:
+            work.send(None)
+        except StopIteration:
+            return
+        raise AssertionError("it waits")
+
     @initialize(seed=st.integers(0, 1 << 16))
     def begin(self, seed: int) -> None:
         self.broker = self.make(seed)
-        finish(self.broker.start(self.sink))
+        self.finish(self.broker.start(self.sink))
 
     def teardown(self) -> None:
-        finish(self.broker.stop())
+        self.finish(self.broker.stop())
 
     # --- Steps -------------------------------------------------------------------------------------------------------
 
@@ -198,7 +197,7 @@ class BrokerMachine(RuleBasedStateMachine):
             assert since is not None
             assert not missing
             assert step > self.log_broken_at
-        elif since is not None and not self.faults and not self.memory.streams_forgotten:
+        elif since is not None and not self.faults and not self.has_forgotten():
             # (A forgotten channel makes older log positions incomplete for every pattern.)
             assert missing or limit < len(numbers)
         self.logs.append((result.position, self.step))
@@ -224,6 +223,9 @@ class BrokerMachine(RuleBasedStateMachine):
         assert self.clock.pending <= 3
 
     # --- The model ---------------------------------------------------------------------------------------------------
+
+    def has_forgotten(self) -> bool:
+        return bool(self.memory.streams_forgotten)
 
     def settle(self) -> None:
         self.clock.advance(SETTLE_S if self.faults else 0.0)

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from chappe.app import Hub
+from chappe.testing import running_hub
+from tests.brokers.redis.engines import engine
+
 from .conftest import Run
 
 
@@ -74,3 +78,45 @@ def test_what_was_not_compiled_comes_with_a_next_step(run: Run, monkeypatch: pyt
     asked = findings(run, CHAPPE_SERVER__DATA_PLANE="native")["data plane"]
     assert asked["state"] == "failed"
     assert "write auto" in asked["next_step"]
+
+
+async def test_it_verifies_the_file_of_a_broker(run: Run, tmp_path: Path) -> None:
+    url = f"sqlite://{tmp_path}/hub.db"
+
+    def broker() -> dict[str, str]:
+        return findings(run, CHAPPE_BROKER__URL=url)["broker"]
+
+    assert broker()["found"].endswith("hub.db: not there yet, the hub makes it")
+    async with running_hub(Hub(dev=True, broker=url)) as running:
+        await running.hub.publish("news", "hello")
+        assert (broker()["state"], "a hub runs on it" in broker()["found"]) == ("ok", True)
+    assert "1 channels, 1 publications, every row and index verified" in broker()["found"]
+    (tmp_path / "hub.db-witness").write_text("?")
+    assert broker()["state"] == "warning"
+    (tmp_path / "hub.db").write_bytes(b"?" * 5000)
+    assert broker()["state"] == "failed"
+    assert "name another file" in broker()["found"]
+
+
+def test_a_broker_without_a_file_needs_no_line(run: Run) -> None:
+    assert "broker" not in findings(run)
+    assert "broker" not in findings(run, CHAPPE_BROKER__URL="sqlite://hub.db?sync=off")
+
+
+def test_a_nats_server_that_does_not_answer_fails_with_a_next_step(run: Run) -> None:
+    rows = findings(run, CHAPPE_BROKER__URL="nats://hunter2@127.0.0.1:1/")
+    assert rows["nats-py"]["state"] == "ok"
+    assert rows["broker"]["state"] == "failed"
+    assert "nats-server" in rows["broker"]["next_step"]
+    assert "hunter2" not in str(rows)
+
+
+@pytest.mark.slow
+def test_a_redis_that_is_there_or_not_is_told(run: Run, free_port: int) -> None:
+    with engine("redis") as redis:
+        assert findings(run, CHAPPE_BROKER__URL=redis.url)["broker"]["state"] == "ok"
+    broker = findings(run, CHAPPE_BROKER__URL=f"redis://:hunter2@127.0.0.1:{free_port}")["broker"]
+    assert broker["state"] == "failed"
+    assert "broker.url" in broker["next_step"]
+    assert "hunter2" not in str(broker)
+    assert findings(run, CHAPPE_BROKER__URL="redis://x:y:z")["broker"]["state"] == "failed"

@@ -74,8 +74,9 @@ def test_a_namespace_with_a_slash_can_serve_no_channel() -> None:
     assert names(OPEN | {"namespaces.a/b.presence": True}) == ["namespace_slash"]
 
 
-def test_workers_without_a_broker_get_one_of_their_own() -> None:
+def test_workers_need_a_broker_that_they_share() -> None:
     assert names(OPEN | {"server.workers": 2}) == []
+    assert names(OPEN | {"server.workers": 2, "broker.url": "sqlite://hub.db"}) == ["single_workers"]
 
 
 def test_a_broker_that_is_not_there_is_told() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.library import DOCS, ROOT, name_of
 
-PAGES = [DOCS / "concepts/reliability.md", DOCS / "fr/concepts/reliability.md"]
+PAGES = [DOCS / folder / page for folder in ("", "fr") for page in ("concepts/reliability.md", "deploy/brokers.md")]
 _NAMED = re.compile(r"\[`(test_\w+)`\]\(([^)]+)\)")
 _NOTHING = {"not yet", "pas encore", "lost", "perdu", "lost with the process", "perdu avec le processus"}
 _NOTHING |= {"nothing was kept", "rien n'était gardé"}
@@ -23,9 +23,17 @@ def names_in(file: Path) -> set[str]:
 
 
 def rows(page: Path) -> list[list[str]]:
-    """Return the cells of the table, without its head."""
-    lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+    """Return the cells of the tables of promises, without their heads: those with a column for each level."""
+    found, promising = [], False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if not line.startswith("| "):
+            promising = False
+        elif cells[1:] == ["`live`", "`recoverable`", "`durable`"]:
+            promising = True
+        elif promising and not line.startswith("| ---"):
+            found.append(cells)
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -427,12 +427,19 @@ def test_a_handle_takes_over_a_connection_that_still_hangs(world: World) -> None
     assert world.hub.counters.probes == 0
 
 
-def test_a_handle_is_good_once(world: World) -> None:
+def test_a_handle_is_good_until_the_one_after_it_was_used(world: World) -> None:
     client = world.client()
-    handle = client.ask("connect")["resume"]
+    first = client.ask("connect")["resume"]
     client.cut()
-    assert world.client().ask("connect", resume=handle)["resumed"] is True
-    assert world.client().ask("connect", resume=handle)["resumed"] is False
+    # Its client never heard the answer, and comes with what it has.
+    unheard = world.client()
+    assert unheard.ask("connect", resume=first)["resumed"] is True
+    second = world.client().ask("connect", resume=first)
+    assert second["resumed"] is True
+    world.settle()
+    assert unheard.session.is_over
+    assert world.client().ask("connect", resume=second["resume"])["resumed"] is True
+    assert world.client().ask("connect", resume=first)["resumed"] is False
 
 
 def test_a_handle_is_worth_nothing_after_its_window(world: World) -> None:
@@ -497,16 +504,20 @@ def test_ch_7_5_who_is_refused_a_name_takes_nothing_from_the_session_it_would_re
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-def test_ch_7_5_a_handle_is_good_once(world: World, hangs: bool) -> None:
+def test_ch_7_5_an_old_handle_stands_for_the_new_session_too(world: World, hangs: bool) -> None:
     first = world.client()
-    handle = first.ask("connect")["resume"]
+    connected = first.ask("connect")
     if not hangs:
         first.cut()
     second = world.client()
-    assert second.ask("connect", resume=handle)["resumed"]
+    resumed = second.ask("connect", resume=connected["resume"])
+    assert resumed["resumed"]
     second.cut()
     world.settle()
-    assert not world.client().ask("connect", resume=handle)["resumed"]
+    again = world.client().ask("connect", resume=connected["resume"])
+    assert (again["resumed"], again["session"]) == (True, connected["session"])
+    # What was cut is another's now, by whichever of its handles.
+    assert not world.client().ask("connect", resume=resumed["resume"])["resumed"]
 
 
 def test_ch_7_5_a_resumed_session_may_come_back_with_another_name(world: World) -> None:

@@ -86,6 +86,7 @@ class MemoryBroker:
     name = "memory"
     durable = False
     shared = False
+    _stream_type: type[Stream] = Stream
 
     def __init__(
         self,
@@ -202,7 +203,7 @@ class MemoryBroker:
                 if answer is not None:
                     outcomes.append(answer)
                     continue
-            publication = _pass(stream, item) if item.transient else self._store(stream, item, now)
+            publication = passed(stream, item) if item.transient else self._store(stream, item, now)
             outcome = Outcome(0, Position(stream.epoch, publication.offset))
             outcomes.append(outcome)
             if item.key is not None:
@@ -235,7 +236,7 @@ class MemoryBroker:
             return
         now = self._clock.now()
         since = self._parse_log(request.since)
-        floor = self._forgotten_log
+        floor = self._lost_log(request.pattern)
         found: list[Publication] = []
         retained: list[Publication] = []
         for channel, stream in self._streams.items():
@@ -271,7 +272,7 @@ class MemoryBroker:
             stream = self._streams.get(channel)
             if stream is not None:
                 stream.touched = self._clock.now()
-                if not stream.offset:
+                if not stream.offset and not self._is_in_use(channel):
                     self._watch_unborn(channel)
 
     # --- Storing -----------------------------------------------------------------------------------------------------
@@ -279,10 +280,14 @@ class MemoryBroker:
     def _open(self, channel: str, now: float) -> Stream:
         if len(self._streams) >= self._max_streams:
             self._make_room()
-        stream = self._streams[channel] = Stream(self._random(6).hex(), now, self._ledger)
-        if channel not in self._attached:
+        stream = self._streams[channel] = self._stream_type(self._random(6).hex(), now, self._ledger)
+        if not self._is_in_use(channel):
             self._watch_unborn(channel)
         return stream
+
+    def _is_in_use(self, channel: str) -> bool:
+        """Whether a channel must not be forgotten now."""
+        return channel in self._attached
 
     def _watch_unborn(self, channel: str) -> None:
         """Remember a channel that nobody is attached to and nothing was stored in: anybody can ask for such names."""
@@ -299,7 +304,7 @@ class MemoryBroker:
         streams = self._streams
         oldest, touched = None, math.inf
         for channel in list(islice(streams, ROOM_LOOKS)):
-            if channel in self._attached:
+            if self._is_in_use(channel):
                 streams.move_to_end(channel)
             elif streams[channel].touched < touched:
                 oldest, touched = channel, streams[channel].touched
@@ -432,6 +437,10 @@ class MemoryBroker:
 
     # --- Reading -----------------------------------------------------------------------------------------------------
 
+    def _lost_log(self, pattern: str) -> int:
+        """Return the newest log position that may have been a matching channel's that is no longer known."""
+        return self._forgotten_log
+
     def _parse_log(self, since: str | None) -> int | None:
         epoch, _, digits = (since or "").partition(":")
         if epoch != self._log_epoch or len(digits) > _MAX_DIGITS or not (digits.isascii() and digits.isdigit()):
@@ -459,12 +468,13 @@ class MemoryBroker:
         self._timer = self._clock.call_later(0.001 if self._unswept else SWEEP_S, self._sweep)
 
     def _is_forgettable(self, channel: str, stream: Stream, now: float) -> bool:
-        if stream.history or stream.retained or channel in self._attached:
+        if stream.history or stream.retained or self._is_in_use(channel):
             return False
         return now - stream.touched >= max(self._meta_age_s, stream.age_s + IDEMPOTENCY_S)
 
 
-def _pass(stream: Stream, item: Append) -> Publication:
+def passed(stream: Stream, item: Append) -> Publication:
+    """Return a transient publication of a channel."""
     return Publication(
         item.channel,
         item.payload,

@@ -97,6 +97,7 @@ def problem_texts(settings: Settings) -> list[str]:
         "no_keys": T["config_no_keys"],
         "half_tls": T["config_half_tls"],
         "namespace_slash": T["config_namespace_slash"],
+        "single_workers": T["config_single_workers"],
         "pending": T["config_pending"],
         "file_missing": T["config_file_missing"],
         "unusable": T["config_unusable"],

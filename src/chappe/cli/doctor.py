@@ -1,13 +1,15 @@
 """`chappe doctor`: look at the machine, the configuration and a hub, and say what to do next."""
 
+import asyncio
+import contextlib
 import errno
 import importlib.metadata
 import json
 import os
 import platform
 import socket
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
 
 import click
 import msgspec
@@ -17,6 +19,8 @@ from chappe.cli.grammar import Command, Failure, config_option, examples, json_o
 from chappe.cli.texts import T
 from chappe.cli.wording import word_setting_error
 from chappe.config import SettingError, Settings, load
+from chappe.config.implementations import scheme_of
+from chappe.model.errors import ConfigurationError
 from chappe.transports.data_plane import Obstacle, obstacle
 from chappe.wire.websocket import NATIVE
 
@@ -72,6 +76,7 @@ def _examine(url: str | None, config_file: str | None) -> Iterator[Finding]:
         yield Finding("configuration", "failed", word_setting_error(error))
         return
     yield from _configuration(settings)
+    yield from _broker(settings.broker.url)
     yield _data_plane(settings)
     yield _port(settings.server.host, settings.server.port)
     if url is not None:
@@ -87,6 +92,20 @@ def _package(name: str, without: Literal["warning", "failed"], next_step: str) -
         return Finding(name, "ok", importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, without, T["doctor_not_installed"], next_step)
+
+
+def _redis(url: str) -> Iterator[Finding]:
+    """Look for the library, then for the server (or the first of several)."""
+    library = _package("hiredis", "failed", T["doctor_missing_hiredis"])
+    yield library
+    if library.state == "ok":
+        from chappe.brokers.redis.topology import try_first
+
+        host, problem = asyncio.run(try_first(url))
+        if problem:
+            yield Finding("broker", "failed", f"{host}: {problem}", T["doctor_broker_unreachable"])
+        else:
+            yield Finding("broker", "ok", host)
 
 
 def _codec() -> Finding:
@@ -134,6 +153,54 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         yield Finding("configuration", "warning", text)
     if not texts:
         yield Finding("configuration", "ok", T["config_good"])
+
+
+def _broker(url: str) -> Iterator[Finding]:
+    """Look at what the broker stands on: its file, or its server."""
+    examine = _BROKERS.get(scheme_of(url))
+    # What is wrong with a URL the configuration's line says.
+    with contextlib.suppress(ConfigurationError):
+        yield from examine(url) if examine is not None else ()
+
+
+def _file(url: str) -> Iterator[Finding]:
+    """Verify a file."""
+    from chappe.brokers.sqlite.examination import examine
+
+    report = examine(url)
+    words = report._asdict()
+    if report.state == "unusable":
+        yield Finding("broker", "failed", report.reason, T["doctor_file_step"])
+    elif report.state == "busy":
+        yield Finding("broker", "ok", T["doctor_file_busy"].format(**words))
+    elif report.state == "lossy":
+        yield Finding("broker", "warning", T["doctor_file_lossy"].format(**words), T["doctor_file_lossy_step"])
+    else:
+        text = T["doctor_file_new"] if report.state == "new" else T["doctor_file_good"]
+        yield Finding("broker", "ok", text.format(**words))
+
+
+def _nats(url: str) -> Iterator[Finding]:
+    """Ask a NATS server who it is."""
+    from chappe.brokers.nats.examination import examine
+
+    yield _package("nats-py", "failed", T["doctor_missing_nats"])
+    report = examine(url)
+    steps = {
+        "good": "",
+        "silent": T["doctor_nats_silent"],
+        "old": T["doctor_nats_old"],
+        "bare": T["doctor_nats_bare"],
+    }
+    found = f"nats-server {report.version} ({report.server})" if report.version else report.server
+    yield Finding("broker", "ok" if report.state == "good" else "failed", found, steps[report.state])
+
+
+_BROKERS: Final[dict[str, Callable[[str], Iterator[Finding]]]] = {
+    "sqlite": _file,
+    **dict.fromkeys(("nats", "nats+tls"), _nats),
+    **dict.fromkeys(("redis", "rediss", "redis+sentinel", "redis+cluster"), _redis),
+}
 
 
 def _port(host: str, port: int) -> Finding:

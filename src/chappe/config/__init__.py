@@ -13,9 +13,9 @@ and the command line import it.
 """
 
 from chappe.config.errors import SettingError
-from chappe.config.implementations import make_broker
+from chappe.config.implementations import make_bridges, make_broker
 from chappe.config.loading import Loaded, load
 from chappe.config.origins import DEFAULT, Origin
 from chappe.config.settings import Settings
 
-__all__ = ["DEFAULT", "Loaded", "Origin", "SettingError", "Settings", "load", "make_broker"]
+__all__ = ["DEFAULT", "Loaded", "Origin", "SettingError", "Settings", "load", "make_bridges", "make_broker"]

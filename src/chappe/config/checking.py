@@ -11,14 +11,16 @@ import msgspec
 
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.jwt import JwtAuthenticator
-from chappe.config.implementations import check_broker_url
+from chappe.config.implementations import SINGLE_SCHEMES, check_broker_url, scheme_of
 from chappe.config.profiles import DEV_DEFAULTS
 from chappe.config.settings import Settings
 from chappe.model.errors import ConfigurationError
 
 _log = logging.getLogger("chappe.config")
 
-Name = Literal["closed", "no_keys", "half_tls", "namespace_slash", "file_missing", "unusable", "pending"]
+Name = Literal[
+    "closed", "no_keys", "half_tls", "namespace_slash", "single_workers", "file_missing", "unusable", "pending"
+]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -48,6 +50,7 @@ _TEXTS: dict[Name, str] = {
     "no_keys": "tokens are needed but no key verifies them: set auth.hmac_secret_file or auth.public_keys",
     "half_tls": "server.cert and server.key belong together: set both or none",
     "namespace_slash": "namespaces.{name}: a namespace is one segment of a channel name, without '/', '+' or '#'",
+    "single_workers": "server.workers = {workers} needs a broker that processes share, {scheme}:// is for one",
     "file_missing": "{name}: {path} is not there",
     "unusable": "{reason}",
     "pending": "{setting} changes nothing yet: its feature comes with a later release",
@@ -116,6 +119,10 @@ def _namespaces(settings: Settings) -> Iterator[Problem]:
 
 
 def _broker(settings: Settings) -> Iterator[Problem]:
+    scheme = scheme_of(settings.broker.url)
+    # In memory there is nothing to share: workers get a broker of their own.
+    if settings.server.workers > 1 and scheme in SINGLE_SCHEMES and scheme != "memory":
+        yield Problem("single_workers", {"workers": settings.server.workers, "scheme": scheme})
     try:
         check_broker_url(settings.broker.url)
     except ConfigurationError as error:

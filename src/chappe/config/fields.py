@@ -8,10 +8,14 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from chappe.config.settings import LimitSettings, NamespaceSettings, Settings, UserSettings
+from chappe.config.settings import LimitSettings, NamespaceSettings, RedisBridgeSettings, Settings, UserSettings
 
 #: Tables whose keys are names that people choose, and what each of them holds.
-NAMED: dict[str, type[msgspec.Struct]] = {"namespaces": NamespaceSettings, "users": UserSettings}
+NAMED: dict[str, type[msgspec.Struct]] = {
+    "namespaces": NamespaceSettings,
+    "redis_bridges": RedisBridgeSettings,
+    "users": UserSettings,
+}
 
 #: Limits that 0 lifts; any other number below 1 would stop the hub from working.
 ZERO_LIFTS = frozenset({"send_queue_messages", "messages_per_s"})

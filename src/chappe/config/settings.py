@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from chappe.hub.namespaces import Access, Level, Namespace
+from chappe.model.errors import ConfigurationError
 from chappe.model.frame import SlowConsumer
 from chappe.model.limits import Limits
 from chappe.telemetry import LogOptions, default_log_file
@@ -84,7 +85,7 @@ class BrokerSettings(Section, frozen=True, kw_only=True):
     """Say where publications are kept and how hubs share them."""
 
     url: str = "memory://"
-    """Broker to use; `memory://` keeps everything in this process."""
+    """Broker to use: `memory://`, `sqlite:///path/file.db` (one process), `redis://` or `nats://` (shared by hubs)."""
 
 
 class AuthSettings(Section, frozen=True, kw_only=True):
@@ -120,6 +121,29 @@ class UserSettings(Section, frozen=True, kw_only=True):
 
     password_hash: str = ""
     """What `chappe token password` printed."""
+
+
+class RedisBridgeSettings(Section, frozen=True, kw_only=True):
+    """Join channels of plain Redis Pub/Sub with channels of the hub, both ways."""
+
+    url: str = "redis://127.0.0.1:6379"
+    """Server, or `redis+sentinel://`; it needs not be the broker's."""
+    channels: tuple[str, ...] = ()
+    """Pairs of a Redis channel and a channel of the hub, such as `legacy.news=news/all`."""
+
+    def pairs(self) -> dict[str, str]:
+        """Return the channels of the hub by those of Redis.
+
+        Raises:
+            ConfigurationError: an entry is no pair.
+        """
+        pairs = dict(entry.partition("=")[::2] for entry in self.channels)
+        for name, channel in pairs.items():
+            if not name or not channel:
+                raise ConfigurationError(
+                    f"redis_bridges: {name or channel!r} is no pair, expected redis.channel=channel"
+                )
+        return pairs
 
 
 class NamespaceSettings(Section, frozen=True, kw_only=True):
@@ -242,6 +266,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     auth: AuthSettings = AuthSettings()
     api: ApiSettings = ApiSettings()
     users: dict[str, UserSettings] = msgspec.field(default_factory=dict)
+    redis_bridges: dict[str, RedisBridgeSettings] = msgspec.field(default_factory=dict)
     namespaces: dict[str, NamespaceSettings] = msgspec.field(default_factory=_closed_namespaces)
     limits: LimitSettings = LimitSettings()
     mqtt: MqttSettings = MqttSettings()

@@ -270,10 +270,14 @@ class Connecting:
         )
 
 
-class _Parked(msgspec.Struct, frozen=True, gc=False):
+class _Parked(msgspec.Struct, frozen=True, eq=False):
+    """What is left of a session that lost its connection; each of its handles stands for it."""
+
     public_id: str
     user: str | None
     name: str
+    handles: tuple[str, ...]
+    timer: Timer
 
 
 class Resumption:
@@ -285,7 +289,9 @@ class Resumption:
     def __init__(self, hub: "HubCore") -> None:
         self._hub = hub
         self._live: dict[str, Session] = {}
-        self._parked: dict[str, tuple[_Parked, Timer]] = {}
+        # The handle that a session resumed with: good beside its own, since the answer that tells that may be lost.
+        self._former: dict[Session, str] = {}
+        self._parked: dict[str, _Parked] = {}
 
     def offer(self, session: Session) -> None:
         """Make a session's handle valid."""
@@ -293,17 +299,17 @@ class Resumption:
 
     def park(self, session: Session) -> None:
         """Keep the id of a session that lost its connection for `resume_window_s`."""
-        handle = session.resume
-        if self._live.get(handle) is not session:
+        handles = self._take_back(session)
+        if not handles:
             return
-        del self._live[handle]
-        timer = self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget(handle))
-        self._parked[handle] = (_Parked(session.id, session.user, "" if session.user else session.name), timer)
+        name = "" if session.user else session.name
+        timer = self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget(handles))
+        parked = _Parked(session.id, session.user, name, handles, timer)
+        self._parked.update(dict.fromkeys(handles, parked))
 
     def revoke(self, session: Session) -> None:
-        """Make a session's handle worthless."""
-        if self._live.get(session.resume) is session:
-            del self._live[session.resume]
+        """Make a session's handle worthless, and the one that it resumed with."""
+        self._take_back(session)
 
     def holder(self, handle: str, user: str | None) -> Session | None:
         """Return the session of a user that has a handle and whose connection is still there."""
@@ -316,14 +322,14 @@ class Resumption:
         if holder is not None:
             return holder.name if holder.user is None else ""
         parked = self._parked.get(handle)
-        return parked[0].name if parked is not None else None
+        return parked.name if parked is not None else None
 
     def find(self, handle: str) -> Session | None:
         """Return the session of a handle whose connection is there."""
         return self._live.get(handle)
 
     def rename(self, session: Session, handle: str) -> None:
-        """Let a session have a handle that it used up as its own."""
+        """Let a session have a handle that it resumed with as its own."""
         self.revoke(session)
         session.resume = handle
         self.offer(session)
@@ -331,15 +337,23 @@ class Resumption:
     def take_over(self, session: Session, handle: str, user: str | None, done: Callable[[bool], None]) -> None:
         """Give a newcomer the id that its handle stands for; an old connection that still hangs is closed.
 
-        The handle is worthless afterwards. `done` gets False, and nothing changed, for an unknown handle or another
-        user's.
+        The handle is the newcomer's from here on, until it resumes itself. `done` gets False, and nothing changed, for
+        an unknown handle or another user's.
         """
+
+        def found(public_id: str | None) -> None:
+            taken = self._rename(session, public_id)
+            if taken:
+                self._former[session] = handle
+                self._live[handle] = session
+            done(taken)
+
         public_id = self.give_away(handle, user)
         cluster = self._hub.cluster
         if public_id is None and cluster is not None:
-            cluster.resume(handle, user, lambda found: done(self._rename(session, found)))
+            cluster.resume(handle, user, found)
         else:
-            done(self._rename(session, public_id))
+            found(public_id)
 
     def give_away(self, handle: str, user: str | None) -> str | None:
         """Return the id that a user's handle stands for and let it be another's; None: the handle is worth nothing."""
@@ -350,11 +364,19 @@ class Resumption:
             holder.close(Code.STALE)
             return holder.id
         parked = self._parked.get(handle)
-        if parked is None or parked[0].user != user:
+        if parked is None or parked.user != user:
             return None
-        parked[1].cancel()
-        del self._parked[handle]
-        return parked[0].public_id
+        parked.timer.cancel()
+        self._forget(parked.handles)
+        return parked.public_id
+
+    def _take_back(self, session: Session) -> tuple[str, ...]:
+        """Take a session's handles out of what is live; return those that were its own."""
+        handles = (session.resume, self._former.pop(session, ""))
+        own = tuple(handle for handle in handles if self._live.get(handle) is session)
+        for handle in own:
+            del self._live[handle]
+        return own
 
     def _rename(self, session: Session, public_id: str | None) -> bool:
         sessions = self._hub.sessions
@@ -365,8 +387,9 @@ class Resumption:
         sessions[public_id] = session
         return True
 
-    def _forget(self, handle: str) -> None:
-        self._parked.pop(handle, None)
+    def _forget(self, handles: tuple[str, ...]) -> None:
+        for handle in handles:
+            self._parked.pop(handle, None)
 
     def __len__(self) -> int:
         return len(self._parked)

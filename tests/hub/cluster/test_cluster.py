@@ -49,6 +49,19 @@ def test_a_handle_of_a_killed_node_is_worth_nothing_and_says_so(nodes: Nodes) ->
     assert new.answer(number)["resumed"] is False
 
 
+def test_a_handle_whose_answer_was_lost_resumes_again_on_any_node(nodes: Nodes) -> None:
+    nodes.add()
+    a, b, c = nodes.worlds
+    old = a.client()
+    connected = old.ask("connect", name="Ada B")
+    for world in (b, c, b, a, a):
+        # Each of them hears nothing of the new handle.
+        newcomer = world.client()
+        answer = newcomer.ask("connect", name="Ada B", resume=connected["resume"])
+        assert (answer["resumed"], answer["session"]) == (True, connected["session"])
+        newcomer.cut()
+
+
 @pytest.mark.parametrize("what", [lambda c: {"user": "Ada"}, lambda c: {"session": c.session.id}])
 def test_sessions_of_other_nodes_are_ended_by_user_and_by_id(nodes: Nodes, what: Callable[[Client], Any]) -> None:
     a, b = nodes.worlds

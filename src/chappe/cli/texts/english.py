@@ -62,6 +62,7 @@ ENGLISH: Texts = {
         "namespaces.{name}: a namespace is one segment of a channel name, without '/', '+' or '#'"
     ),
     "config_pending": "{setting} changes nothing yet: its feature comes with a later release",
+    "config_single_workers": "server.workers = {workers} needs a broker that processes share, {scheme}:// is for one",
     "config_file_missing": "{name}: {path} is not there",
     "config_unusable": "{reason}",
     # token
@@ -111,7 +112,19 @@ ENGLISH: Texts = {
         "install uvloop ('pip install uvloop'); without it the hub runs on asyncio's own loop, at half the speed"
     ),
     "doctor_missing_httptools": "install httptools ('pip install httptools'); the front door needs it",
+    "doctor_missing_hiredis": "install it with pip install 'chappe[redis]'; redis:// needs it",
+    "doctor_broker_unreachable": "start the server, or correct broker.url; until then the hub answers 108",
     "doctor_files_low": "raise it with 'ulimit -n 65536' or LimitNOFILE= of systemd: each connection takes one",
+    "doctor_file_good": "{path}: {channels} channels, {publications} publications, every row and index verified",
+    "doctor_file_busy": "{path}: a hub runs on it, stop it to have every row verified",
+    "doctor_file_new": "{path}: not there yet, the hub makes it",
+    "doctor_file_lossy": "{path}: {reason}",
+    "doctor_file_lossy_step": "start the hub: channels that may have lost something begin a new epoch",
+    "doctor_file_step": "see docs/deploy/brokers.md",
+    "doctor_missing_nats": "install it ('pip install \"chappe[nats]\"'); broker.url names NATS",
+    "doctor_nats_silent": "nobody answers as NATS there: start nats-server or correct broker.url",
+    "doctor_nats_old": "install nats-server 2.11 or later",
+    "doctor_nats_bare": "turn JetStream on: nats-server -js, or jetstream {} in its configuration",
     "doctor_port_taken": "stop the program that listens there or choose another port with --port",
     "doctor_port_denied": "choose a port above 1023 or give the program CAP_NET_BIND_SERVICE",
     "doctor_host_unknown": "set server.host to an address of this machine",
@@ -202,7 +215,7 @@ ENGLISH: Texts = {
         "chappe {version} serves {url} with {workers} workers (Ctrl-C stops, SIGHUP restarts them in turn)"
     ),
     "serve_workers": "Processes that share the port.",
-    "serve_broker": "Where publications are kept, such as memory://.",
+    "serve_broker": "Where publications are kept, such as memory:// or sqlite:///path/file.db.",
     "serve_root": "What a WebSocket on / speaks: classic, broadcast, echo or chappe.v1.",
     "serve_mqtt_port": "Port of MQTT.",
     "serve_cert": "Certificate chain (PEM); with --key it turns TLS on.",

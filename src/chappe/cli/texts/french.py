@@ -63,6 +63,9 @@ FRENCH: Texts = {
         "namespaces.{name} : un espace de noms est un segment de nom de canal, sans « / », « + » ni « # »"
     ),
     "config_pending": "{setting} ne change encore rien : sa fonction viendra avec une version ultérieure",
+    "config_single_workers": (
+        "server.workers = {workers} demande un broker partagé entre processus, {scheme}:// n'en sert qu'un"
+    ),
     "config_file_missing": "{name} : {path} n'existe pas",
     "config_unusable": "inutilisable : {reason}",
     # token
@@ -115,9 +118,21 @@ FRENCH: Texts = {
         "fois moins vite"
     ),
     "doctor_missing_httptools": "installez httptools (« pip install httptools ») ; la porte d'entrée en a besoin",
+    "doctor_missing_hiredis": "installez-le par pip install 'chappe[redis]' ; redis:// en a besoin",
+    "doctor_broker_unreachable": "démarrez le serveur, ou corrigez broker.url ; d'ici là le hub répond 108",
     "doctor_files_low": (
         "augmentez-la avec « ulimit -n 65536 » ou LimitNOFILE= de systemd : chaque connexion en prend un"
     ),
+    "doctor_file_good": "{path} : {channels} canaux, {publications} publications, lignes et index vérifiés",
+    "doctor_file_busy": "{path} : un hub l'utilise, arrêtez-le pour que chaque ligne soit vérifiée",
+    "doctor_file_new": "{path} : n'existe pas encore, le hub le crée",
+    "doctor_file_lossy": "{path} : {reason}",
+    "doctor_file_lossy_step": "démarrez le hub : les canaux qui ont pu perdre quelque chose changent d'époque",
+    "doctor_file_step": "voir docs/fr/deploy/brokers.md",
+    "doctor_missing_nats": 'installez-le (« pip install "chappe[nats]" ») ; broker.url désigne NATS',
+    "doctor_nats_silent": "rien n'y répond comme NATS : démarrez nats-server ou corrigez broker.url",
+    "doctor_nats_old": "installez nats-server 2.11 ou plus récent",
+    "doctor_nats_bare": "activez JetStream : nats-server -js, ou jetstream {} dans sa configuration",
     "doctor_port_taken": "arrêtez le programme qui y écoute ou choisissez un autre port avec --port",
     "doctor_port_denied": "choisissez un port supérieur à 1023 ou donnez au programme CAP_NET_BIND_SERVICE",
     "doctor_host_unknown": "réglez server.host sur une adresse de cette machine",
@@ -213,7 +228,7 @@ FRENCH: Texts = {
         "chappe {version} sert {url} avec {workers} processus (Ctrl-C arrête, SIGHUP les relance l'un après l'autre)"
     ),
     "serve_workers": "Processus qui partagent le port.",
-    "serve_broker": "Où les publications sont gardées, par exemple memory://.",
+    "serve_broker": "Où les publications sont gardées, par exemple memory:// ou sqlite:///chemin/fichier.db.",
     "serve_root": "Ce que parle un WebSocket sur / : classic, broadcast, echo ou chappe.v1.",
     "serve_mqtt_port": "Port MQTT.",
     "serve_cert": "Chaîne de certificats (PEM) ; avec --key, active TLS.",

@@ -57,6 +57,7 @@ class Texts(TypedDict):
     config_no_keys: str
     config_half_tls: str
     config_namespace_slash: str
+    config_single_workers: str
     config_pending: str
     config_file_missing: str
     config_unusable: str
@@ -103,7 +104,19 @@ class Texts(TypedDict):
     doctor_bad: str
     doctor_missing_uvloop: str
     doctor_missing_httptools: str
+    doctor_missing_hiredis: str
+    doctor_broker_unreachable: str
     doctor_files_low: str
+    doctor_file_good: str
+    doctor_file_busy: str
+    doctor_file_new: str
+    doctor_file_lossy: str
+    doctor_file_lossy_step: str
+    doctor_file_step: str
+    doctor_missing_nats: str
+    doctor_nats_silent: str
+    doctor_nats_old: str
+    doctor_nats_bare: str
     doctor_port_taken: str
     doctor_port_denied: str
     doctor_host_unknown: str

@@ -1,7 +1,7 @@
 """One node's part in a cluster: put together here, asked by the hub."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from chappe.hub.cluster.bus import PREFIX, Bus, Tell
 from chappe.hub.cluster.locking import SharedLocking
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from chappe.hub.hub import HubCore
 
 #: Characters of a node's id; a session's handle begins with it.
-NODE_CHARS = 8
+NODE_CHARS: Final = 8
+#: How often a handle may have moved from node to node while its client heard nothing of it.
+_HOPS: Final = 4
 
 
 class Cluster:
@@ -29,6 +31,7 @@ class Cluster:
         self.names = SharedNames(hub, self.bus, self.nodes, self.records)
         self.locking = SharedLocking(hub, self.bus, self.nodes, self.records)
         self.rooms = SharedRooms(hub, self.bus, self.nodes)
+        self._given: dict[str, str] = {}
         self.bus.on("session.resume", self._resume)
         self.bus.on("session.end", self._end)
         self.bus.on("session.unsubscribe", self._unsubscribe)
@@ -64,12 +67,11 @@ class Cluster:
 
     def resume(self, handle: str, user: str | None, done: Callable[[str | None], None]) -> None:
         """Ask the node that gave a handle out what it stands for; the session ends there. None: it is worth nothing."""
-        node = self.node_of(handle)
-        if node is None:
+        node = self._given.get(handle) or self.node_of(handle)
+        if node is None or node not in self.nodes.others:
             done(None)
             return
-        question = {"handle": handle, "user": user}
-        self.bus.ask("session.resume", question, (node,), lambda answers: done(answers.get(node)))
+        self._ask_for(handle, user, node, _HOPS, done)
 
     def end(self, what: dict[str, Any], done: Callable[[int], None]) -> None:
         """End sessions of other nodes: of a `user`, with a `session` id, or of a `token`; `done` gets how many."""
@@ -98,8 +100,33 @@ class Cluster:
             "chappe_presence_lists_asked_total": self.rooms.lists_asked,
         }
 
+    def _ask_for(self, handle: str, user: str | None, node: str, hops: int, done: Callable[[str | None], None]) -> None:
+        def answered(answers: dict[str, Any]) -> None:
+            found = answers.get(node, {})
+            further = found.get("node")
+            if further == self._hub.node:
+                # It was here meanwhile, and went on.
+                further = self._given.get(handle)
+            if found.get("id") is None and further in self.nodes.others and hops:
+                self._ask_for(handle, user, further, hops - 1, done)
+            else:
+                done(found.get("id"))
+
+        self.bus.ask("session.resume", {"handle": handle, "user": user}, (node,), answered)
+
     def _resume(self, sender: str, body: Any, answer: Tell) -> None:
-        answer(self._hub.resumption.give_away(body["handle"], body["user"]))
+        handle = body["handle"]
+        public_id = self._hub.resumption.give_away(handle, body["user"])
+        former = self._given.get(handle)
+        if public_id is not None:
+            # Its client may come back with the same handle, if it never heard that it was taken.
+            self._given[handle] = sender
+            self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget_given(handle, sender))
+        answer({"id": public_id, "node": former})
+
+    def _forget_given(self, handle: str, node: str) -> None:
+        if self._given.get(handle) == node:
+            del self._given[handle]
 
     def _end(self, sender: str, body: Any, answer: Tell) -> None:
         found = self._hub.find_sessions(body.get("user"), body.get("session"), body.get("token"))
