@@ -145,6 +145,66 @@ async def test_a_stream_begins_a_session_that_takes_posts_at_the_other_node() ->
                 break
 
 
+async def test_a_stream_at_another_node_takes_a_polled_session_over_with_its_name() -> None:
+    # Only polls and POSTs are passed on, and a stream cannot be: it was 404 wherever a balancer had it go astray.
+    async with clients() as (a, b, at_a, at_b):
+        begun = (await at_a.get("/poll")).json()
+        connect = {"type": "connect", "id": 1, "name": "Ada"}
+        told = await at_a.post("/send", params={"session": begun["session"]}, json=connect)
+        public = told.json()["messages"][0]["session"]
+        parameters = {"session": begun["session"], "channel": "news"}
+        async with at_b.stream("GET", "/events", params=parameters) as stream:
+            assert stream.status_code == 200
+            lines = stream.aiter_lines()
+            async for line in lines:
+                if line == "event: subscribed":
+                    break
+            subscribed = json.loads((await anext(lines)).removeprefix("data:"))
+            (session,) = b.hub.core.sessions.values()
+            assert (session.id, session.name, list(a.hub.core.sessions)) == (public, "Ada", [])
+            # Its handle is of the node that has it, so that requests are passed on to there.
+            ping = {"type": "ping", "id": 1}
+            posted = await at_a.post("/send", params={"session": subscribed["session"]}, json=ping)
+            assert posted.json()["messages"] == [{"type": "pong", "id": 1}]
+        # Who comes back with the handle it asked with is still the same.
+        async with at_b.stream("GET", "/events", params=parameters) as stream:
+            assert stream.status_code == 200
+            await until(lambda: list(b.hub.core.sessions) == [public])
+        for nobody in (begun["session"][:8] + "0" * 32, "0" * 40):
+            assert (await at_b.get("/events", params={"session": nobody})).status_code == 404
+
+
+async def test_an_id_that_a_client_made_up_is_one_session_on_all_nodes() -> None:
+    # Each node began its own, so that polls heard nothing of what POSTs had said.
+    async with clients() as (a, b, at_a, at_b):
+        for number in range(8):
+            name = {"clientId": f"page{number}"}
+            await at_a.post("/send", params=name, json={"type": "login", "content": f"Ada{number}"})
+            assert "join" in (await at_b.get("/poll", params=name)).text
+            assert (await at_b.delete("/poll", params=name)).status_code == 204
+        assert not a.hub.core.sessions
+        assert not b.hub.core.sessions
+        assert a.hub.core.counters.logins
+        assert b.hub.core.counters.logins
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_nobodys_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # It was logged as a failure of the app, with a stack.
+    async with clients() as (_, b, at_a, __):
+        begun = (await at_a.get("/poll")).json()
+        _, writer = await asyncio.open_connection("127.0.0.1", b.port)
+        head = f"POST /send?session={begun['session']} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n"
+        writer.write(head.encode() + b"[")
+        await until(lambda: b.hub._metrics()["chappe_forwarded_total"] == 1)
+        writer.transport.abort()
+        server = b._server
+        assert server is not None
+        await until(lambda: not server.server_state.tasks)
+    assert "disconnect" not in caplog.text.lower()
+
+
 async def test_a_session_of_a_node_that_is_gone_is_unknown() -> None:
     async with two_nodes() as (a, b), httpx.AsyncClient(timeout=10) as http:
         begun = (await http.get(f"{a.url}/poll")).json()

@@ -230,7 +230,7 @@ async def test_po_5_a_post_is_answered_with_the_answers_of_its_commands_in_their
         assert await ada.poll(timeout=0) == []
         for nothing in (b"[]", b'{"type":"pong"}'):
             assert (await ada.post(nothing)).json() == {"messages": []}
-        for malformed in (b"", b"{", b"[1", b"\xff", b'{"type":"ping","id":1e999}', b"nonsense"):
+        for malformed in (b"", b"{", b"[1", b'{"type":"ping","id":1e999}', b"nonsense"):
             (error,) = (await ada.post(malformed)).json()["messages"]
             assert error["code"] == 107
 
@@ -402,6 +402,19 @@ async def test_po_10_a_body_that_is_too_large_is_413_and_not_carried_out() -> No
 # --- Who may ----------------------------------------------------------------------------------------------------------
 
 
+async def test_a_body_that_is_no_utf_8_is_refused_before_it_reaches_a_subscriber() -> None:
+    # It was published as it came, and every WebSocket that was sent it closed with 1007.
+    async with polled() as (server, ada), websockets.connect(f"ws://127.0.0.1:{server.port}/ws") as socket:
+        await socket.send('{"type":"subscribe","id":1,"channel":"news"}')
+        await socket.recv()
+        for data in (b'"\xff"', b'"\xed\xa0\x80"', b'{"\xc0\xaf":1}'):
+            body = b'{"type":"publish","id":1,"channel":"news","data":%b}' % data
+            assert problem(await ada.post(body, seq=0)) == (400, 107)
+        body = '{"type":"publish","id":1,"channel":"news","data":"é"}'.encode()
+        assert (await ada.post(body, seq=0)).status_code == 200
+        assert json.loads(await socket.recv())["data"] == "é"
+
+
 async def test_an_unknown_session_is_404_whatever_is_asked() -> None:
     async with polled() as (_, ada):
         for session in ("x", "0" * 32, "?me", "é", "a" * 5_000):
@@ -533,6 +546,29 @@ async def test_po_9_the_simple_form_is_off_unless_it_is_on_and_anonymous_session
     assert not chappe.Hub().settings.poll.simple
 
 
+async def test_po_9_delete_ends_a_session_of_the_simple_form_and_its_id_begins_another() -> None:
+    async with served(poll__simple=True, **CHAT) as server, client(server) as http:
+        await http.post("/send?clientId=me", content=b'{"type":"login","content":"Ada"}')
+        assert (await http.delete("/poll?clientId=me")).status_code == 204
+        assert not server.hub.core.sessions
+        assert problem(await http.delete("/poll?clientId=me")) == (404, 117)
+        await http.post("/send?clientId=me", content=b'{"type":"login","content":"Ada"}')
+        assert "userlist" in (await http.get("/poll?clientId=me")).text
+
+
+async def test_po_9_the_end_of_a_session_of_the_simple_form_is_told_once() -> None:
+    # Its id could not be used again for two minutes: a page that slept was told 404 all that time.
+    async with served(poll__simple=True, poll__session_s=0.2, **CHAT) as server, client(server) as http:
+        await http.post("/send?clientId=me", content=b'{"type":"login","content":"Ada"}')
+        await server.until(lambda: not server.hub.core.sessions)
+        assert problem(await http.get("/poll?clientId=me")) == (404, 117)
+        assert (await http.get("/poll?clientId=me&timeout=0")).status_code == 204
+        (session,) = tuple(server.hub.core.sessions.values())
+        session.close(3503)
+        assert problem(await http.post("/send?clientId=me", content=b"{}")) == (410, 3503)
+        assert (await http.post("/send?clientId=me", content=b"{}")).status_code == 200
+
+
 # --- Classic ----------------------------------------------------------------------------------------------------------
 
 
@@ -645,6 +681,32 @@ async def test_po_8_a_poll_with_the_handle_of_another_connection_takes_its_sessi
         assert (session.id, session.name, session.resume) == (first["session"], "Ada", ada.session)
         (error,) = await ada.send({"type": "connect"})
         assert error["code"] == 107
+
+
+def thoughtful(hub: chappe.Hub) -> None:
+    """Let all who connect at once get through at once."""
+    arrived = asyncio.Event()
+
+    @hub.on_connect
+    async def think(session: Any) -> None:
+        if len(hub.core.sessions) > 4:
+            arrived.set()
+        if len(hub.core.sessions) > 1:
+            await arrived.wait()
+
+
+async def test_po_8_polls_that_take_a_session_over_at_once_all_get_it() -> None:
+    # The handle was nobody's from the answer to `connect` to the next turn of the loop: all but one were told 404.
+    async with served(prepare=thoughtful) as server, client(server) as http:
+        async with websockets.connect(f"ws://127.0.0.1:{server.port}/ws") as socket:
+            await socket.send('{"type":"connect","id":1}')
+            first = json.loads(await socket.recv())
+            polls = [http.get("/poll", params={"session": first["resume"]}) for _ in range(4)]
+            assert [answer.status_code for answer in await asyncio.gather(*polls)] == [200] * 4
+        assert list(server.hub.core.sessions) == [first["session"]]
+        ada = PollClient(http)
+        ada.session = first["resume"]
+        assert await ada.send({"type": "ping"}) == [{"type": "pong", "id": 1}]
 
 
 async def test_po_8_nobody_else_takes_a_session_over() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import websockets
 
+import chappe
 from tests.api.poll_client import PollClient, client, data, problem
 from tests.transports.sse_harness import Reader, Served, served
 
@@ -137,6 +138,65 @@ async def test_po_8_who_reads_anew_while_the_old_stream_hangs_begins_anew() -> N
         assert (name, end["code"]) == ("close", 3502)
         await server.hub.publish("a", 2)
         assert await again.data() == 2
+
+
+async def test_po_8_a_session_that_never_said_connect_outlives_the_cut_of_its_stream() -> None:
+    # Only the answer to `connect` made a handle good, though polls tell it from the beginning.
+    async with served() as server, client(server) as http:
+        ada = await PollClient(http).begin()
+        await ada.subscribe("a")
+        (public,) = server.hub.core.sessions
+        reader = await Reader(server.port).open(f"/events?session={ada.session}")
+        reader.writer.transport.abort()
+        await server.until(lambda: not server.hub.core.sessions)
+        assert (await http.get("/poll", params={"session": ada.session})).json()["session"] == ada.session
+        assert list(server.hub.core.sessions) == [public]
+
+
+async def test_po_8_a_stream_that_identifies_waits_for_a_post_that_does() -> None:
+    # Its `connect` overtook that of the POST while a hook thought about it: the session could do nothing any more.
+    release = asyncio.Event()
+
+    def prepare(hub: chappe.Hub) -> None:
+        @hub.on_connect
+        async def think(session: Any) -> None:
+            await release.wait()
+
+    async with served(tokens=True, prepare=prepare) as server, client(server) as http:
+        ada = await PollClient(http).begin()
+        posting = asyncio.create_task(ada.send({"type": "connect", "token": "ada"}))
+        await server.until(lambda: server.hub._metrics()["chappe_posts_total"] == 1)
+        asked = asyncio.create_task(
+            server.stream(f"/events?session={ada.session}&channel=a", Authorization="Bearer bob")
+        )
+        pinging = asyncio.create_task(ada.send({"type": "ping"}))
+        await server.until(lambda: server.hub._metrics()["chappe_posts_total"] == 2)
+        release.set()
+        (connected,) = await posting
+        assert connected["user"] == "ada"
+        _, first = await asked
+        assert list(first["channels"]) == ["a"]
+        assert await pinging == [{"type": "pong", "id": 1}]
+
+
+async def test_po_8_a_client_that_counts_down_to_the_lowest_id_gets_its_own_answer() -> None:
+    # What a stream asks had that id too, so that it took the answer to the rpc for its own.
+    release = asyncio.Event()
+
+    def prepare(hub: chappe.Hub) -> None:
+        @hub.rpc("slow")
+        async def slow(session: Any) -> str:
+            await release.wait()
+            return "done"
+
+    async with served(prepare=prepare) as server, client(server) as http:
+        ada = await PollClient(http).begin()
+        posting = asyncio.create_task(ada.post({"type": "rpc", "id": -(2**63), "method": "slow"}))
+        await server.until(lambda: server.hub._metrics()["chappe_posts_total"] == 1)
+        _, first = await server.stream(f"/events?session={ada.session}&channel=a")
+        assert list(first["channels"]) == ["a"]
+        release.set()
+        assert (await posting).json()["messages"] == [{"type": "reply", "id": -(2**63), "result": "done"}]
 
 
 async def test_po_8_the_last_event_of_a_stream_that_the_hub_ends_says_why() -> None:

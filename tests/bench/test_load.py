@@ -14,9 +14,10 @@ import pytest
 from websockets.sync.server import ServerConnection
 
 from chappe.bench.hub import hub
-from chappe.bench.load import Load, LoadError, Mode, Problem, run
+from chappe.bench.load import Load, LoadError, Mode, Problem, Result, run
+from chappe.bench.running import running
 
-from .serving import Group, StreamServer, echo, measured, serving, to_all
+from .serving import Group, PollServer, StreamServer, echo, measured, serving, to_all
 
 pytestmark = pytest.mark.slow
 
@@ -199,6 +200,69 @@ def test_server_sent_events_are_deliveries() -> None:
     assert (result.lost, result.repeated) == (0, 0)
 
 
+def polled(meddle: Any = None, **wanted: Any) -> tuple[Result, PollServer]:
+    """Measure long polls of a server that does to its answers what a test wants."""
+    with PollServer(meddle) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        options = {"mode": "fanout", "path": "/ws", "rate": 100.0, "answer": "reply", **wanted}
+        try:
+            return measured(server.server_address[1], polls=True, **options), server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_each_poll_acknowledges_the_one_before_and_is_counted() -> None:
+    result, server = polled(first=("a%i", "b"), connections=3)
+    assert (result.opened, result.closed) == (4, 0)
+    assert sorted(server.posted) == [b"[a0,b]", b"[a1,b]", b"[a2,b]"]
+    assert result.polls > 3
+    assert result.deliveries >= result.polls
+    assert (result.lost, result.repeated) == (0, 0)
+
+
+def test_several_publications_in_one_answer_are_one_poll() -> None:
+    result, _ = polled(mode="burst", burst=8)
+    assert result.deliveries > result.polls > 3
+    assert (result.lost, result.repeated) == (0, 0)
+
+
+def test_polls_wait_longer_than_the_server_holds_them() -> None:
+    result, _ = polled(rate=4.0, seconds=0.9)
+    assert 3 <= result.polls <= 12
+    assert (result.lost, result.repeated) == (0, 0)
+
+
+def test_an_answer_that_lost_a_publication_or_has_one_twice_is_told() -> None:
+    result, _ = polled(lambda number, session, told: (session, told[number == 5 :]))
+    assert (result.lost, result.repeated) == (1, 0)
+    result, _ = polled(lambda number, session, told: (session, told[: number == 5] + told))
+    assert (result.lost, result.repeated) == (0, 1)
+
+
+def test_an_answer_to_another_session_is_told() -> None:
+    result, _ = polled(lambda number, session, told: ("other" if number == 5 else session, told))
+    assert (result.lost, result.repeated) == (0, 1)
+
+
+def test_a_session_that_may_not_subscribe_is_refused_with_what_was_said() -> None:
+    with pytest.raises(LoadError) as caught:
+        polled(answer="granted")
+    assert caught.value.problem is Problem.REFUSED
+    assert caught.value.reason == '200 {"messages":[{"type":"reply"}]}'
+
+
+def test_a_hub_answers_polls(tmp_path: Path) -> None:
+    server = hub(tmp_path)
+    with running(server) as up:
+        wanted = {**server.speech["fanout"], "pids": up.pids, "inflight": 4, "connections": 20}
+        result = measured(up.port, mode="fanout", polls=True, **wanted)
+    assert (result.opened, result.closed, result.lost, result.repeated) == (21, 0, 0, 0)
+    assert result.deliveries > result.polls > 20
+    assert result.polls_per_cpu_s > 0
+
+
 def test_a_refusal_says_what_the_server_said() -> None:
     def refuse(connection: ServerConnection, _: Any) -> Any:
         return connection.respond(403, "no")
@@ -224,7 +288,13 @@ def test_more_connections_than_files_are_refused_with_the_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted", [{"mode": "echo", "deflate": True}, {"mode": "echo", "connections": 0}, {"mode": "rooms", "rooms": 0}]
+    "wanted",
+    [
+        {"mode": "echo", "deflate": True},
+        {"mode": "echo", "connections": 0},
+        {"mode": "rooms", "rooms": 0},
+        {"mode": "echo", "polls": True},
+    ],
 )
 def test_options_that_contradict_each_other_are_refused(wanted: dict[str, Any]) -> None:
     with pytest.raises(ValueError):

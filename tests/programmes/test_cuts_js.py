@@ -194,7 +194,7 @@ async def disturb(journal: Path, url: str, proxy: FaultProxy, paths: list[str], 
     ("transports", "paths"),
     [
         (["websocket"], ["/ws"]),
-        (["sse"], ["/send", "/poll"]),
+        (["sse"], ["/send"]),
         (["polling"], ["/send", "/poll"]),
     ],
     ids=["websocket", "sse", "polling"],

@@ -15,6 +15,14 @@ def test_everybody_who_asked_and_did_not_take_it_back_is_told_once() -> None:
     assert told == ["a", "c"]
 
 
+def test_who_asks_too_late_is_told_at_once() -> None:
+    # A poll behind middleware that thought while its client left would have waited for its whole time.
+    departure, told = Departure(), []
+    departure.happened()
+    departure.tell(lambda: told.append("late"))
+    assert told == ["late"]
+
+
 def test_it_is_found_in_the_extensions_of_a_scope() -> None:
     departure = Departure()
     assert departure_of({"extensions": {EXTENSION: departure}}) is departure

@@ -33,6 +33,17 @@ async def test_a_mailbox_is_found_until_it_expires_and_its_seat_is_given_back() 
     assert boxes.world.clock.pending == of_the_broker
 
 
+async def test_a_client_that_ends_session_after_session_fills_no_memory() -> None:
+    # A session that ended has no seat, and its end was told for thirty seconds to any number of them.
+    boxes = Boxes(session_s=30)
+    mailboxes = [boxes.begin() for _ in range(1_010)]
+    for mailbox in mailboxes:
+        mailbox.session.close(Code.INVALID_TOKEN)
+    assert [boxes.sessions.find(mailbox.handle) for mailbox in mailboxes] == [None] * 10 + mailboxes[10:]
+    boxes.world.clock.advance(31)
+    assert all(boxes.sessions.find(mailbox.handle) is None for mailbox in mailboxes)
+
+
 async def test_a_waiting_poll_is_alive_and_answered_with_nothing_at_its_time() -> None:
     boxes = Boxes(session_s=30)
     mailbox = boxes.begin()

@@ -99,7 +99,7 @@ async def test_answers_that_are_kept_count_until_they_were_written_or_forgotten(
 
 async def test_the_end_finishes_all_that_wait() -> None:
     posting, unread, running = Posting(16, 1_000), post(), post()
-    inquiry = Inquiry(asyncio.get_running_loop().create_future())
+    inquiry = Inquiry(asyncio.get_running_loop().create_future(), lambda answer: None)
     posting.begin(running)
     posting.took([base.Ping(1)])
     posting.begin(unread)

@@ -231,6 +231,9 @@ export interface Client {
 
   /** Dials now instead of waiting; starts again after `gave_up` and `refused`. */
   redial(): void;
-  /** Ends everything for good: never reconnects, subscriptions end, open calls reject. */
+  /**
+   * Ends everything for good: never reconnects, subscriptions end, open calls reject.
+   * @param code 1000 (default), or one of the application's own, 4001 to 4999
+   */
   disconnect(code?: number, reason?: string): void;
 }

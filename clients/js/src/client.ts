@@ -57,7 +57,7 @@ class HubClient implements Client {
   #name: string | null;
   /** The name under which the hub accepted us before. */
   #accepted: string | null | undefined;
-  #resume: string | null = null;
+  #resume: string | undefined;
   /** Until when locks are held: they would not follow to another connection. */
   readonly #locks = new Map<string, number>();
   /** Says `connect` on a better transport, until that is answered. */
@@ -155,14 +155,7 @@ class HubClient implements Client {
     this.#checkOpen();
     const { expect, retain, headers, signal, resend = this.settings.resend } = options;
     const key = options.key ?? (resend ? `${this.#keyPrefix}-${(this.#keys += 1)}` : undefined);
-    const command: Command = {
-      type: "publish",
-      channel,
-      ...(key === undefined ? {} : { key }),
-      ...(expect === undefined ? {} : { expect }),
-      ...(retain ? { retain } : {}),
-      ...(headers === undefined ? {} : { headers }),
-    };
+    const command: Command = { type: "publish", channel, key, expect, retain: retain || undefined, headers };
     const outgoing = { command, data: protocol.encodeData(data), resend, signal };
     const { outbox } = this.settings;
     return outbox && resend ? outbox.publish(outgoing) : this.#outbox.add(outgoing);
@@ -317,13 +310,8 @@ class HubClient implements Client {
   }
 
   #connect(token: string | null, name: string | null): Command {
-    return {
-      type: "connect",
-      ...(token === null ? {} : { token }),
-      ...(name === null ? {} : { name }),
-      client: this.settings.client,
-      ...(this.#resume === null ? {} : { resume: this.#resume }),
-    };
+    const { client } = this.settings;
+    return { type: "connect", token: token ?? undefined, name: name ?? undefined, client, resume: this.#resume };
   }
 
   #welcome(commands: Commands, reply: Message): void {
@@ -347,7 +335,7 @@ class HubClient implements Client {
   }
 
   #introduced(reply: Message): SessionInfo {
-    this.#resume = protocol.text(reply["resume"]) || null;
+    this.#resume = protocol.text(reply["resume"]) || undefined;
     return (this.info = protocol.sessionInfo(reply));
   }
 

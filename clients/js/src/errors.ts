@@ -24,19 +24,19 @@ export function retryAfterMs({ detail }: ChappeError): number {
 }
 
 const LOCAL_TEXTS = {
-  bad_option: ["option {name} is {value}, expected a number from 0", "l'option {name} vaut {value}, un nombre positif ou nul est attendu"],
-  bad_transport: ["transports are \"{value}\", expected some of websocket, sse, polling", "les transports sont « {value} », websocket, sse ou polling sont attendus"],
-  bad_url: ["\"{url}\" is no address of a hub, expected something like wss://hub.example/ws", "« {url} » n'est pas l'adresse d'un hub, par exemple wss://hub.example/ws"],
-  no_websocket: ["there is no WebSocket class here: pass one, connect(url, { WebSocket })", "aucune classe WebSocket ici : passez-en une, connect(url, { WebSocket })"],
-  bad_frame: ["the hub sent a frame that is no chappe.v1 message: {what}", "le hub a envoyé une trame qui n'est pas un message chappe.v1 : {what}"],
-  disconnected: ["the connection was cut before the answer, so its outcome is unknown", "la connexion a été coupée avant la réponse, le résultat est inconnu"],
-  unconfirmed: ["not acknowledged while the hub could recognise it: it may or may not be stored, look at the history", "aucun accusé de réception tant que le hub pouvait la reconnaître : l'enregistrement est incertain, consultez l'historique"],
+  bad_option: ["option {name} is {value}, expected a number from 0", "option {name} : {value}, attendu : un nombre positif ou nul"],
+  bad_transport: ["transports are \"{value}\", expected some of websocket, sse, polling", "transports : « {value} », attendu : websocket, sse, polling"],
+  bad_url: ["\"{url}\" is no address of a hub, expected wss://hub.example/ws", "« {url} » n'est pas l'adresse d'un hub, attendu : wss://hub.example/ws"],
+  no_websocket: ["there is no WebSocket class here, expected connect(url, { WebSocket })", "aucune classe WebSocket ici, attendu : connect(url, { WebSocket })"],
+  bad_frame: ["the hub sent a frame that is not chappe.v1: {what}", "le hub a envoyé une trame qui n'est pas chappe.v1 : {what}"],
+  disconnected: ["the connection was cut before the answer: its outcome is unknown", "la connexion a été coupée avant la réponse : le résultat est inconnu"],
+  unconfirmed: ["not acknowledged in time: it may be stored, look at the history", "pas d'accusé de réception à temps : peut-être enregistrée, consultez l'historique"],
   timed_out: ["no answer within {ms} ms", "pas de réponse en {ms} ms"],
-  queue_full: ["{size} publishes already wait for an acknowledgement: slow down or raise publishQueue", "{size} publications attendent déjà un accusé de réception : ralentissez ou augmentez publishQueue"],
+  queue_full: ["{size} publishes wait for an acknowledgement: slow down or raise publishQueue", "{size} publications attendent un accusé de réception : ralentissez ou augmentez publishQueue"],
   overflow: ["more than {size} publications wait to be read: read faster or raise queueSize", "plus de {size} publications attendent d'être lues : lisez plus vite ou augmentez queueSize"],
-  storage: ["the outbox cannot be kept on this device ({what}): it is in memory only", "la boîte d'envoi ne peut être gardée sur cet appareil ({what}) : elle reste en mémoire"],
+  storage: ["the outbox is in memory only: {what}", "la boîte d'envoi n'est qu'en mémoire : {what}"],
   closed: ["the client is disconnected: connect again", "le client est déconnecté : reconnectez-vous"],
-  named: ["the session is connected already, as \"{name}\": a name is claimed before", "la session est déjà connectée, sous le nom « {name} » : un nom se prend avant"],
+  named: ["the session is connected already, as \"{name}\"", "la session est déjà connectée, sous le nom « {name} »"],
   token: ["getToken failed: {what}", "getToken a échoué : {what}"],
 } as const satisfies Record<string, readonly [en: string, fr: string]>;
 

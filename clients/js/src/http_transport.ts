@@ -3,11 +3,13 @@
  * events, read by `fetch` because an EventSource could send no token, or long polls.
  */
 
+import { onAbort } from "./abort.js";
 import type { Clock } from "./clock.js";
 import { EventParser } from "./event_stream.js";
 import { takeFrame } from "./frames.js";
 import type { Frame } from "./protocol.js";
 import type { Transport, TransportEvents, TransportFactory } from "./transport.js";
+import { isGoodbye } from "./transport.js";
 
 export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
 
@@ -66,7 +68,7 @@ class HttpTransport implements Transport {
     private readonly options: HttpOptions,
     private readonly events: TransportEvents,
   ) {
-    this.#run().catch(this.#failed);
+    (name === "sse" ? this.#stream() : this.#poll()).catch(this.#failed);
   }
 
   /** Frames leave in order, one request at a time; what was queued meanwhile leaves in one. */
@@ -76,28 +78,21 @@ class HttpTransport implements Transport {
     this.#posting ??= this.#post().catch(this.#failed);
   }
 
-  /** With 1000 what waits is sent and the hub told, who then forgets the session; with any other code it may be resumed. */
+  /** A goodbye sends what waits and tells the hub, who then forgets the session. */
   close(code: number, reason: string): void {
-    if (code === 1000 && this.#session !== "" && !this.#closed) void this.#leave();
+    const leaves = isGoodbye(code) && this.#session !== "" && !this.#closed;
     this.#closed = true;
-    this.#abort.abort();
+    if (leaves) void this.#leave();
+    else this.#abort.abort();
     queueMicrotask(() => this.#end(code, reason));
   }
 
   // ---- receiving ----------------------------------------------------------------------------------------------------
 
-  async #run(): Promise<void> {
-    // Not repeated: whoever dials has a backoff.
-    const { session, cursor } = await this.#ask("GET", "poll");
-    if (typeof session !== "string") throw failure("no session");
-    this.#session = session;
-    this.#cursor = cursor;
-    await (this.name === "sse" ? this.#stream() : this.#poll());
-  }
-
   async #poll(): Promise<void> {
     const { clock, pollRetryMs } = this.options;
-    this.#open();
+    // Not repeated: whoever dials has a backoff.
+    this.#begin(await this.#ask("GET", "poll"));
     while (!this.#closed) {
       const started = clock.now();
       const { cursor, messages } = await this.#repeat("GET", "poll", { cursor: this.#cursor });
@@ -113,26 +108,30 @@ class HttpTransport implements Transport {
 
   async #stream(): Promise<never> {
     const headers = { Accept: "text/event-stream" };
-    const response = await this.#fetch("GET", "events", {}, { headers });
+    const response = await this.#fetch("GET", "events", { session: "" }, { headers });
     const reader = response.body?.getReader?.();
     if (!reader) throw failure("no streams here");
-    this.#open();
     const parser = new EventParser();
     const decoder = new TextDecoder();
     for (;;) {
-      const { done, value } = await this.#within(SILENCE_MS, reader.read());
+      const { done, value } = await this.#within(SILENCE_MS, () => reader.read());
       if (done) throw failure("the stream ended");
       for (const { name, data } of parser.push(decoder.decode(value, { stream: true }))) {
-        if (name !== "close") this.#tell(data);
-        else {
+        if (name === "close") {
           const { code, reason } = JSON.parse(data) as Answer;
           throw failure(reason, code);
         }
+        // A proxy that holds streams back passes the head of the answer: only an event shows that it is open.
+        if (this.#session === "") this.#begin(JSON.parse(data));
+        else this.#tell(data);
       }
     }
   }
 
-  #open(): void {
+  #begin({ session, cursor }: Answer): void {
+    if (typeof session !== "string") throw failure("no session");
+    this.#session = session;
+    this.#cursor = cursor;
     if (!this.#closed) this.events.onOpen();
   }
 
@@ -166,6 +165,8 @@ class HttpTransport implements Transport {
     await this.#posting;
     // A page that closes must not cancel it.
     await this.#ask("DELETE", "poll", {}, { keepalive: true, signal: null }).catch(() => undefined);
+    // Not before: a stream that ends first is a cut, and the hub would know no session to forget.
+    this.#abort.abort();
   }
 
   // ---- requests -----------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ class HttpTransport implements Transport {
   /** @returns {} for an answer without a body @throws Failure, or what `fetch` throws */
   #ask(method: string, path: string, query?: Query, init?: RequestInit): Promise<Answer> {
     const read = (response: Response): Promise<Answer> | Answer => (response.status === 204 ? {} : response.json());
-    return this.#within(READ_TIMEOUT_MS, this.#fetch(method, path, query, init).then(read));
+    return this.#within(READ_TIMEOUT_MS, (signal) => this.#fetch(method, path, query, { signal, ...init }).then(read));
   }
 
   async #fetch(method: string, path: string, query: Query = {}, init: RequestInit = {}): Promise<Response> {
@@ -210,24 +211,29 @@ class HttpTransport implements Transport {
     throw failure(words, NO_STATUS, status < 500 && status !== 429 ? null : advice >= 0 ? advice : pollRetryMs);
   }
 
-  #within<T>(ms: number, answer: Promise<T>): Promise<T> {
+  /** @throws what `ask` throws; after so long, and when the transport ends, `ask` is aborted */
+  #within<T>(ms: number, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const cancel = this.options.clock.after(ms, () => reject(new Error(`silent for ${ms} ms`)));
-      answer.then(resolve, reject).finally(cancel);
+      // Its own: what `fetch` leaves on a signal would gather on one of a long life.
+      const request = new AbortController();
+      const end = (): void => {
+        stopListening();
+        cancel();
+      };
+      const abort = (reason: unknown): void => {
+        end();
+        reject(reason);
+        request.abort();
+      };
+      const stopListening = onAbort(this.#abort.signal, abort);
+      const cancel = this.options.clock.after(ms, () => abort(new Error(`silent for ${ms} ms`)));
+      ask(request.signal).then(resolve, reject).finally(end);
     });
   }
 
   #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const { signal } = this.#abort;
-      const wake = (): void => {
-        cancel();
-        signal.removeEventListener("abort", wake);
-        resolve();
-      };
-      const cancel = this.options.clock.after(ms, wake);
-      signal.addEventListener("abort", wake);
-    });
+    // Waits for nothing; what comes next finds out that the transport has ended.
+    return this.#within(ms, () => new Promise<void>(() => undefined)).catch(() => undefined);
   }
 
   /** `path` stands beside the hub's `/ws`. */

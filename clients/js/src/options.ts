@@ -121,52 +121,58 @@ export interface Settings {
 
 export const VERSION = "0.1.0";
 
+const DEFAULTS = {
+  name: null,
+  client: { name: "js", version: VERSION },
+  websocketTimeoutMs: 5_000,
+  pollRetryMs: 5_000,
+  batchMs: 0,
+  batchMax: 10,
+  reconnectIntervalMs: 1_000,
+  reconnectMaxMs: 30_000,
+  jitter: "full",
+  maxAttempts: 0,
+  connectTimeoutMs: 10_000,
+  heartbeat: "standard",
+  saveData: "auto",
+  pongTimeoutMs: 10_000,
+  commandTimeoutMs: 10_000,
+  resend: true,
+  publishQueue: 1_000,
+  backgroundDisconnect: false,
+  outbox: null,
+  random: Math.random,
+  clock: systemClock,
+  watchNetwork: true,
+} as const;
+
 /** Fills in the defaults. @throws LocalError `bad_option`, `bad_transport` naming what came. */
 export function resolveOptions(options: ClientOptions): Settings {
-  const token = options.token ?? null;
-  const { heartbeat = "standard", saveData = "auto" } = options;
-  const foregroundMs = options.heartbeatMs ?? (heartbeat === "mobile" ? 60_000 : 30_000);
-  const settings: Settings = {
-    getToken: options.getToken ?? (() => token),
-    renewsToken: options.getToken !== undefined,
-    name: options.name ?? null,
-    client: options.client ?? { name: "js", version: VERSION },
-    transports: resolveTransports(options),
-    websocketTimeoutMs: options.websocketTimeoutMs ?? 5_000,
-    batchMs: options.batchMs ?? 0,
-    batchMax: options.batchMax ?? 10,
-    reconnectIntervalMs: options.reconnectIntervalMs ?? 1_000,
-    reconnectMaxMs: options.reconnectMaxMs ?? 30_000,
-    jitter: options.jitter ?? "full",
-    maxAttempts: options.maxAttempts ?? 0,
-    connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-    heartbeat,
-    heartbeatMs: foregroundMs,
-    backgroundHeartbeatMs: foregroundMs && Math.max(foregroundMs, 300_000),
-    savesData: saveData === "auto" ? savesData : () => saveData,
-    pongTimeoutMs: options.pongTimeoutMs ?? 10_000,
-    commandTimeoutMs: options.commandTimeoutMs ?? 10_000,
-    resend: options.resend ?? true,
-    publishQueue: options.publishQueue ?? 1_000,
-    backgroundDisconnect: options.backgroundDisconnect ?? false,
-    outbox: options.outbox ?? null,
-    random: options.random ?? Math.random,
-    clock: options.clock ?? systemClock,
-    watchNetwork: options.watchNetwork ?? true,
-  };
-  for (const [name, value] of Object.entries(settings)) {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined && value !== null);
+  const all = { ...DEFAULTS, ...(Object.fromEntries(given) as ClientOptions) };
+  for (const [name, value] of Object.entries(all)) {
     if (typeof value === "number" && !(value >= 0)) throw new LocalError("bad_option", { name, value });
   }
-  return settings;
+  const { token = null, getToken, saveData, heartbeat, heartbeatMs = heartbeat === "mobile" ? 60_000 : 30_000 } = all;
+  return {
+    ...all,
+    getToken: getToken ?? (() => token),
+    renewsToken: getToken !== undefined,
+    transports: resolveTransports(all),
+    heartbeatMs,
+    backgroundHeartbeatMs: heartbeatMs && Math.max(heartbeatMs, 300_000),
+    savesData: saveData === "auto" ? savesData : () => saveData,
+  };
 }
 
-function resolveTransports(options: ClientOptions): TransportFactory[] {
-  const http: HttpOptions = { ...options, clock: options.clock ?? systemClock, pollRetryMs: options.pollRetryMs ?? 5_000 };
+type Wanted = Pick<ClientOptions, "transport" | "transports" | "WebSocket" | "tabs">;
+
+function resolveTransports(options: Wanted & HttpOptions): TransportFactory[] {
   const wanted = options.transport ? [options.transport] : (options.transports ?? ["websocket", "sse", "polling"]);
   const found = wanted.map((each) => {
     if (typeof each === "function") return each;
     if (each === "websocket") return websocketTransport(options.WebSocket);
-    return each === "sse" || each === "polling" ? httpTransport(each, http) : undefined;
+    return each === "sse" || each === "polling" ? httpTransport(each, options) : undefined;
   });
   if (found.length === 0 || found.includes(undefined)) throw new LocalError("bad_transport", { value: String(wanted) });
   const { tabs } = options;

@@ -7,6 +7,7 @@ import { ChappeError, LocalError } from "./errors.js";
 export type Message = Readonly<Record<string, unknown>> & { readonly type: string };
 /** As it came: JSON text, or the messages themselves where the carrier has unpacked them. */
 export type Frame = string | readonly unknown[];
+/** Members that are undefined are not sent. */
 export type Command = Readonly<Record<string, unknown>> & { readonly type: string };
 
 /** @param data JSON text of the member `data`, already encoded. */

@@ -1,7 +1,5 @@
 /** When to dial again: exponential backoff with full jitter, without timers. */
 
-import { Code } from "./errors.generated.js";
-
 export interface Backoff {
   readonly reconnectIntervalMs: number;
   readonly reconnectMaxMs: number;
@@ -26,11 +24,6 @@ const MAX_ADVISED_MS = 600_000;
  */
 export function reconnects(code: number): boolean {
   return !((code >= 3500 && code <= 3999) || (code >= 4500 && code <= 4999));
-}
-
-/** Close codes after which an old token would only be refused again. */
-export function needsNewToken(code: number): boolean {
-  return code === Code.EXPIRED;
 }
 
 /** Attempt n waits up to interval x 2^(n-1), at most `maxMs`. */

@@ -103,13 +103,8 @@ export class ChannelSubscription implements Subscription<any> {
   // ---- from the client ----------------------------------------------------------------------------------------------
 
   command(): Command {
-    const since = this.cursor.since;
-    return {
-      type: "subscribe",
-      channel: this.channel,
-      ...(since === undefined ? {} : { since }),
-      ...(this.options.presence ? { presence: true } : {}),
-    };
+    const { since } = this.cursor;
+    return { type: "subscribe", channel: this.channel, since, presence: this.options.presence || undefined };
   }
 
   accepted(reply: Message): void {

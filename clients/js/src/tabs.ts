@@ -10,7 +10,7 @@ export interface SharedTabsOptions {
 }
 
 /** A close code that says to come back: another tab has the connection now. */
-const MOVED = 4002;
+const MOVED = 4000;
 
 /** What tabs say to each other; `line` is one connection of one tab. */
 type Word =

@@ -11,13 +11,18 @@ export interface TransportEvents {
 }
 
 /**
- * An open or opening connection. Frames leave in order; after `close` no event but `onClose` follows. It is closed with
- * 1000 for good, with any other code if the session shall be resumed.
+ * An open or opening connection. Frames leave in order; after `close` no event but `onClose` follows. Whether it is closed
+ * for good, or the session shall be resumed, is in the code: `isGoodbye`.
  */
 export interface Transport {
   readonly name: string;
   send(frame: string): void;
   close(code: number, reason: string): void;
+}
+
+/** 1000, and what an application gives to `disconnect`. */
+export function isGoodbye(code: number): boolean {
+  return code === 1000 || code > 4000;
 }
 
 /** Dials. It may throw, which counts as a failed attempt, and must not call back before it returned. */

@@ -154,10 +154,17 @@ test("a token that never comes is not the fault of a transport", async () => {
 });
 
 test("where there is no WebSocket class, streams and polls are left", async () => {
-  const carriers = new SeveralCarriers();
-  const client = carriers.client({ transports: ["websocket", carriers.network.transport] });
-  await carriers.clock.advance(100);
-  assert.deepEqual([client.state, client.transport], ["live", "memory"]);
+  const global = globalThis as { WebSocket?: unknown };
+  const given = global.WebSocket;
+  delete global.WebSocket;
+  try {
+    const carriers = new SeveralCarriers();
+    const client = carriers.client({ transports: ["websocket", carriers.network.transport] });
+    await carriers.clock.advance(100);
+    assert.deepEqual([client.state, client.transport], ["live", "memory"]);
+  } finally {
+    if (given) global.WebSocket = given;
+  }
 });
 
 test("a transport that there is not is named", () => {

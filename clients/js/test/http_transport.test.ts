@@ -49,6 +49,19 @@ for (const name of ["polling", "sse"] as const) {
     assert.deepEqual([http.boxes.size, http.count("DELETE", "/poll"), clock.pending], [0, 1, 0]);
   });
 
+  test(`${name}: whoever ends with a code of the application is forgotten as well, whoever comes back is not`, async () => {
+    const { clock, http, client } = await live(name, { backgroundDisconnect: 1_000 });
+    client.background(true);
+    await clock.advance(1_000 + SOON);
+    assert.deepEqual([client.state, http.count("DELETE", "/poll")], ["offline", 0]);
+    client.background(false);
+    await clock.advance(SOON);
+    assert.deepEqual([client.state, client.info?.resumed], ["live", true]);
+    client.disconnect(4999, "the game is over");
+    await clock.advance(SOON);
+    assert.equal(http.count("DELETE", "/poll"), 1);
+  });
+
   test(`${name}: one POST at a time, and what is queued meanwhile in one array`, async () => {
     const { clock, http, client } = await live(name);
     http.bodies.length = 0;
@@ -154,6 +167,60 @@ test("who answers nothing at once, again and again, is not asked in a hurry", as
   await clock.advance(20_000);
   assert.ok(http.count("GET", "/poll") - before <= 4);
   client.disconnect();
+});
+
+test("nothing gathers on the signals of requests, however many fail", async () => {
+  const listeners = new Set<unknown>();
+  const { prototype } = AbortSignal;
+  prototype.addEventListener = function (name: string, listener: any, options?: any): void {
+    listeners.add(listener);
+    EventTarget.prototype.addEventListener.call(this, name, listener, options);
+  };
+  prototype.removeEventListener = function (name: string, listener: any): void {
+    listeners.delete(listener);
+    EventTarget.prototype.removeEventListener.call(this, name, listener);
+  };
+  try {
+    const { clock, http, client } = await live("polling");
+    let asked = 0;
+    http.intercept = ({ path }) => (path === "/poll" && asked++ % 2 === 0 ? "refused" : undefined);
+    for (let n = 0; n < 20; n++) {
+      for (const session of http.hub.sessions) session.say({ type: "message", data: 1 });
+      await clock.advance(6_000);
+    }
+    assert.ok(asked >= 40, String(asked));
+    assert.ok(listeners.size <= 3, String(listeners.size));
+    const polls = http.asked.flatMap(({ path, init }) => (path === "/poll" ? [init.signal] : []));
+    assert.equal(new Set(polls).size, polls.length);
+    client.disconnect();
+    await clock.advance(SOON);
+    assert.equal(listeners.size, 0);
+  } finally {
+    delete (prototype as Partial<AbortSignal>).addEventListener;
+    delete (prototype as Partial<AbortSignal>).removeEventListener;
+  }
+});
+
+test("a stream begins with one request, and is open when its first event has come", async () => {
+  const { clock, http, client } = await live("sse");
+  assert.deepEqual(http.asked.slice(0, 2).map(({ method, path, query }) => [method, path, query.get("session")]), [
+    ["GET", "/events", ""],
+    ["POST", "/send", [...http.boxes.keys()][0]],
+  ]);
+  assert.equal(http.count("GET", "/poll"), 0);
+  client.disconnect();
+  await clock.advance(SOON);
+});
+
+test("behind a proxy that holds streams back the stream is given up, and its session ends", async () => {
+  const { clock, http, client } = open("sse", { transports: ["sse", "polling"], websocketTimeoutMs: 2_000 });
+  http.holding = true;
+  await clock.advance(1_990);
+  assert.deepEqual([client.state, http.boxes.size], ["connecting", 1]);
+  await clock.advance(SOON);
+  assert.deepEqual([client.state, client.transport, http.boxes.size], ["live", "polling", 1]);
+  client.disconnect();
+  await clock.advance(SOON);
 });
 
 test("a stream that is silent for three heartbeats is dead", async () => {

@@ -217,6 +217,20 @@ test("a cut is followed by resume, recovery and everything that was missed", asy
   assert.deepEqual(states, ["offline", "connecting", "catching-up", "live"]);
 });
 
+test("whoever disconnects, with whatever code, is gone at once", async () => {
+  const name = channel();
+  const room = open().client.subscribe(name, { presence: true });
+  const gone: (string | null)[] = [];
+  room.on("leave", (member) => gone.push(member.name));
+  await room.subscribed();
+  for (const [who, code] of [["Bob", 1000], ["Eve", 4999]] as const) {
+    const { client } = open({ name: `${who}-${run}` });
+    await client.subscribe(name).subscribed();
+    client.disconnect(code, "enough");
+    await until(room, ["leave"], () => gone.includes(`${who}-${run}`));
+  }
+});
+
 test(`${CUTS} cuts in a row lose and double nothing acknowledged`, async () => {
   const name = channel();
   const { client: writer, ...writers } = open({ name: `W-${run}` });

@@ -32,7 +32,8 @@ export class LittleHttp {
   readonly boxes = new Map<string, Box>();
   readonly asked: Asked[] = [];
   readonly bodies: string[] = [];
-  streams = true;
+  /** Streams pass nothing but the head, as behind a proxy that gathers answers. */
+  holding = false;
   /** Answers instead of the hub; `lost` carries the request out and loses its answer. */
   intercept: (asked: Asked) => Response | "lost" | "refused" | undefined = () => undefined;
 
@@ -59,37 +60,44 @@ export class LittleHttp {
     for (const box of this.boxes.values()) {
       box.session.lost();
       box.ended = { code, reason };
-      box.stream?.enqueue(bytes(`event: close\ndata: ${JSON.stringify(box.ended)}\n\n`));
+      this.#event(box, "close", JSON.stringify(box.ended));
       box.wake();
     }
   }
 
   async #answer({ method, path, query, init }: Asked): Promise<Response> {
-    if (path === "/poll" && !query.has("session")) return this.#begin();
+    if (path === "/poll" && !query.has("session")) return Response.json({ session: this.#begin().id, cursor: "0", messages: [] });
+    if (path === "/events" && query.get("session") === "") return this.#events(this.#begin(), init.signal);
     const box = this.boxes.get(query.get("session") ?? "");
     if (!box) return problem(404, 117);
     if (path === "/send") return this.#send(box, query, String(init.body));
     if (box.ended && box.waiting.length === 0) return problem(410, box.ended.code, box.ended.reason);
     if (method === "DELETE") {
       box.session.lost();
+      box.stream?.close();
+      box.stream = null;
       this.boxes.delete(box.id);
       return new Response(null, { status: 204 });
     }
     return path === "/poll" ? this.#poll(box, query, init.signal) : this.#events(box, init.signal);
   }
 
-  #begin(): Response {
+  #begin(): Box {
     const id = `h${this.boxes.size}-${this.asked.length}`;
     const session = this.hub.open({ send: (frame) => this.#say(box, frame), close: (code, reason) => this.end(code, reason) });
     const box: Box = { id, session, given: [], waiting: [], cursor: 0, wake() {}, stream: null, answered: new Map(), ended: null };
     this.boxes.set(id, box);
-    return Response.json({ session: id, cursor: "0", messages: [] });
+    return box;
   }
 
   #say(box: Box, frame: string): void {
-    if (box.stream) return box.stream.enqueue(bytes(`event: x\ndata: ${frame}\n\n`));
+    if (box.stream) return this.#event(box, "x", frame);
     box.waiting.push(JSON.parse(frame));
     box.wake();
+  }
+
+  #event(box: Box, name: string, data: string): void {
+    if (!this.holding) box.stream?.enqueue(bytes(`event: ${name}\ndata: ${data}\n\n`));
   }
 
   #send(box: Box, query: URLSearchParams, body: string): Response {
@@ -108,7 +116,7 @@ export class LittleHttp {
     if (query.get("cursor") === String(box.cursor)) box.given = [];
     box.wake();
     if (box.given.length === 0) {
-      if (box.waiting.length === 0) await Promise.race([new Promise<void>((resolve) => (box.wake = resolve)), this.#aside(60_000, signal)]);
+      if (box.waiting.length === 0) await this.#aside(60_000, signal, (wake) => (box.wake = wake));
       if (box.waiting.length === 0) return box.ended ? problem(410, box.ended.code, box.ended.reason) : new Response(null, { status: 204 });
       box.given = box.waiting.splice(0);
       box.cursor += 1;
@@ -118,24 +126,27 @@ export class LittleHttp {
 
   #events(box: Box, signal?: AbortSignal | null): Response {
     const body = new ReadableStream<Uint8Array>({ start: (controller) => void (box.stream = controller) });
+    this.#event(box, "subscribed", JSON.stringify({ session: box.id, channels: {} }));
     signal?.addEventListener("abort", () => {
+      this.boxes.delete(box.id);
       box.session.lost();
       box.stream?.error(new DOMException("aborted", "AbortError"));
       box.stream = null;
     });
     for (const message of box.waiting.splice(0)) this.#say(box, JSON.stringify(message));
-    const response = new Response(body, { headers: { "Content-Type": "text/event-stream" } });
-    if (!this.streams) Object.defineProperty(response, "body", { value: null });
-    return response;
+    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
   }
 
-  #aside(ms: number, signal?: AbortSignal | null): Promise<void> {
+  /** @param early is given what ends the wait before its time */
+  #aside(ms: number, signal?: AbortSignal | null, early?: (wake: () => void) => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      const done = () => (signal?.removeEventListener("abort", abort), resolve());
+      const end = () => (cancel(), signal?.removeEventListener("abort", abort));
+      const done = () => (end(), resolve());
+      const abort = () => (end(), reject(new DOMException("aborted", "AbortError")));
       const cancel = this.clock.after(ms, done);
-      const abort = () => (cancel(), reject(new DOMException("aborted", "AbortError")));
-      if (signal?.aborted) abort();
+      if (signal?.aborted) return abort();
       signal?.addEventListener("abort", abort);
+      early?.(done);
     });
   }
 }

@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, after, test } from "node:test";
 import { createContext, runInContext } from "node:vm";
+import { FakeClock } from "./fake_clock.js";
+import { LittleHttp } from "./little_http.js";
 
 const root = process.cwd();
 let project = "";
@@ -42,6 +44,29 @@ test("one file gives a page the global chappe, and touches nothing else of it", 
   assert.deepEqual(Object.keys(page).filter((name) => !before.includes(name)), ["chappe"]);
   assert.deepEqual(Object.keys(page["chappe"]).sort(), ["ChappeError", "Code", "LocalError", "VERSION", "connect", "errorText"]);
 });
+
+for (const transport of ["sse", "polling"]) {
+  test(`the page's file, whose inner names are shortened, says on the wire what the protocol says: ${transport}`, async () => {
+    const page = createContext({ URL, TextEncoder, TextDecoder, AbortController, queueMicrotask, performance, crypto });
+    runInContext(readFileSync("dist/chappe.js", "utf8"), page);
+    const clock = new FakeClock();
+    const http = new LittleHttp(clock);
+    const client = page["chappe"].connect("ws://hub.test/ws", { clock, fetch: http.fetch, transports: [transport] });
+    const seen: unknown[] = [];
+    client.subscribe("news").on("publication", ({ data }: { data: unknown }) => seen.push(data));
+    for (let n = 0; n < 3; n++) {
+      void client.publish("news", n);
+      await clock.advance(100);
+    }
+    const before = http.asked.length;
+    await clock.advance(20_000);
+    // Whoever does not acknowledge is told the same again, and asks again at once.
+    assert.deepEqual([client.state, seen, http.asked.length - before], ["live", [0, 1, 2], 0]);
+    client.disconnect();
+    await clock.advance(100);
+    assert.deepEqual([http.boxes.size, clock.pending], [0, 0]);
+  });
+}
 
 test("it needs nothing at run time, and the lock file names no place", () => {
   const manifest = JSON.parse(readFileSync("package.json", "utf8"));

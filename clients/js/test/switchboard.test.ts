@@ -21,7 +21,7 @@ class Browser {
     const board = this.#board;
     this.#board = openSwitchboard("ws://hub.test/ws", this.network.transport);
     for (const cable of this.network.cables) cable.frozen = true;
-    board.close(4002, "another tab leads");
+    board.close(4000, "another tab leads");
   }
 }
 

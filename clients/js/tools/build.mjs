@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-const MAX_GZIP_BYTES = 15 * 1024;
+const MAX_GZIP_BYTES = 15_000;
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 // Overwritten in place and swept afterwards: the web build may be reading dist/ at this moment.
@@ -16,7 +16,7 @@ const ENTRIES = ["index", "indexeddb", "tabs", "react", "preact"].map((name) => 
 // Names that modules use among themselves: the page build shortens them. Checked below against what users see.
 const INTERNAL = [
   "accepted", "advised", "backoff", "barrier", "better", "betterFailed", "betterMessage", "caughtUp", "climb",
-  "complete", "cursor", "dead", "deciding", "dialing", "doubt", "dropOldest", "enter", "established", "firstSentAt", "flush",
+  "complete", "dead", "deciding", "dialing", "doubt", "dropOldest", "enter", "established", "firstSentAt", "flush",
   "forget", "freeze", "gaveUp", "heard", "hold", "interrupted", "isLast", "knew", "lost", "moved", "patient", "paused",
   "plug", "probe", "pump", "quiet", "receive", "release", "remove", "repeatable", "retime", "rise", "sendPing",
   "settings", "settle", "silenceMs", "stay", "visible", "wallClock", "worked",

@@ -43,6 +43,18 @@ async def read_body(receive: Receive, declared: str | None) -> bytes:
         raise HttpError(408, Code.BAD_REQUEST, f"the body did not come within {BODY_TIMEOUT_S:g} seconds") from None
 
 
+def check_text(body: bytes) -> None:
+    """Refuse a body that is no text.
+
+    Raises:
+        ChappeError: 107, naming the first byte that is no UTF-8.
+    """
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise ChappeError(Code.BAD_REQUEST, f"the body is no UTF-8, at byte {error.start}") from None
+
+
 def decode_body(body: bytes, kind: type[T], limits: Limits) -> T:
     """Decode a JSON body into a type; an empty body is an object without members.
 
@@ -50,12 +62,10 @@ def decode_body(body: bytes, kind: type[T], limits: Limits) -> T:
         ChappeError: 107, naming the field that is wrong, missing or unknown.
     """
     text = body or b"{}"
+    # A payload stays as it came, so the parser does not look at its text: invalid UTF-8 would reach subscribers.
+    check_text(text)
     try:
-        # A payload stays as it came, so the parser does not look at its text: invalid UTF-8 would reach subscribers.
-        text.decode()
         decoded = msgspec.json.decode(text, type=kind)
-    except UnicodeDecodeError as error:
-        raise ChappeError(Code.BAD_REQUEST, f"the body is no UTF-8, at byte {error.start}") from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise named(error) from None
     # Counts of the whole body: a list of a thousand channels has as many members as it needs, but is not deep.

@@ -1,6 +1,7 @@
 """Requests for a session that another node has: passed on to it over the broker, and its answer passed back.
 
-So no load balancer has to know which node has which session. The handle of a session begins with its node.
+So no load balancer has to know which node has which session. The handle of a session begins with its node; an id that a
+client made up belongs to one of the nodes that there are, the same for all of them.
 """
 
 import asyncio
@@ -8,6 +9,8 @@ import functools
 import itertools
 from collections.abc import Mapping
 from typing import Any, Final
+
+from starlette.requests import ClientDisconnect
 
 from chappe.api.bodies import read_body
 from chappe.api.endpoint import Endpoint
@@ -88,11 +91,12 @@ class Forwarding:
     def _node_of(self, scope: Scope) -> str | None:
         """Return the other node whose session a request names, if it is there; None: the answer is here."""
         try:
-            handle = named_session(read_head(scope))
+            head = read_head(scope)
         except ChappeError:
             # The endpoint says so.
             return None
-        return self._cluster.node_of(handle)
+        client_id = head.query.get("clientId")
+        return self._cluster.node_of(named_session(head)) if client_id is None else self._cluster.node_for(client_id)
 
     async def _forward(self, node: str, scope: Scope, receive: Receive, send: Send) -> None:
         head = read_head(scope)
@@ -101,6 +105,8 @@ class Forwarding:
         self.forwarded += 1
         try:
             body = await read_body(receive, head.headers.get("content-length")) if head.method == "POST" else b""
+        except ClientDisconnect:
+            return
         except ChappeError as error:
             await problem_response(error, language)(scope, receive, send)
             return

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from starlette.responses import Response
 
-from chappe.api.bodies import read_body
+from chappe.api.bodies import check_text, read_body
 from chappe.api.context import ApiContext
 from chappe.api.endpoint import Endpoint, Service
 from chappe.api.heads import Receive, Scope
@@ -54,16 +54,16 @@ class PollEndpoint(HttpSessionEndpoint):
 
     async def answer(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
         """Answer when there is something to say."""
+        client_id = head.query.get("clientId")
         if head.method == "DELETE":
-            mailbox = self.find(head, language)
+            mailbox = self.find(head, language) if client_id is None else self.find_simple(client_id)
             check_not_ended(mailbox, language)
             self.sessions.end(mailbox)
             return JsonAnswer(None)
         self.sessions.counters.polls += 1
         timeout_s = self._timeout_s(head)
-        client_id = head.query.get("clientId")
         if client_id is not None:
-            mailbox, cursor = self.find_simple(client_id, head, language), None
+            mailbox, cursor = self.find_or_begin(client_id, head, language), None
         elif handle := named_session(head):
             cursor = head.query.get("cursor") or None
             found = self.sessions.find(handle)
@@ -119,7 +119,9 @@ class SendEndpoint(HttpSessionEndpoint):
             check_not_ended(self.find(head, language), language)
         pushed, number = _read_replies(head), _read_seq(head)
         body = await read_body(receive, head.headers.get("content-length"))
-        mailbox = self.find(head, language) if client_id is None else self.find_simple(client_id, head, language)
+        # Payloads stay as they came, so no parser looks at their text: subscribers would be sent what is no UTF-8.
+        check_text(body)
+        mailbox = self.find(head, language) if client_id is None else self.find_or_begin(client_id, head, language)
         check_not_ended(mailbox, language)
         self.sessions.counters.posts += 1
         post = mailbox.post(body, number, pushed)

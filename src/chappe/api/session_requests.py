@@ -60,17 +60,31 @@ class HttpSessionEndpoint(PageEndpoint):
         peer = Peer(address=head.address, carrier="poll", language=language, token=bearer_token(head))
         return await self.sessions.take_over(handle, peer)
 
-    def find_simple(self, client_id: str, head: Request, language: str) -> Mailbox:
+    def find_simple(self, client_id: str) -> Mailbox:
+        """Return the mailbox of the simple form, which may have ended.
+
+        Raises:
+            ChappeError: 103, the simple form is off; 107; 117, there is none.
+        """
+        mailbox = self._known_simple(client_id)
+        if mailbox is None:
+            raise ChappeError(Code.UNKNOWN_SESSION)
+        return mailbox
+
+    def find_or_begin(self, client_id: str, head: Request, language: str) -> Mailbox:
         """Return the mailbox of the simple form, a new one for an id that is not known.
 
         Raises:
             ChappeError: 103, the simple form is off; 107, 108, 3504.
         """
+        return self._known_simple(client_id) or self.begin(head, language, client_id)
+
+    def _known_simple(self, client_id: str) -> Mailbox | None:
         if not self.sessions.options.simple or not self.service.hub.permissions.anonymous:
             raise ChappeError(Code.PERMISSION_DENIED, detail={"feature": "poll.simple"})
         if not 1 <= len(client_id) <= _MAX_CLIENT_ID_CHARS:
             raise bad_request("clientId", f"{len(client_id)} characters, expected 1 to {_MAX_CLIENT_ID_CHARS}")
-        return self.sessions.find_simple(client_id) or self.begin(head, language, client_id)
+        return self.sessions.find_simple(client_id)
 
 
 def named_session(head: Request) -> str:

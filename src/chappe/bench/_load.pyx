@@ -31,7 +31,7 @@ cdef extern from "load.h" nogil:
         int payload_bytes, inflight, burst
         double seconds, warmup_s, settle_s, rate
         int first_source, links_per_source
-        int tls, deflate, sse, engine_io
+        int tls, deflate, sse, polls, engine_io
         int pids[4]
         int pid_count
         int (*interrupted)(void *) noexcept nogil
@@ -50,7 +50,7 @@ cdef extern from "load.h" nogil:
         unsigned long long deliveries, sent, bytes_in
         double p50_us, p99_us, p999_us, max_us, late_p99_us, late_max_us
         long long lost
-        unsigned long long repeated, compressed
+        unsigned long long repeated, compressed, polls
         int closed, close_code
         load_memory before, after
 
@@ -94,7 +94,7 @@ cdef void set_numbers(load_options *to, dict wanted):
     to.settle_s, to.rate = wanted["settle_s"], wanted["rate"]
     to.first_source, to.links_per_source = wanted["first_source"], wanted["links_per_source"]
     to.tls, to.deflate, to.sse = wanted["tls"], wanted["deflate"], wanted["sse"]
-    to.engine_io = wanted["engine_io"]
+    to.polls, to.engine_io = wanted["polls"], wanted["engine_io"]
     to.pid_count = len(wanted["pids"])
     for i, pid in enumerate(wanted["pids"]):
         to.pids[i] = pid

@@ -112,8 +112,9 @@ static void prepare_links(struct load *load)
 {
     const struct load_options *o = load->options;
     load->members = o->connections;
-    load->publisher = o->sse ? o->connections : 0;
-    load->total = o->connections + (o->sse ? 1 : 0) + o->bystanders;
+    int apart = o->sse || o->polls; /* who receives cannot publish */
+    load->publisher = apart ? o->connections : 0;
+    load->total = o->connections + apart + o->bystanders;
     load->links = calloc((size_t)load->total, sizeof *load->links);
     if (!load->links)
         abort();
@@ -122,8 +123,8 @@ static void prepare_links(struct load *load)
         link->fd = -1;
         link->index = i;
         link->state = LINK_CLOSED;
-        link->role = i < load->members ? (o->sse ? ROLE_STREAM : ROLE_MEMBER) : ROLE_BYSTANDER;
-        if (o->sse && i == load->publisher)
+        link->role = i >= load->members ? ROLE_BYSTANDER : o->sse ? ROLE_STREAM : o->polls ? ROLE_POLLER : ROLE_MEMBER;
+        if (apart && i == load->publisher)
             link->role = ROLE_PUBLISHER;
     }
 }
@@ -199,7 +200,7 @@ static void measure_window(struct load *load)
     histogram_clear(&load->latency);
     histogram_clear(&load->lateness);
     uint64_t deliveries = load->deliveries, sent = load->sent, bytes = load->bytes_in, began = monotonic_ns();
-    uint64_t idle_ns = load->idle_ns;
+    uint64_t idle_ns = load->idle_ns, polls = load->polls;
     double cpu = servers_cpu_s(load), own = thread_cpu_s();
     run_until(load, load->stop, 0);
     r->seconds = (double)(monotonic_ns() - began) / 1e9;
@@ -208,6 +209,7 @@ static void measure_window(struct load *load)
     r->deliveries = load->deliveries - deliveries;
     r->sent = load->sent - sent;
     r->bytes_in = load->bytes_in - bytes;
+    r->polls = load->polls - polls;
 }
 
 static void report(struct load *load)

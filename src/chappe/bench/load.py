@@ -60,6 +60,8 @@ class Load:
             empty waits for none.
         rate: messages a second in an open loop (fanout); latency counts from when each was due. 0 is a closed loop.
         sse: the subscribers are `GET stream_path` with Server-Sent Events, the publisher a WebSocket on `path`.
+        polls: the subscribers are long polls on connections that are kept, each with a session of its own, which POSTs
+            `first`; the publisher is a WebSocket on `path` (fanout and burst).
         deflate: permessage-deflate is offered (fanout and burst).
         engine_io: pings are messages, as Socket.IO's transport has them.
         bystanders: further connections that take no part, on `bystander_path`.
@@ -94,6 +96,7 @@ class Load:
     tls: bool = False
     deflate: bool = False
     sse: bool = False
+    polls: bool = False
     engine_io: bool = False
     pids: tuple[int, ...] = ()
 
@@ -122,6 +125,7 @@ class Result:
         lost: deliveries that did not come until three seconds after the end.
         repeated: deliveries that came twice, out of order, or to the wrong connection.
         closed: connections that ended; `close_code` is the code of the first that told one.
+        polls: how many were answered with something; each publication that came is in `deliveries`.
         late_p99_us: open loop: how late messages left, after they were due.
     """
 
@@ -146,6 +150,7 @@ class Result:
     lost: int
     repeated: int
     compressed: int
+    polls: int
     closed: int
     close_code: int
     before: Memory
@@ -160,6 +165,11 @@ class Result:
     def per_cpu_s(self) -> float:
         """Return deliveries per CPU-second of the server; 0 when its processes are not known."""
         return self.deliveries / self.server_cpu_s if self.server_cpu_s else 0.0
+
+    @property
+    def polls_per_cpu_s(self) -> float:
+        """Return answered polls per CPU-second of the server; 0 when its processes are not known."""
+        return self.polls / self.server_cpu_s if self.server_cpu_s else 0.0
 
     @property
     def generator_share(self) -> float:
@@ -202,6 +212,8 @@ def run(load: Load) -> Result:
     """
     if load.deflate and load.mode not in _ONE_SENDER:
         raise ValueError(f"deflate is measured with fanout and burst, got {load.mode}")
+    if load.polls and (load.sse or load.mode not in _ONE_SENDER):
+        raise ValueError(f"polls are measured with fanout and burst, without sse, got {load.mode}")
     if load.connections < 1 or load.rooms < 1 or load.inflight < 1 or load.parallel < 1:
         raise ValueError("connections, rooms, inflight and parallel are at least 1")
     try:

@@ -16,6 +16,7 @@ enum link_state { LINK_CONNECTING, LINK_SECURING, LINK_GREETING, LINK_STARTING, 
 enum link_role {
     ROLE_MEMBER,    /* a WebSocket that sends or receives what is measured */
     ROLE_STREAM,    /* Server-Sent Events: receives */
+    ROLE_POLLER,    /* long polls: asks again and again on one connection */
     ROLE_PUBLISHER, /* a WebSocket that sends and whose deliveries do not count */
     ROLE_BYSTANDER, /* connected, and no part of the load */
 };
@@ -31,6 +32,7 @@ struct link {
     uint64_t *asked;         /* publish: when each outstanding message was sent */
     uint64_t began;          /* when it called connect() */
     void *session;           /* of TLS */
+    struct poller *poller;   /* of long polls */
     struct bytes in, out;    /* an unfinished frame; what the socket did not take yet */
 };
 
@@ -102,8 +104,10 @@ static void link_release(struct network *net, struct link *link)
     bytes_release(&link->out);
     free(link->seen_of_member);
     free(link->asked);
+    free(link->poller);
     link->seen_of_member = NULL;
     link->asked = NULL;
+    link->poller = NULL;
 }
 
 /* --- Bytes in and out: plain or TLS ------------------------------------------------------------------------------- */

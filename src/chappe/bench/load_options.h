@@ -45,7 +45,7 @@ struct load_options {
     int payload_bytes, inflight, burst;
     double seconds, warmup_s, settle_s, rate;
     int first_source, links_per_source;
-    int tls, deflate, sse, engine_io;
+    int tls, deflate, sse, polls, engine_io;
     int pids[PIDS];             /* the processes of the server */
     int pid_count;
     int (*interrupted)(void *); /* asked ten times a second; not zero ends the run */
@@ -71,6 +71,7 @@ struct load_result {
     int64_t lost;                    /* outstanding three seconds after the end */
     uint64_t repeated;               /* delivered twice, or out of order */
     uint64_t compressed;             /* frames */
+    uint64_t polls;                  /* answered with something, within `seconds` */
     int closed, close_code;          /* connections that ended, and the code of the first */
     struct load_memory before, after;
 };

@@ -5,6 +5,7 @@
 #include "load_histogram.h"
 #include "load_link.h"
 #include "load_options.h"
+#include "load_poll.h"
 
 enum {
     READ_BYTES = 1 << 18,
@@ -29,7 +30,7 @@ struct load {
     uint8_t *buffer;
     uint64_t *sent_at;
     struct histogram latency, lateness;
-    uint64_t deliveries, sent, bytes_in, repeated, compressed;
+    uint64_t deliveries, sent, bytes_in, repeated, compressed, polls;
     int64_t outstanding; /* deliveries that sent messages still owe to open connections */
     int64_t missing;     /* deliveries that will not come: skipped, or owed to a connection that ended */
     uint32_t published;  /* by the one publisher */
@@ -165,7 +166,7 @@ static void answer_delivery(struct load *load, struct link *link, uint32_t sende
 
 static void deliver(struct load *load, struct link *link, struct stamp stamp, uint64_t now)
 {
-    if (!load->running || link->role > ROLE_STREAM || stamp.sender >= (uint32_t)load->total)
+    if (!load->running || link->role > ROLE_POLLER || stamp.sender >= (uint32_t)load->total)
         return;
     if (!is_addressed(load, link, stamp.sender)) {
         load->repeated++;
@@ -202,8 +203,22 @@ static void acknowledge(struct load *load, struct link *link, uint64_t now)
 
 /* --- Opening a session -------------------------------------------------------------------------------------------- */
 
+static void send_poll(struct load *load, struct link *link)
+{
+    const struct load_options *o = load->options;
+    if (!link->poller && !(link->poller = calloc(1, sizeof *link->poller)))
+        abort();
+    load->scratch.length = 0;
+    poll_request(&load->scratch, link->poller, o->host, o->port, o->headers);
+    link_send(&load->net, link, load->scratch.data, load->scratch.length);
+}
+
 static void send_request(struct load *load, struct link *link)
 {
+    if (link->role == ROLE_POLLER) {
+        send_poll(load, link);
+        return;
+    }
     const struct load_options *o = load->options;
     int stream = link->role == ROLE_STREAM;
     struct bytes *out = &load->scratch;
@@ -258,6 +273,23 @@ static void send_first_messages(struct load *load, struct link *link, uint64_t n
         link_send(&load->net, link, load->scratch.data, load->scratch.length);
     if (!link->answers_due)
         session_open(load, link, now);
+}
+
+/* The first messages of a session of polls are one POST. */
+static void post_first_messages(struct load *load, struct link *link)
+{
+    const struct load_options *o = load->options;
+    struct bytes body = {0};
+    for (int i = 0; i < o->first_count; i++) {
+        bytes_append(&body, i ? "," : "[", 1);
+        template_expand(&body, o->first[i], link->index, o->rooms, 0);
+    }
+    bytes_append(&body, o->first_count ? "]" : "[]", o->first_count ? 1 : 2);
+    load->scratch.length = 0;
+    post_request(&load->scratch, link->poller, o->host, o->port, &body);
+    link_send(&load->net, link, load->scratch.data, load->scratch.length);
+    bytes_release(&body);
+    link->state = LINK_STARTING;
 }
 
 /* Take the head of the server's answer off the front. Returns how many bytes it has; 0 while it is unfinished. */
@@ -359,9 +391,56 @@ static size_t take_events(struct load *load, struct link *link, const uint8_t *d
     return (size_t)(rest - data);
 }
 
+/* A poll was answered: with publications, or with 204, after which it asks with the cursor it has. */
+static void take_polled(struct load *load, struct link *link, const struct answer *answer, uint64_t now)
+{
+    if (answer->status == 200) {
+        load->polls++;
+        load->repeated += !poller_learn(link->poller, answer);
+        take_events(load, link, answer->body, answer->body_bytes, now);
+    }
+    send_poll(load, link);
+}
+
+static void take_answer(struct load *load, struct link *link, const struct answer *answer, uint64_t now)
+{
+    const char *wanted = load->options->answer;
+    if (link->state == LINK_READY && (answer->status == 200 || answer->status == 204)) {
+        take_polled(load, link, answer, now);
+    } else if (link->state == LINK_GREETING && answer->status == 200 && poller_learn(link->poller, answer)) {
+        post_first_messages(load, link);
+    } else if (link->state == LINK_STARTING && answer->status == 200 &&
+               memmem(answer->body, answer->body_bytes, wanted, strlen(wanted))) {
+        session_open(load, link, now);
+        send_poll(load, link);
+    } else {
+        char reason[100];
+        int shown = answer->body_bytes < 80 ? (int)answer->body_bytes : 80;
+        snprintf(reason, sizeof reason, "%d %.*s", answer->status, shown, (const char *)answer->body);
+        load_fail(load, LOAD_REFUSED, reason);
+    }
+}
+
+/* Take whole answers off the front. Returns how many bytes they have. */
+static size_t take_answers(struct load *load, struct link *link, const uint8_t *data, size_t length, uint64_t now)
+{
+    struct answer answer;
+    size_t done = 0;
+    int looked = 1;
+    while (done < length && load->result->error == LOAD_OK && (looked = answer_look(data + done, length - done, &answer)) > 0) {
+        done += answer.bytes;
+        take_answer(load, link, &answer, now);
+    }
+    if (looked < 0)
+        load_fail(load, LOAD_REFUSED, "no answer of HTTP/1.1");
+    return done;
+}
+
 static size_t take(struct load *load, struct link *link, const uint8_t *data, size_t length, uint64_t now)
 {
     size_t done = 0;
+    if (link->role == ROLE_POLLER)
+        return take_answers(load, link, data, length, now);
     if (link->state == LINK_GREETING) {
         done = take_head(load, link, data, length, now);
         if (!done)

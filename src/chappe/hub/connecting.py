@@ -66,7 +66,14 @@ class Connecting:
 
     def connect_implicitly(self, session: Session, command: base.Command) -> None:
         """Identify a session by what its connection brought (or as anonymous) and then carry its command out."""
-        self._open(session, getattr(command, "id", None), None, "", None, lambda _: session.execute(command))
+
+        def opened(_: bool) -> None:
+            if session.resume:
+                # The client of a session of requests has known it from the beginning.
+                self._hub.resumption.offer(session)
+            session.execute(command)
+
+        self._open(session, getattr(command, "id", None), None, "", None, opened)
 
     def refresh(self, session: Session, command: base.Refresh) -> None:
         """Take a newer token of the same user; rights are asked anew from here on.

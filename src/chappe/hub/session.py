@@ -311,12 +311,16 @@ class Session:
             if self.state is _CLOSED:
                 # By a command before it in the same frame: nothing may enter a channel or lock on its behalf any more.
                 return
-            if self._held or self._backlog:
-                self._postpone(command)
-            else:
-                self._run(command)
+            self.take(command)
         if self._backlog or self._answers:
             self._limit_backlog()
+
+    def take(self, command: Command) -> None:
+        """Carry out one command of the peer, behind those that wait."""
+        if self._held or self._backlog:
+            self._postpone(command)
+        else:
+            self._run(command)
 
     def lost(self, code: int) -> None:
         """Learn that the connection is gone; `code` is how it ended (1006: without a word)."""

@@ -10,14 +10,18 @@ EXTENSION: Final = "chappe.departure"
 class Departure:
     """Who is told when one connection is lost."""
 
-    __slots__ = ("_told",)
+    __slots__ = ("_happened", "_told")
 
     def __init__(self) -> None:
         # In the order in which they asked; pipelined requests of one connection may wait at once.
         self._told: dict[Callable[[], None], None] = {}
+        self._happened = False
 
     def tell(self, callback: Callable[[], None]) -> None:
-        """Call back once if the connection is lost before `forget`."""
+        """Call back once if the connection is lost before `forget`; now, if it was lost while middleware thought."""
+        if self._happened:
+            callback()
+            return
         self._told[callback] = None
 
     def forget(self, callback: Callable[[], None]) -> None:
@@ -26,6 +30,7 @@ class Departure:
 
     def happened(self) -> None:
         """Tell everybody."""
+        self._happened = True
         told, self._told = self._told, {}
         for callback in told:
             callback()

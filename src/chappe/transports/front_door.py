@@ -210,6 +210,7 @@ class FrontDoor(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_begun = False
         self._head_seen = 0
         self._head_tail = b""
         self._seat: str | None = None
@@ -262,14 +263,16 @@ class FrontDoor(HttpToolsProtocol):
             self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._answer(Rejected(400, "malformed HTTP request"))
+        if self._head_begun and self._head_timer is None and not self.transport.is_closing():
+            # Only now: the head of nearly every request is complete by then.
+            self._await_head()
         if self._head_timer is not None:
             self._head_tail = (self._head_tail + data[-3:])[-3:]
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        if self._head_timer is None:
-            self._await_head()
+        self._head_begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header field."""
@@ -341,6 +344,7 @@ class FrontDoor(HttpToolsProtocol):
             self._seat = None
 
     def _head_arrived(self) -> None:
+        self._head_begun = False
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

@@ -21,8 +21,8 @@ from chappe.transports.send_queue import SendQueue
 from chappe.transports.session_stream import SessionStream
 from chappe.transports.sse_stream import OPENING_S, Carrier, Stream
 
-#: What commands that the hub asks for a client are called; no client counts down to there.
-INQUIRY_ID: Final = -(2**63)
+#: Sessions that ended and whose end is told: they have no seat any more, so that clients can end any number of them.
+_MAX_ENDED: Final = 1_000
 #: Before the ids that clients make up, so that none is ever taken for a handle.
 _SIMPLE: Final = "?"
 
@@ -57,6 +57,8 @@ class HttpSessions:
         self._hub = hub
         self._admission = admission
         self._boxes: dict[str, Mailbox] = {}
+        # In the order in which they ended.
+        self._ended: dict[Mailbox, None] = {}
         self._deadlines: Deadlines[Mailbox] = Deadlines()
         self._timer: Timer | None = None
         self._timer_at = 0.0
@@ -96,7 +98,11 @@ class HttpSessions:
 
     def find_simple(self, client_id: str) -> Mailbox | None:
         """Return the mailbox of an id that a client made up, or None."""
-        return self.find(_SIMPLE + client_id)
+        mailbox = self.find(_SIMPLE + client_id)
+        if mailbox is not None and mailbox.is_spent:
+            # Told once: the id is all that its client has, and it begins anew with it.
+            self._drop(mailbox)
+        return mailbox
 
     def adopt(self, handle: str) -> Mailbox | None:
         """Give the session of a stream that named its channels a mailbox, which the stream reads from here on.
@@ -126,30 +132,34 @@ class HttpSessions:
     async def take_over(self, handle: str, peer: Peer) -> Mailbox:
         """Begin a session in place of one that is on another connection or was cut, with its id and its handle.
 
+        One of another node has a handle of its own: requests find their node by it.
+
         Raises:
             ChappeError: 117, the handle is worth nothing to who asks; 101, 103, 109, 115; what a hook says.
         """
-        resumption = self._hub.resumption
-        name = resumption.name_of(handle)
+        name = await self._name_of(handle)
         if name is None:
             raise ChappeError(Code.UNKNOWN_SESSION)
         mailbox = self.begin(peer)
+        cluster = self._hub.cluster
+        is_resumed = False
+
+        def answered(answer: base.Message) -> None:
+            nonlocal is_resumed
+            is_resumed = isinstance(answer, base.Connected) and answer.resumed
+            if is_resumed and (cluster is None or cluster.node_of(handle) is None):
+                self._rename(mailbox, handle)
+
+        connect = base.Connect(mailbox.posting.free_id, name=name or None, resume=handle)
         try:
             async with asyncio.timeout(OPENING_S):
-                answer = await mailbox.inquire(base.Connect(INQUIRY_ID, name=name or None, resume=handle))
-            if not isinstance(answer, base.Connected) or not answer.resumed:
+                # At once: meanwhile the handle would be nobody's, for who asks with it a second time.
+                await mailbox.inquire(connect, answered)
+            if not is_resumed:
                 raise ChappeError(Code.UNKNOWN_SESSION)
         except BaseException:
             self.end(mailbox)
             raise
-        self._drop(mailbox)
-        former = self._boxes.get(handle)
-        if former is not None:
-            self._drop(former)
-        mailbox.handle = handle
-        resumption.rename(mailbox.session, handle)
-        mailbox.seat = self._admission.websockets.take(peer.address)
-        self._keep(mailbox)
         return mailbox
 
     async def subscribe(
@@ -165,9 +175,9 @@ class HttpSessions:
         try:
             async with asyncio.timeout(OPENING_S):
                 if channels and not session.is_open:
-                    await mailbox.inquire(base.Connect(INQUIRY_ID, token))
+                    await self._connect(mailbox, token)
                 for channel, since in channels.items():
-                    reply = await mailbox.inquire(base.Subscribe(INQUIRY_ID, channel, since))
+                    reply = await mailbox.inquire(base.Subscribe(mailbox.posting.free_id, channel, since))
                     assert isinstance(reply, base.Subscribed)
                     replies[channel] = reply
         except BaseException as error:
@@ -239,8 +249,19 @@ class HttpSessions:
             told_s = self._hub.limits.resume_window_s if expired else self.options.session_s
             mailbox.due_at = self._hub.clock.now() + told_s
             self.watch(mailbox, mailbox.due_at)
+            self._ended[mailbox] = None
+            if len(self._ended) > _MAX_ENDED:
+                self._drop(next(iter(self._ended)))
 
     # --- Inside ------------------------------------------------------------------------------------------------------
+
+    async def _connect(self, mailbox: Mailbox, token: str | None) -> None:
+        try:
+            await mailbox.inquire(base.Connect(mailbox.posting.free_id, token))
+        except ChappeError:
+            # Another request may have been first.
+            if not mailbox.session.is_open:
+                raise
 
     def _make(self, handle: str, collected: bool) -> Mailbox:
         limits = self._hub.limits
@@ -252,6 +273,31 @@ class HttpSessions:
         self._boxes[mailbox.handle] = mailbox
         mailbox.due_at = now + self.options.session_s
         self.watch(mailbox, min(mailbox.due_at, now + self._hub.limits.handshake_timeout_s))
+
+    async def _name_of(self, handle: str) -> str | None:
+        """Return the name that the session of a handle claimed, on whichever node it is; None: there is none."""
+        name, cluster = self._hub.resumption.name_of(handle), self._hub.cluster
+        if name is not None or cluster is None:
+            return name
+        asked: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+        def answered(found: str | None) -> None:
+            if not asked.done():
+                asked.set_result(found)
+
+        cluster.name_of(handle, answered)
+        return await asked
+
+    def _rename(self, mailbox: Mailbox, handle: str) -> None:
+        """Let a session that took another over have the handle of that one."""
+        self._drop(mailbox)
+        former = self._boxes.get(handle)
+        if former is not None:
+            self._drop(former)
+        mailbox.handle = handle
+        self._hub.resumption.rename(mailbox.session, handle)
+        mailbox.seat = self._admission.websockets.take(mailbox.session.peer.address)
+        self._keep(mailbox)
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
@@ -300,6 +346,7 @@ class HttpSessions:
     def _drop(self, mailbox: Mailbox) -> None:
         self._give_seat_back(mailbox)
         self._deadlines.discard(mailbox)
+        self._ended.pop(mailbox, None)
         if self._boxes.get(mailbox.handle) is mailbox:
             del self._boxes[mailbox.handle]
 

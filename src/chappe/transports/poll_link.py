@@ -232,15 +232,23 @@ class Mailbox:
         if self.closing:
             post.finish()
 
-    async def inquire(self, command: base.Command) -> base.Message:
-        """Carry a command out for the client and return its answer.
+    async def inquire(
+        self, command: base.Command, then: Callable[[base.Message], None] = lambda answer: None
+    ) -> base.Message:
+        """Carry a command out for the client, behind those that wait, and return its answer.
+
+        Args:
+            command: with `posting.free_id` for its id.
+            then: gets the answer at once, before anything else happens to the session.
 
         Raises:
             ChappeError: it is refused; 108, the session ended meanwhile.
         """
-        inquiry = Inquiry(self._loop.create_future())
+        if self.closing or self.session.is_over:
+            raise ChappeError(Code.NOT_AVAILABLE)
+        inquiry = Inquiry(self._loop.create_future(), then)
         self.posting.inquire(inquiry, command)
-        self.session.execute(command)
+        self.session.take(command)
         await inquiry.done
         answer = inquiry.message
         if isinstance(answer, base.Failed):

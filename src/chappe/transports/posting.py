@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from chappe.model.error_codes import Code
@@ -27,6 +27,9 @@ ANSWERS: Final = frozenset(
         base.Pong,
     )
 )
+
+#: Where the ids of inquiries begin: clients count from the other end.
+_LOWEST_ID: Final = -(2**63)
 
 
 class Post:
@@ -84,15 +87,18 @@ class Inquiry(Post):
         message: the answer, once it is there.
     """
 
-    __slots__ = ("message",)
+    __slots__ = ("_then", "message")
 
-    def __init__(self, done: "asyncio.Future[None]") -> None:
+    def __init__(self, done: "asyncio.Future[None]", then: Callable[[base.Message], None]) -> None:
+        """Take who gets the answer at once, before anything else happens to the session."""
         super().__init__(done, False)
         self.message: base.Message | None = None
+        self._then = then
 
     def answer(self, place: int, frame: MessageFrame) -> None:
         """Take the answer."""
         self.message = frame.message
+        self._then(frame.message)
         self.finish()
 
 
@@ -149,6 +155,14 @@ class Posting:
             post.expect(len(asked))
         for place, command in enumerate(asked):
             self._open.setdefault(command.id, deque()).append((post, place, command))  # type: ignore[union-attr]
+
+    @property
+    def free_id(self) -> int:
+        """An id for an inquiry that no command has which is not answered yet."""
+        number = _LOWEST_ID
+        while number in self._open:
+            number += 1
+        return number
 
     def inquire(self, inquiry: Inquiry, command: base.Command) -> None:
         """Take a command that is about to be carried out and came in no frame."""

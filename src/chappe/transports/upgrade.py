@@ -154,8 +154,11 @@ def language_of(request: Request, default: str) -> str:
     wanted = request.query.get("lang", "")[:2].lower()
     if wanted in ("en", "fr"):
         return wanted
+    accepted = request.headers.get("accept-language")
+    if not accepted:
+        return default
     ranked: list[tuple[float, str]] = []
-    for item in tokens(request.headers.get("accept-language", ""))[:20]:
+    for item in tokens(accepted)[:20]:
         tag, _, parameter = item.partition(";")
         language = tag.strip()[:2].lower()
         if language in ("en", "fr"):

@@ -1,5 +1,6 @@
 """One node's part in a cluster: put together here, asked by the hub."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,7 @@ class Cluster:
         self.rooms = SharedRooms(hub, self.bus, self.nodes)
         self._given: dict[str, str] = {}
         self.bus.on("session.resume", self._resume)
+        self.bus.on("session.name", self._name)
         self.bus.on("session.end", self._end)
         self.bus.on("session.unsubscribe", self._unsubscribe)
 
@@ -64,6 +66,23 @@ class Cluster:
         """Return the other node that a handle is of, if it is alive; None: it is of this one, or of nobody."""
         node = handle[:NODE_CHARS]
         return node if node in self.nodes.others else None
+
+    def node_for(self, name: str) -> str | None:
+        """Return the other node that something with a name belongs to, the same on all nodes; None: it is this one.
+
+        When a node comes or goes, only what belongs to that one moves.
+        """
+        nodes = (self._hub.node, *self.nodes.others)
+        chosen = max(nodes, key=lambda node: hashlib.blake2b(f"{node} {name}".encode(), digest_size=8).digest())
+        return None if chosen == self._hub.node else chosen
+
+    def name_of(self, handle: str, done: Callable[[str | None], None]) -> None:
+        """Ask the node that has a session which name that claimed, empty for none; None: the handle is worthless."""
+        node = self._given.get(handle) or self.node_of(handle)
+        if node is None or node not in self.nodes.others:
+            done(None)
+            return
+        self.bus.ask("session.name", handle, (node,), lambda answers: done(answers.get(node)))
 
     def resume(self, handle: str, user: str | None, done: Callable[[str | None], None]) -> None:
         """Ask the node that gave a handle out what it stands for; the session ends there. None: it is worth nothing."""
@@ -123,6 +142,9 @@ class Cluster:
             self._given[handle] = sender
             self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget_given(handle, sender))
         answer({"id": public_id, "node": former})
+
+    def _name(self, sender: str, body: Any, answer: Tell) -> None:
+        answer(self._hub.resumption.name_of(body))
 
     def _forget_given(self, handle: str, node: str) -> None:
         if self._given.get(handle) == node:
