@@ -1,5 +1,6 @@
 """`chappe sub` prints publications, one line each, from where it is asked to begin."""
 
+import asyncio
 import datetime
 import json
 from typing import Any
@@ -10,6 +11,8 @@ from chappe.cli.grammar import Failure
 from chappe.cli.subscribe import as_json, as_line, parse_since
 from chappe.client.messages import Publication
 from chappe.model.position import Position
+from chappe.testing.fault_proxy import FaultProxy
+from chappe.testing.running import running_hub
 
 from .conftest import Run
 
@@ -57,6 +60,17 @@ def test_history_is_printed_from_a_count_and_from_a_position(run: Run, hub_url: 
     assert run("sub", "sub/one", "--since", f"{epochs[0]}:1", "--count", "2", "--url", hub_url).stdout == "2\n3\n"
     line = json.loads(run("sub", "sub/one", "--since", "latest", "--count", "1", "--json", "--url", hub_url).stdout)
     assert (line["offset"], line["from"]["name"]) == (3, "Ada")
+
+
+@pytest.mark.slow
+async def test_behind_a_proxy_that_refuses_upgrades_it_works_and_says_by_what(run: Run) -> None:
+    async with running_hub() as hub, FaultProxy("127.0.0.1", hub.port) as proxy:
+        proxy.refuse_upgrade = 403
+        url = ("--url", f"http://127.0.0.1:{proxy.port}")
+        await asyncio.to_thread(run, "pub", "news", "through", *url)
+        followed = await asyncio.to_thread(run, "sub", "news", "--since", "latest", "--count", "1", *url)
+        assert (followed.stdout, followed.stderr) == ("through\n", "carried by sse\n")
+        proxy.refuse_upgrade = None
 
 
 def test_a_position_that_is_gone_is_told(run: Run, hub_url: str) -> None:

@@ -72,7 +72,7 @@ class HostileProxy:
         swallows: bool,
     ) -> None:
         hub_reader, hub_writer = await asyncio.open_connection("127.0.0.1", self._hub_port)
-        up = asyncio.create_task(_pipe(reader, hub_writer))
+        up = asyncio.create_task(pipe(reader, hub_writer))
         try:
             hub_writer.write(head.replace(b"keep-alive", b"close"))
             if self.losing[path] > 0:
@@ -83,13 +83,13 @@ class HostileProxy:
                 writer.write(await hub_reader.readuntil(b"\r\n\r\n"))
                 await reader.read(-1) if up.done() else await up
             else:
-                await _pipe(hub_reader, writer)
+                await pipe(hub_reader, writer)
         finally:
             up.cancel()
             hub_writer.close()
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     # uvloop says RuntimeError where the other side is gone.
     with suppress(OSError, RuntimeError):
         while data := await reader.read(65_536):

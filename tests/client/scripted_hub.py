@@ -58,6 +58,8 @@ class ScriptedHub:
     """Keeps publications in memory and answers as interfaces.md says; `script` overrides it by type of command."""
 
     def __init__(self) -> None:
+        #: Whether handles of earlier sessions are good.
+        self.resumes = True
         self.channels: dict[str, Channel] = {}
         self.peers: list[Peer] = []
         self.commands: list[Fields] = []
@@ -169,7 +171,9 @@ class ScriptedHub:
     async def _connect(self, peer: Peer, command: Fields) -> None:
         self.connects += 1
         peer.name = command.get("name", "")
-        resumed = bool(command.get("resume"))
+        resumed = bool(command.get("resume")) and self.resumes
+        if resumed:
+            peer.session = command["resume"].removeprefix("handle-")
         await peer.send(
             _reply(command, session=peer.session, resume=f"handle-{peer.session}", user=None, name=peer.name)
             | {"ping": 25, "version": "0", "node": "n1", "resumed": resumed}

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -13,6 +14,7 @@ from chappe.client import classic
 from chappe.client.classic import ClassicClient, Message
 from chappe.client.errors import ClientClosed, ConnectionLost
 from chappe.model.errors import ChappeError, LocalProtocolError
+from chappe.testing.fault_proxy import FaultProxy
 from tests.client.recorder import Recorder
 
 EVENTS = ("join", "leave", "userlist", "binary")
@@ -115,6 +117,31 @@ async def test_a_name_in_use_is_raised_with_its_code() -> None:
         with pytest.raises(ChappeError, match="name in use") as caught:
             await client_of(made, "ADA")
         assert caught.value.code == 115
+
+
+@pytest.mark.slow
+async def test_who_waits_for_a_batch_to_leave_learns_that_the_connection_went() -> None:
+    async with room() as made, FaultProxy("127.0.0.1", urlsplit(made.url).port or 0) as proxy:
+        url = f"ws://127.0.0.1:{proxy.port}/"
+        async with classic.connect(url, "Ada", batch_ms=60_000, batch_max=2) as ada:
+            sent = 0
+
+            async def send() -> None:
+                nonlocal sent
+                while True:
+                    await ada.send("x" * 10_000)
+                    sent += 1
+
+            proxy.stall()
+            sending = asyncio.ensure_future(send())
+            before = -1
+            while sent > before:
+                before = sent
+                await asyncio.sleep(0.05)
+            proxy.reset()
+            with pytest.raises(ConnectionLost):
+                async with asyncio.timeout(5):
+                    await sending
 
 
 async def test_after_a_cut_the_login_is_repeated() -> None:

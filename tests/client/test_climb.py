@@ -1,13 +1,13 @@
 """Moving up to a better transport without a loss."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import chappe
-from chappe.client import climb
+from chappe.client import climb, session
 from chappe.client.client import Client
 from chappe.client.route import MEMORY
 from tests.client.hostile_proxy import behind_a_proxy
@@ -71,6 +71,64 @@ async def test_a_held_lock_keeps_the_session_where_it_is(monkeypatch: pytest.Mon
             assert await events.wait("transport_changed") == ("polling", "websocket")
 
 
+async def test_a_call_under_way_keeps_the_session_where_it_is_and_nothing_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(climb, "FIRST_S", 0.05)
+    monkeypatch.setattr(climb, "MAX_S", 0.05)
+    async with behind_a_proxy(ws="refuse") as (proxy, url, server):
+        ending = asyncio.Event()
+
+        @server.hub.rpc("slow")
+        async def slow(session: chappe.Session) -> str:
+            await ending.wait()
+            return "done"
+
+        client = chappe.connect(url, transports=("websocket", "polling"), **QUICK)
+        events = Recorder(client)
+        async with client:
+            calling = asyncio.ensure_future(client.call("slow"))
+            await client.ping()
+            proxy.treatment["/ws"] = "pass"
+            while proxy.requests.count("GET /ws") < 2:
+                await client.ping()
+            async with asyncio.timeout(3):
+                for _ in range(20):
+                    await client.ping()
+            ending.set()
+            assert await calling == "done"
+            assert await events.wait("transport_changed") == ("polling", "websocket")
+
+
+async def test_a_channel_that_was_left_while_a_move_failed_can_be_entered_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(climb, "FIRST_S", 0.05)
+    monkeypatch.setattr(climb, "MAX_S", 0.05)
+    monkeypatch.setattr(session, "_PAUSE_S", 0.2)
+    async with behind_a_proxy(ws="refuse") as (proxy, url, server):
+        hooked, ending = asyncio.Event(), asyncio.Event()
+
+        @server.hub.on_publish("slow")
+        async def slow(session: chappe.Session, publication: object) -> None:
+            hooked.set()
+            await ending.wait()
+
+        client = chappe.connect(url, transports=("websocket", "polling"), **QUICK)
+        async with client:
+            news = await client.subscribe("news")
+            publishing = asyncio.ensure_future(client.publish("slow", 1))
+            await hooked.wait()
+            proxy.treatment["/ws"] = "pass"
+            await _until(lambda: client._session.exchange is None)
+            await news.unsubscribe()
+            entering = asyncio.ensure_future(client.subscribe("news").__aenter__())
+            await _until(lambda: client._session.exchange is not None)
+            ending.set()
+            assert (await entering).active
+            await publishing
+
+
 async def test_another_network_is_a_reason_to_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(climb, "NETWORK_CHECK_S", 0.01)
     here = ["10.0.0.1"]
@@ -82,3 +140,9 @@ async def test_another_network_is_a_reason_to_look_at_once(monkeypatch: pytest.M
             proxy.treatment["/ws"] = "pass"
             here[0] = "192.168.1.1"
             assert await events.wait("transport_changed") == ("polling", "websocket")
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    """Wait for what is told to nobody."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)

@@ -41,10 +41,10 @@ async def test_where_no_stream_gets_through_polling_does(how: Treatment) -> None
 
 
 async def test_where_nothing_gets_through_the_first_reason_is_told() -> None:
-    async with behind_a_proxy(ws="refuse", poll="refuse") as (proxy, url, _):
+    async with behind_a_proxy(ws="refuse", events="refuse", poll="refuse") as (proxy, url, _):
         with pytest.raises(ConnectionLost, match="answers HTTP 403 to the WebSocket handshake"):
             await chappe.connect(url)
-        assert proxy.requests == ["GET /ws", "GET /poll", "GET /poll"]
+        assert proxy.requests == ["GET /ws", "GET /events", "GET /poll"]
 
 
 async def test_what_got_through_is_remembered_for_the_network() -> None:

@@ -171,3 +171,14 @@ async def test_more_commands_than_may_wait_are_refused(monkeypatch: pytest.Monke
                 talking.exchange.post({"type": "rpc"}, lambda answer: None)
             with pytest.raises(QueueFull):
                 talking.exchange.post({"type": "rpc"}, lambda answer: None)
+
+
+async def test_what_waits_to_leave_is_waited_for_until_the_connection_is_over() -> None:
+    async with scripted_hub() as hub, talk(hub) as talking:
+        talking.writer.cancel()
+        talking.exchange.post({"type": "publish", "channel": "news", "data": 1}, lambda _: None)
+        flushing = asyncio.ensure_future(talking.exchange.flush())
+        hub.cut()
+        await talking.over()
+        async with asyncio.timeout(5):
+            await flushing

@@ -56,6 +56,27 @@ async def test_a_post_is_repeated_under_its_number_until_it_is_answered() -> Non
 
 
 @pytest.mark.parametrize(
+    ("answer", "code", "other_way"),
+    [
+        (status(401, b'{"code":109}'), 109, False),
+        (status(403, b'{"code":103}'), 103, False),
+        (status(429, b'{"code":3504}'), 3504, False),
+        (status(503, b'{"code":108}'), 108, False),
+        (status(403, b'{"code":7}'), 108, True),
+        (status(403, b"<html>forbidden</html>", "Content-Type: text/html"), 108, True),
+        (status(404, b'{"code":117}'), 108, True),
+    ],
+)
+async def test_a_refusal_has_the_hubs_own_code_and_a_proxys_has_none(answer: bytes, code: int, other_way: bool) -> None:
+    async with scripted_http() as http:
+        http.answers["/poll"] = [answer]
+        with pytest.raises(ConnectionLost) as caught:
+            await begin(settings(http), 5)
+        assert (caught.value.code, caught.value.close_code) == (code, 1006)
+        assert caught.value.other_way is other_way
+
+
+@pytest.mark.parametrize(
     ("answer", "code", "final"),
     [
         (status(410, b'{"code":3503,"detail":"go away"}'), 3503, True),

@@ -148,9 +148,14 @@ async def test_a_returning_network_redials_at_once() -> None:
         await events.wait("connected")
 
 
-async def test_a_network_that_comes_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = iter([False, False, True])
-    monkeypatch.setattr(module, "has_network", lambda: next(looks))
+@pytest.mark.parametrize(
+    "seen", [[(), (), ("10.0.0.1",)], [("10.0.0.1",), (), ("10.0.0.1",)], [("10.0.0.1",), ("10.9.0.1",)]]
+)
+async def test_a_network_that_comes_back_or_is_another_one_is_noticed(
+    seen: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter(seen)
+    monkeypatch.setattr(module, "local_addresses", lambda: next(looks))
     monkeypatch.setattr(module, "NETWORK_CHECK_S", 0.005)
     async with (
         scripted_hub() as hub,

@@ -1,5 +1,6 @@
 """Locks."""
 
+import asyncio
 import datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from chappe.client.client import connect
 from chappe.client.lock import Lock
 from chappe.model.errors import ChappeError
+from chappe.testing.running import running_hub
 from tests.client.scripted_hub import Peer, error, scripted_hub
 
 
@@ -52,3 +54,37 @@ async def test_a_lock_whose_connection_went_is_left_without_an_error() -> None:
         async with client.lock("doc/1"):
             pass
         assert client.error is None
+
+
+@pytest.mark.slow
+async def test_who_ceases_to_wait_for_a_lock_does_not_keep_it_from_the_next() -> None:
+    async with running_hub() as hub, connect(hub.ws_url) as ada, connect(hub.ws_url) as ben, connect(hub.ws_url) as eve:
+        async with ada.lock("doc/1"):
+            waiting = asyncio.ensure_future(ben.lock("doc/1", ttl=0, wait=60).__aenter__())
+            await ben.ping()
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        async with eve.lock("doc/1", wait=60) as lock:
+            assert lock.owner == eve.session
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_lock_granted_too_late_is_given_back_unless_it_is_held_already(held: bool) -> None:
+    answering = asyncio.Event()
+
+    async def answer_late(peer: Peer, command: dict[str, Any]) -> bool:
+        await answering.wait()
+        return False
+
+    async with scripted_hub() as hub, connect(hub.url) as client:
+        if held:
+            await client.lock("doc/1")
+        hub.script["lock"] = answer_late
+        waiting = asyncio.ensure_future(client.lock("doc/1").__aenter__())
+        await hub.wait_for("lock", 1 + held)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        answering.set()
+        await client.ping()
+        await client.ping()
+        assert len(hub.of_type("unlock")) == (0 if held else 1)

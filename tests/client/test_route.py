@@ -34,6 +34,9 @@ def test_another_network_is_another_matter(monkeypatch: pytest.MonkeyPatch) -> N
     route.carried("polling")
     monkeypatch.setattr(module, "local_addresses", lambda: ("192.168.1.1",))
     assert names(route.steps()) == ["websocket", "sse", "polling"]
+    route.carried("sse")
+    monkeypatch.setattr(module, "gateways", lambda: ("02:fc:00:00:00:02",))
+    assert names(route.steps()) == ["websocket", "sse", "polling"]
 
 
 def test_after_ten_minutes_or_when_it_fails_the_best_has_its_chance_again() -> None:

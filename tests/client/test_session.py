@@ -9,7 +9,7 @@ import pytest
 
 from chappe.client import session as module
 from chappe.client.client import connect
-from chappe.client.errors import ConnectionLost
+from chappe.client.errors import ConnectionLost, Unconfirmed
 from chappe.model.errors import ChappeError
 from tests.client.recorder import Recorder
 from tests.client.scripted_hub import Peer, error, scripted_hub
@@ -53,6 +53,27 @@ async def test_subscriptions_come_back_before_what_was_not_acknowledged() -> Non
         sent = [command["type"] for command in hub.commands]
         assert sent == ["connect", "subscribe", "publish", "publish", "publish"]
         assert [(await anext(news)).data for _ in range(3)] == [0, 1, 2], "our own come back to us, in order"
+
+
+@pytest.mark.parametrize("options", [{}, {"name": "Ada"}])
+async def test_what_was_sent_under_another_identity_is_not_sent_again(options: dict[str, Any]) -> None:
+    # The hub remembers an idempotency key for a user, a name, or else a session.
+    async with scripted_hub() as hub, connect(hub.url, **QUICK, **options) as client:
+        hub.resumes = False
+        hub.script["publish"] = lambda peer, command: True
+        sent = asyncio.ensure_future(client.publish("news", "sent"))
+        await hub.wait_for("publish")
+        del hub.script["publish"]
+        hub.cut()
+        await Recorder(client).wait("disconnected")
+        waiting = asyncio.ensure_future(client.publish("news", "waiting"))
+        assert (await waiting).offset >= 1
+        if options:
+            assert (await sent).offset == 1
+        else:
+            with pytest.raises(Unconfirmed):
+                await sent
+            assert [command["data"] for command in hub.of_type("publish")] == ["sent", "waiting"]
 
 
 async def test_a_name_in_use_is_raised_at_the_first_connection() -> None:
@@ -129,6 +150,31 @@ async def test_a_token_is_replaced_before_it_expires(monkeypatch: pytest.MonkeyP
     given = iter(tokens)
     async with scripted_hub() as hub, connect(hub.url, token=lambda: next(given)):
         assert [command["token"] for command in await hub.wait_for("refresh", 2)] == tokens[1:]
+
+
+async def test_who_has_no_newer_token_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "refresh_delay_s", lambda expires, now: 0.01)
+    first, newer = token_for(100), token_for(200)
+    given = iter([first, first, "", newer, "opaque"])
+
+    def get_token() -> str:
+        token = next(given)
+        if not token:
+            raise OSError("the token server is away")
+        return token
+
+    async with scripted_hub() as hub, connect(hub.url, token=get_token) as client:
+        events = Recorder(client)
+        assert [command["token"] for command in await hub.wait_for("refresh", 2)] == [newer, "opaque"]
+        assert "the token server is away" in str(events.of("error"))
+        assert events.names("latency") == ["error"]
+
+
+async def test_a_token_that_takes_too_long_is_a_failed_attempt() -> None:
+    async with scripted_hub() as hub:
+        with pytest.raises(ConnectionLost, match=r"no token was given within 0\.05 s"):
+            await connect(hub.url, token=asyncio.Event().wait, open_timeout_s=0.05)  # type: ignore[arg-type]
+        assert not hub.commands
 
 
 async def test_a_refused_refresh_is_told_and_the_connection_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,8 @@ async def test_after_a_cut_a_client_is_catching_up_until_the_last_missed_publica
 
 async def test_a_client_without_a_network_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lifeline, "has_network", lambda: False)
-    async with scripted_hub() as hub, connect(hub.url, **QUICK) as client:
+    patient: Any = {"reconnect_interval_ms": 60_000, "jitter": "none"}
+    async with scripted_hub() as hub, connect(hub.url, **patient) as client:
         events = Recorder(client, "state")
         await hub.stop()
         assert await events.wait("state") == ("offline", "no_network")

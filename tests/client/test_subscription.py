@@ -17,7 +17,7 @@ from chappe.client.subscription import Subscription
 from chappe.model.errors import ChappeError, LocalProtocolError
 from chappe.model.position import Position
 from tests.client.recorder import Recorder
-from tests.client.scripted_hub import Peer, ScriptedHub, error, scripted_hub
+from tests.client.scripted_hub import Fields, Peer, ScriptedHub, error, scripted_hub
 
 
 @asynccontextmanager
@@ -180,6 +180,24 @@ async def test_a_hub_that_does_not_answer_a_subscribe_is_not_waited_for_for_ever
         with pytest.raises(TimedOut, match="subscribe to news"):
             await client.subscribe("news")
         assert not client.subscriptions
+
+
+async def test_a_subscribe_that_was_cancelled_leaves_the_channel_free() -> None:
+    async with pair() as (hub, client):
+        answering = asyncio.Event()
+
+        async def answer_late(peer: Peer, command: Fields) -> bool:
+            await answering.wait()
+            return False
+
+        hub.script["subscribe"] = answer_late
+        entering = asyncio.ensure_future(client.subscribe("news").__aenter__())
+        await hub.wait_for("subscribe")
+        entering.cancel()
+        await asyncio.gather(entering, return_exceptions=True)
+        answering.set()
+        async with client.subscribe("news") as news:
+            assert news.active
 
 
 async def test_a_subscribe_survives_a_cut_before_its_answer() -> None:

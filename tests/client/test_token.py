@@ -45,4 +45,8 @@ def test_other_tokens_have_no_expiry(token: str) -> None:
 def test_a_token_is_replaced_a_minute_before_its_end_or_after_three_quarters_of_a_short_life() -> None:
     assert refresh_delay_s(1_000.0, 0.0) == 940.0
     assert refresh_delay_s(40.0, 0.0) == 30.0
-    assert refresh_delay_s(0.0, 100.0) == 0.0
+
+
+@pytest.mark.parametrize("ahead_s", [59.9, 60.0, 3_600.0])
+def test_a_clock_that_is_ahead_asks_for_no_token_after_the_other(ahead_s: float) -> None:
+    assert refresh_delay_s(1_000.0, 940.0 + ahead_s) >= 0.5

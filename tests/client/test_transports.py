@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 ALL: list[Transport] = ["websocket", "sse", "polling"]
 OVER_HTTP: list[Transport] = ["sse", "polling"]
+TASKS = {f"chappe {what}" for what in ("client", "reader", "writer", "heartbeat", "goodbye", "climb", "token")}
 QUICK: Any = {"reconnect_interval_ms": 10, "reconnect_max_ms": 40}
 
 
@@ -65,6 +66,24 @@ async def test_a_client_that_closes_ends_its_session_at_the_hub(transport: Trans
 
 
 @pytest.mark.parametrize("transport", ALL)
+async def test_a_close_that_is_interrupted_while_the_hub_is_silent_is_a_close(transport: Transport) -> None:
+    async with running() as server, FaultProxy("127.0.0.1", server.port) as proxy:
+        others = asyncio.all_tasks()
+        client = await chappe.connect(f"ws://127.0.0.1:{proxy.port}/ws", transports=(transport,))
+        events = Recorder(client)
+        proxy.stall()
+        closing = asyncio.ensure_future(client.close())
+        await events.wait("disconnected")
+        closing.cancel()
+        await asyncio.wait([closing])
+        left = {task for task in asyncio.all_tasks() - others if task.get_name() in TASKS}
+        if left:
+            _, left = await asyncio.wait(left, timeout=10)
+        assert not left
+        proxy.resume()
+
+
+@pytest.mark.parametrize("transport", ALL)
 async def test_who_was_cut_is_the_same_session_and_misses_nothing(transport: Transport) -> None:
     async with running() as server, FaultProxy("127.0.0.1", server.port) as proxy:
         url = f"ws://127.0.0.1:{proxy.port}/ws"
@@ -92,6 +111,19 @@ async def test_a_network_that_goes_silent_is_noticed_and_left(transport: Transpo
             await other.publish("news", "missed?")
             assert (await anext(news)).data == "missed?"
             assert events.of("disconnected")[0] == (1006,)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("transport", ALL)
+async def test_a_network_that_is_full_is_not_taken_for_one_that_is_silent(transport: Transport) -> None:
+    async with running() as server, FaultProxy("127.0.0.1", server.port) as proxy:
+        proxy.throttle(300_000)
+        slow: Any = {**QUICK, "heartbeat_interval_s": 0.1, "pong_timeout_s": 1.2, "compression": "none"}
+        client = chappe.connect(f"ws://127.0.0.1:{proxy.port}/ws", transports=(transport,), **slow)
+        events = Recorder(client)
+        async with client:
+            await asyncio.gather(*(client.publish("news", "x" * 40_000) for _ in range(30)))
+            assert events.names("latency") == ["connected"]
 
 
 @pytest.mark.parametrize("transport", OVER_HTTP)
@@ -139,6 +171,19 @@ async def test_lost_answers_lose_and_double_nothing() -> None:
             assert page.position.offset == 20
         # They were asked for again within the session.
         assert events.names("latency") == ["connected", "disconnected"]
+
+
+async def test_a_slow_token_function_is_no_slow_transport() -> None:
+    slow = iter(range(100))
+
+    async def get_token() -> None:
+        # The more attempts ask for it, the faster it comes.
+        await asyncio.sleep(0.3 if next(slow) < 2 else 0)
+
+    async with running() as server:
+        async with chappe.connect(f"{server.url}/ws", token=get_token, websocket_timeout_s=0.2) as client:
+            assert client.transport == "websocket"
+        assert next(slow) == 1
 
 
 async def test_background_is_told_again_after_each_reconnect(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import jwt
 import pytest
 
 import chappe
+from chappe.client.connection import Transport
 from chappe.client.inbox import Join, PresenceState, Resubscribed
 from chappe.client.messages import Encoding, Publication
 from chappe.testing.fault_proxy import FaultProxy
@@ -156,7 +157,10 @@ async def test_a_client_without_a_right_is_told_so() -> None:
         await server.stop()
 
 
-async def test_a_session_outlives_its_token_where_a_function_gives_newer_ones(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
+async def test_a_session_outlives_its_token_where_a_function_gives_newer_ones(
+    transport: Transport, tmp_path: Path
+) -> None:
     secret = tmp_path / "secret"
     secret.write_text("k" * 40)
     secret.chmod(0o600)
@@ -175,15 +179,43 @@ async def test_a_session_outlives_its_token_where_a_function_gives_newer_ones(tm
 
     try:
         with pytest.raises(chappe.ChappeError) as caught:
-            await chappe.connect(f"{server.url}/ws", token="opaque")
+            await chappe.connect(f"{server.url}/ws", token="opaque", transports=(transport,))
         assert caught.value.code == chappe.Code.UNAUTHORIZED
-        async with chappe.connect(f"{server.url}/ws", token=get_token) as client:
+        async with chappe.connect(f"{server.url}/ws", token=get_token, transports=(transport,)) as client:
             events = Recorder(client)
             await replaced.wait()
             assert await client.ping() > 0
             assert events.names("latency") == []
             assert client.info is not None
             assert client.info.user == "ada"
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
+async def test_a_token_that_ends_costs_a_reconnect_and_one_that_is_refused_the_client(
+    transport: Transport, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("k" * 40)
+    secret.chmod(0o600)
+    flags = {"auth.hmac_secret_file": str(secret), "auth.algorithms": ["HS256"]}
+    server = chappe.Server(chappe.Hub.from_config(None, environ={}, flags=flags), port=0)
+    await server.start()
+    claims = {"sub": "ada", "aud": "chappe", "exp": time.time() + 1.2}
+    token = jwt.encode(claims, "k" * 40, algorithm="HS256")
+    try:
+        client = chappe.connect(f"{server.url}/ws", token=token, transports=(transport,), **QUICK)
+        events = Recorder(client)
+        async with client:
+            assert await events.wait("disconnected") == (3005,)
+            await client.wait_closed()
+            assert client.error is not None
+            assert (client.error.code, client.state) == (chappe.Code.TOKEN_EXPIRED, "refused")
+        bearer = {"Authorization": "Bearer opaque"}
+        with pytest.raises(chappe.ChappeError) as caught:
+            await chappe.connect(f"{server.url}/ws", headers=bearer, transports=(transport,))
+        assert caught.value.code == chappe.Code.UNAUTHORIZED
     finally:
         await server.stop()
 

@@ -20,6 +20,7 @@ from chappe.telemetry import escape
 
 if TYPE_CHECKING:
     from chappe.client.client import Client
+    from chappe.client.connection import Transport
     from chappe.client.cursor import Since
     from chappe.client.messages import Publication
 
@@ -80,7 +81,10 @@ async def _follow(
 
     client.on("reconnecting", lambda n, of: click.echo(T["sub_reconnecting"].format(n=n), err=True))
     client.on("resubscribed", _tell_missed)
+    client.on("transport_changed", lambda old, new: _tell_transport(new))
     async with client:
+        if client.transport != "websocket":
+            _tell_transport(client.transport)
         if sys.stderr.isatty():
             click.echo(T["sub_following"].format(channels=", ".join(channels), url=url), err=True)
         readers = [asyncio.create_task(_read(client, channel, since, take)) for channel in channels]
@@ -106,6 +110,10 @@ async def _read(client: "Client", channel: str, since: "Since", take: Callable[[
 def _tell_missed(channel: str, recovered: bool) -> None:
     if not recovered:
         click.echo(T["sub_missed"].format(channel=channel), err=True)
+
+
+def _tell_transport(transport: "Transport | None") -> None:
+    click.echo(T["sub_transport"].format(transport=transport), err=True)
 
 
 def as_json(publication: "Publication") -> str:

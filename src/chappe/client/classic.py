@@ -69,9 +69,10 @@ class ClassicClient:
 
     def __init__(self, settings: Settings, login: dict[str, str], token: Token, queue_size: int) -> None:
         self._events = Events(EVENTS)
-        self._lifeline = Lifeline(settings, self._events, self)
+        self._lifeline = Lifeline(settings, self._events, self, prepare=self._fetch_token)
         self._login = login
         self._token = token
+        self._offered: str | None = None
         self._batch_s = settings.batch_ms / 1000
         self._batch_max = settings.batch_max
         self._outgoing: Outgoing | None = None
@@ -186,17 +187,19 @@ class ClassicClient:
 
     async def close(self) -> None:
         """Leave for good; messages already received can still be taken."""
-        if self._outgoing is not None:
-            self._outgoing.flush()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_FLUSH_S):
-                    await self._outgoing.left()
-        await self._lifeline.close(NORMAL)
-        await self._events.close()
+        try:
+            if self._outgoing is not None:
+                self._outgoing.flush()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_FLUSH_S):
+                        await self._outgoing.left()
+        finally:
+            await self._lifeline.close(NORMAL)
+            await self._events.close()
 
     async def converse(self, connection: Connection, accepted: Callable[[], None]) -> None:
         """Log in, then read until the connection is over."""
-        token = await fetch(self._token)
+        token = self._offered
         login = self._login if token is None else {**self._login, "token": token}
         await connection.send(msgspec.json.encode(login).decode())
         writer: asyncio.Task[None] | None = None
@@ -215,6 +218,8 @@ class ClassicClient:
                     accepted()
                 await self._told(fields, connection)
         finally:
+            if self._outgoing is not None:
+                self._outgoing.end()
             self._connection = self._outgoing = None
             if writer is not None:
                 writer.cancel()
@@ -227,6 +232,14 @@ class ClassicClient:
     def ended(self, error: ChappeError) -> None:
         """Let a waiting reader see the end."""
         self._backlog.end(error)
+
+    async def _fetch_token(self) -> None:
+        """Ask for the token of the next connection.
+
+        Raises:
+            ChappeError: none can be had.
+        """
+        self._offered = await fetch(self._token)
 
     def _is_welcome(self, fields: dict[str, Any]) -> bool:
         """Tell whether the hub took our login; raise if it refused."""
@@ -269,14 +282,18 @@ class ClassicClient:
         if self._outgoing is None:
             return await self._connection.send(frame)
         outgoing = self._outgoing
-        if isinstance(frame, bytes):
-            outgoing.flush()
-            await outgoing.left()
-            return await self._connection.send(frame)
-        outgoing.put(frame)
-        if outgoing.is_due:
-            await outgoing.left()
-        return None
+        if isinstance(frame, str):
+            outgoing.put(frame)
+            return await self._leave(outgoing) if outgoing.is_due else None
+        outgoing.flush()
+        await self._leave(outgoing)
+        return await self._connection.send(frame)
+
+    async def _leave(self, outgoing: Outgoing) -> None:
+        """Wait until what is gathered has left."""
+        await outgoing.left()
+        if self._outgoing is not outgoing:
+            raise ConnectionLost(CUT, "the connection went, what was gathered may or may not have arrived")
 
 
 def connect(

@@ -175,7 +175,8 @@ class Client:
         Raises:
             ChappeError: the hub's error: 103 not allowed, 113 too large, 114 conflict.
             QueueFull: `publish_queue` publications wait already; nothing was sent.
-            Unconfirmed: there was no connection for 4 minutes after it was sent: it may or may not be stored.
+            Unconfirmed: there was no connection for 4 minutes after it was sent, or the hub took an anonymous client
+                for another one since: it may or may not be stored.
             TypeError: the data cannot be encoded.
         """
         raw = self._session.codec.data(data)
@@ -286,9 +287,11 @@ class Client:
 
     async def close(self) -> None:
         """Disconnect for good: nothing reconnects, loops over subscriptions end, what waits for an answer fails."""
-        await self._session.flush()
-        await self._session.lifeline.close(NORMAL)
-        await self._session.events.close()
+        try:
+            await self._session.flush()
+        finally:
+            await self._session.lifeline.close(NORMAL)
+            await self._session.events.close()
 
     def _expected(self, channel: str, expect: int | Position | PublishResult) -> Any:
         if not isinstance(expect, int):

@@ -13,7 +13,7 @@ class ConnectionLost(ChappeError):
     """There is no connection, or it went before the answer came.
 
     Attributes:
-        code: the close code if it is one of Chappe's, else 108.
+        code: what the hub said: its error, else the close code if it is one of Chappe's, else 108.
         close_code: the WebSocket close code; 1006 for a cut or a failed dial.
         final: whether dialing again is pointless: a refused token, a certificate nobody vouches for, a final code.
         retry_after_ms: how long the server asks us to wait; 0: it does not.
@@ -28,8 +28,10 @@ class ConnectionLost(ChappeError):
         final: bool = False,
         retry_after_ms: float = 0.0,
         other_way: bool = False,
+        code: int = 0,
     ) -> None:
-        super().__init__(close_code if close_code in ERRORS else Code.NOT_AVAILABLE, reason)
+        told = (known for known in (code, close_code) if known in ERRORS)
+        super().__init__(next(told, Code.NOT_AVAILABLE), reason)
         self.close_code = close_code
         self.final = final
         self.retry_after_ms = retry_after_ms
@@ -64,7 +66,7 @@ class Unconfirmed(ChappeError):
     """Nobody can tell any more whether a publication was stored: its idempotency key may be forgotten by now."""
 
     def __init__(self, channel: str, key: str) -> None:
-        reason = f"no connection since the publication to {channel} was sent, it may or may not be stored"
+        reason = f"the connection went before the answer to a publication to {channel}, it may or may not be stored"
         super().__init__(Code.NOT_AVAILABLE, reason, detail={"channel": channel, "key": key})
 
     @property

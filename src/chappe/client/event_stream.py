@@ -13,7 +13,7 @@ from chappe.client.errors import CUT, ConnectionLost
 from chappe.client.event_parser import Event, EventParser
 from chappe.client.http_session import HttpSession
 from chappe.client.options import Settings
-from chappe.client.polling import HttpConnection, begin
+from chappe.client.polling import HttpConnection
 from chappe.client.reconnection import may_reconnect
 from chappe.client.refusal import over
 from chappe.model.errors import LocalProtocolError
@@ -27,14 +27,19 @@ class _Goodbye(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class _Subscribed(msgspec.Struct, frozen=True):
+    session: str
+
+
 class StreamConnection(HttpConnection):
     """A session that is read as a stream: a `Connection`. It ends with its stream, as with a socket."""
 
     transport: Final[Transport] = "sse"
 
-    def __init__(self, session: HttpSession, frame: str, max_message_bytes: int) -> None:
+    def __init__(self, session: HttpSession, max_message_bytes: int) -> None:
         super().__init__(session)
-        self._frames: deque[str] = deque([frame] if frame != "[]" else ())
+        self._frames: deque[str] = deque()
+        self._named = False
         self._parser = EventParser(max_message_bytes)
         self._stack = AsyncExitStack()
         self._pieces: AsyncIterator[bytes] | None = None
@@ -42,12 +47,16 @@ class StreamConnection(HttpConnection):
         self._goodbye: ConnectionLost | None = None
 
     async def open(self) -> None:
-        """Open the stream.
+        """Open the stream and wait until it says how the session is named; nothing can be sent before.
 
         Raises:
             ConnectionLost: there is none.
         """
         self._pieces = await self._stack.enter_async_context(self._session.events(_SILENCE_S))
+        while not self._named:
+            if self._goodbye is not None:
+                raise self._goodbye
+            await self._read()
 
     async def receive(self) -> Frame:
         """Return the next message: see `Connection.receive`."""
@@ -79,9 +88,7 @@ class StreamConnection(HttpConnection):
         await asyncio.wait([self._piece])
         task, self._piece = self._piece, None
         try:
-            piece = task.result()
-            self.heard_at = asyncio.get_running_loop().time()
-            for event in self._parser.feed(piece):
+            for event in self._parser.feed(task.result()):
                 self._take(event)
         except LocalProtocolError as large:
             raise ConnectionLost(1009, large.reason, final=True) from large
@@ -89,23 +96,24 @@ class StreamConnection(HttpConnection):
     def _take(self, event: Event) -> None:
         if event.name == "close":
             self._goodbye = _goodbye(event.data)
-        elif event.name != "subscribed":  # of streams that name channels; it is no message
+        elif event.name != "subscribed":
             self._frames.append(event.data)
+        elif not self._named:
+            self._session.named(_handle(event.data))
+            self._named = True
 
 
 async def dial(settings: Settings, timeout_s: float) -> StreamConnection:
-    """Begin a session and open its stream, within `timeout_s`.
+    """Open the stream of a new session, within `timeout_s`.
 
     Raises:
         ConnectionLost: it did not open; `final` says whether trying again is pointless.
         LocalProtocolError: the settings cannot be used.
     """
-    clock = asyncio.get_running_loop()
-    until = clock.time() + timeout_s
-    session, answer = await begin(settings, timeout_s)
-    connection = StreamConnection(session, answer.frame, settings.max_message_bytes)
+    session = HttpSession(settings)
+    connection = StreamConnection(session, settings.max_message_bytes)
     try:
-        async with asyncio.timeout_at(until):
+        async with asyncio.timeout(timeout_s):
             await connection.open()
     except TimeoutError as late:
         await connection.close()
@@ -132,6 +140,13 @@ async def _next(pieces: AsyncIterator[bytes]) -> bytes:
         raise ConnectionLost(CUT, f"the stream of events was silent for {_SILENCE_S:g} s") from silent
     except httpx.TransportError as failed:
         raise over(CUT, f"the stream of events was cut: {failed}", final=False) from failed
+
+
+def _handle(data: str) -> str:
+    try:
+        return msgspec.json.decode(data, type=_Subscribed).session
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise over(CUT, f"the stream of events does not name its session: {error}", final=False) from error
 
 
 def _goodbye(data: str) -> ConnectionLost:

@@ -22,6 +22,8 @@ MAX_PENDING: Final = 20_000
 #: Commands that wait for no others: who is there wants to know now.
 _URGENT: Final = frozenset({"connect", "ping", "refresh", "state"})
 
+#: Commands that the application, or the holder of a lock, answers when they like.
+_SLOW: Final = frozenset({"rpc", "lock"})
 #: The longest wait that we let a hub ask for.
 _MAX_ADVICE_S: Final = 30.0
 
@@ -39,6 +41,7 @@ class Exchange:
         self._ids = itertools.count(1)
         self._pending: dict[int, Callable[[Answer], None]] = {}
         self._outgoing = outgoing or Outgoing(gathers=connection.gathers)
+        self._slow: set[int] = set()
         self._answered = asyncio.Event()
         self._lost: ConnectionLost | None = None
 
@@ -62,35 +65,51 @@ class Exchange:
         number = next(self._ids)
         frame = self.codec.encode({**fields, "id": number})
         self._pending[number] = answered
+        if fields["type"] in _SLOW:
+            self._slow.add(number)
         self._outgoing.put(frame, urgent=fields["type"] in _URGENT)
         return number
 
-    async def request(self, fields: dict[str, Any]) -> Reply:
+    async def request(self, fields: dict[str, Any], unwanted: Callable[[], None] | None = None) -> Reply:
         """Send a command and wait for its answer. Cancelled, the hub may carry it out all the same.
 
+        Args:
+            fields: the command.
+            unwanted: called if it was carried out although nobody waits any more.
         Raises:
             ChappeError: the hub's error, or `ConnectionLost`.
         """
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def answered(answer: Answer) -> None:
-            if future.done():
-                return
-            if isinstance(answer, Reply):
+            if not isinstance(answer, Reply):
+                if not future.done():
+                    future.set_exception(answer)
+            elif not future.done():
                 future.set_result(answer)
-            else:
-                future.set_exception(answer)
+            elif unwanted is not None:
+                unwanted()
 
         number = self.post(fields, answered)
         try:
             return await future
-        finally:
-            self._pending.pop(number, None)
+        except asyncio.CancelledError:
+            if unwanted is None:
+                self._forget(number)
+            elif not future.cancelled() and future.exception() is None:
+                unwanted()
+            raise
 
     async def flush(self) -> None:
-        """Send now what waits for others, and wait until it is sent."""
+        """Send now what waits for others, and wait until it is sent or the connection is over."""
         self._outgoing.flush()
         await self._outgoing.left()
+
+    async def settle(self) -> None:
+        """Wait until no command is under way whose answer may take as long as it likes."""
+        while self._slow and self._lost is None:
+            self._answered.clear()
+            await self._answered.wait()
 
     async def rest(self) -> None:
         """Wait until every command is answered."""
@@ -138,6 +157,7 @@ class Exchange:
         for answered in pending.values():
             answered(error)
         self._answered.set()
+        self._outgoing.end()
 
     def _take(self, message: Incoming, pushed: Callable[[Incoming], None]) -> None:
         match message:
@@ -153,10 +173,14 @@ class Exchange:
                 pushed(message)
 
     def _answer(self, number: int, answer: Answer) -> None:
-        answered = self._pending.pop(number, None)
+        answered = self._forget(number)
         if answered is not None:
             answered(answer)
-            self._answered.set()
+
+    def _forget(self, number: int) -> Callable[[Answer], None] | None:
+        self._slow.discard(number)
+        self._answered.set()
+        return self._pending.pop(number, None)
 
 
 class HubError(ChappeError):

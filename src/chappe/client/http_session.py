@@ -1,4 +1,4 @@
-"""A hub's session over HTTP requests: begun by one, spoken to by POST, ended by one (spec/protocol.md, part PO).
+"""A hub's session over HTTP requests: begun by a poll or a stream, spoken to by POST (spec/protocol.md, part PO).
 
 `httpx` is imported at the first dial and not before, as `websockets` is.
 """
@@ -16,7 +16,7 @@ import msgspec
 from chappe.client.errors import CUT, ConnectionLost
 from chappe.client.options import Settings, http_base
 from chappe.client.reconnection import may_reconnect
-from chappe.client.refusal import over, refusal, unreachable
+from chappe.client.refusal import over, refusal, unequipped, unreachable
 from chappe.model.error_codes import ERRORS
 from chappe.model.errors import LocalProtocolError
 
@@ -59,7 +59,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class HttpSession:
-    """Requests of one session: `begin` first, `end` last.
+    """Requests of one session: `begin` first, or `events` and `named`; `end` last.
 
     Attributes:
         shown: where it is, without secrets.
@@ -83,16 +83,19 @@ class HttpSession:
         """
         import httpx
 
-        query = dict(httpx.QueryParams(self._query))
         try:
-            status, body = await self._fetch("GET", "poll", query)
+            status, body = await self._fetch("GET", "poll", self._own_query())
         except httpx.TransportError as failed:
             raise self._unreachable(failed) from failed
         answer = self._answer(status, body)
         if not answer.session:
             raise over(CUT, f"{self.shown}poll is no long polling: the answer names no session", final=False)
-        self._key = answer.session
+        self.named(answer.session)
         return answer
+
+    def named(self, handle: str) -> None:
+        """Learn how the hub names the session: what is asked from here on is asked for it."""
+        self._key = handle
 
     async def poll(self, cursor: str, read_timeout_s: float) -> Answer | None:
         """Ask for what waits behind a cursor; None: there was nothing for as long as the hub holds a request.
@@ -118,7 +121,9 @@ class HttpSession:
 
     @asynccontextmanager
     async def events(self, read_timeout_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Read the session as a stream of events; each piece may take `read_timeout_s`.
+        """Begin a session that is read as a stream of events; each piece may take `read_timeout_s`.
+
+        One request begins it and reads it: a second one may reach another process of the hub.
 
         Raises:
             ConnectionLost: there is no stream.
@@ -127,7 +132,7 @@ class HttpSession:
 
         timeout = httpx.Timeout(self._settings.open_timeout_s, read=read_timeout_s)
         headers = {"Accept": "text/event-stream"}
-        query = {"session": self._key}
+        query = {**self._own_query(), "session": ""}
         try:
             async with self._client.stream("GET", "events", params=query, timeout=timeout, headers=headers) as response:
                 if response.status_code != 200:
@@ -149,6 +154,12 @@ class HttpSession:
                 async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                     await self._client.delete("poll", params={"session": self._key})
         await self._client.aclose()
+
+    def _own_query(self) -> dict[str, str]:
+        """Return what the URL of the user asks for, of the request that begins the session."""
+        import httpx
+
+        return dict(httpx.QueryParams(self._query))
 
     async def _repeat(
         self,
@@ -231,25 +242,34 @@ class HttpSession:
             return ConnectionLost(code, said or "the hub ended the session", final=final)
         if status == 404 and self._key:
             # The hub forgot us, or is another one: a new session may resume this one.
-            return ConnectionLost(CUT, said or "the hub does not know the session any more")
+            return ConnectionLost(CUT, said or "the hub does not know the session any more", code=problem.code)
         if status == 404 or not 400 <= status < 600:
-            return over(CUT, f"{self.shown} has no long polling: HTTP {status}", final=True)
+            return over(CUT, f"{self.shown} has no events and no long polling: HTTP {status}", final=True)
         reason = f"{self.shown} answers HTTP {status}" + (f": {said}" if said else "")
-        return refusal(status, reason, retry_after)
+        return refusal(status, reason, retry_after, problem.code)
 
     def _unreachable(self, failed: "httpx.TransportError") -> ConnectionLost:
         """Return the error for a request without an answer."""
         import httpx
 
-        cause: BaseException | None = failed
-        while cause is not None and not isinstance(cause, OSError):
-            cause = cause.__cause__ or cause.__context__
-        if isinstance(cause, OSError) and isinstance(failed, httpx.ConnectError):
-            return unreachable(self.shown, cause)
+        system = _system_error(failed)
+        if system is not None and isinstance(failed, httpx.ConnectError):
+            return unreachable(self.shown + self._settings.through, system)
         if isinstance(failed, httpx.UnsupportedProtocol | httpx.ProxyError):
-            return over(CUT, f"cannot connect to {self.shown}: {failed}", final=False)
+            reason = f"cannot connect to {self.shown}{self._settings.through}: {failed}"
+            return over(CUT, reason, final=str(failed).startswith("407"))
         what = "does not answer in time" if isinstance(failed, httpx.TimeoutException) else "cut the connection"
         return over(CUT, f"{self.shown} {what}", final=False)
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """Return the innermost error of the system: what is around it only says that something failed."""
+    found: OSError | None = None
+    cause: BaseException | None = error
+    while cause is not None:
+        found = cause if isinstance(cause, OSError) else found
+        cause = cause.__cause__ or cause.__context__
+    return found
 
 
 class Ending:
@@ -298,6 +318,7 @@ def _client(settings: Settings, base: str) -> "httpx.AsyncClient":
     """Return a client with the settings of the WebSocket: headers, TLS, proxy.
 
     Raises:
+        ConnectionLost: a package is missing that the proxy asks for.
         LocalProtocolError: the settings cannot be used.
     """
     import httpx
@@ -316,7 +337,9 @@ def _client(settings: Settings, base: str) -> "httpx.AsyncClient":
             follow_redirects=False,
             **options,
         )
-    except (ValueError, ImportError, httpx.InvalidURL) as unusable:
+    except ImportError as missing:
+        raise unequipped(base, missing) from missing
+    except (ValueError, httpx.InvalidURL) as unusable:
         raise LocalProtocolError(f"cannot connect to {base}: {unusable}") from unusable
 
 

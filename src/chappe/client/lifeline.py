@@ -13,7 +13,7 @@ from chappe.client.dialer import dial
 from chappe.client.errors import CUT, ClientClosed, ConnectionLost
 from chappe.client.events import Events
 from chappe.client.heartbeat import Heartbeat
-from chappe.client.network import has_network
+from chappe.client.network import has_network, local_addresses
 from chappe.client.options import Settings
 from chappe.client.reconnection import Reconnection, State
 from chappe.client.route import Route, Step
@@ -25,7 +25,7 @@ _log = logging.getLogger("chappe.client")
 
 #: The code of a close that nothing went wrong with (RFC 6455, 7.4.1).
 NORMAL: Final = 1000
-#: How often a client that waits looks whether a network that was away is back.
+#: How often a client that waits looks whether the network is back, or another one.
 NETWORK_CHECK_S: Final = 1.0
 
 
@@ -67,6 +67,8 @@ class Lifeline:
     Args:
         may_move: asked before a better transport takes over; while it answers, the conversation comes to rest. False:
             not now. By default never.
+        prepare: awaited before each dial for what the conversation begins with, a token: what that takes says nothing
+            about a transport. It may take `open_timeout_s` too.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Lifeline:
         events: Events,
         conversation: Conversation,
         may_move: Callable[[], Awaitable[bool]] | None = None,
+        prepare: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.heartbeat = Heartbeat(settings, events)
         self.standing = Standing(lambda state, reason: events.emit("state", state, reason))
@@ -82,6 +85,7 @@ class Lifeline:
         self._events = events
         self._conversation = conversation
         self._may_move = may_move
+        self._prepare = prepare
         self._route = Route(settings)
         self._reconnection = Reconnection(settings.policy)
         self._connection: Connection | None = None
@@ -159,14 +163,17 @@ class Lifeline:
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
         """End for good, with a closing handshake where there is a connection; closing twice is fine."""
-        if self._connection is not None and self._error is None:
-            # Before the handshake: what the peer answers must not look like a cut.
+        try:
+            if self._connection is not None and self._error is None:
+                # Before the handshake: what the peer answers must not look like a cut.
+                self._finish(ClientClosed(), code)
+                await self._connection.close(code, reason)
+        finally:
+            # Interrupted, it is as over.
             self._finish(ClientClosed(), code)
-            await self._connection.close(code, reason)
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        self._finish(ClientClosed(), code)
+            if self._task is not None and self._task is not asyncio.current_task():
+                self._task.cancel()
+                await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         try:
@@ -184,6 +191,10 @@ class Lifeline:
         errors: list[ChappeError] = []
         steps = self._route.steps()
         self.standing.move(Input.DIAL)
+        try:
+            await self._get_ready()
+        except ChappeError as failed:
+            return failed
         for step in steps:
             error = await self._try(step)
             errors.append(error)
@@ -197,6 +208,16 @@ class Lifeline:
         passing = [error for error in errors if isinstance(error, ConnectionLost) and not error.final]
         return errors[-1] if not _may_be_carrier(errors[-1]) else (passing or errors)[0]
 
+    async def _get_ready(self) -> None:
+        if self._prepare is None:
+            return
+        limit_s = self._settings.open_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._prepare()
+        except TimeoutError as late:
+            raise ConnectionLost(CUT, f"no token was given within {limit_s:g} s") from late
+
     async def _try(self, step: Step) -> ChappeError:
         begin = asyncio.get_running_loop().time()
         try:
@@ -205,7 +226,7 @@ class Lifeline:
             return failed
         try:
             error = await self._converse(connection, step, begin)
-            while (better := self._better) is not None:
+            while (better := self._better) is not None and self._error is None:
                 # The old connection is over for us alone: to the hub it hangs until the session has moved.
                 self._better = None
                 self._conversation.lost(error)
@@ -265,10 +286,13 @@ class Lifeline:
         while True:
             better = await climb.better(connection.transport)
             try:
+                await self._get_ready()
                 if await self._may_move():
                     self._better = better
                     connection.abort(f"{better.transport} takes over")
                     return
+            except ChappeError as failed:
+                self._events.emit("error", failed)
             finally:
                 if self._better is not better:
                     await better.close()
@@ -296,16 +320,17 @@ class Lifeline:
         return wait.delay_ms / 1000
 
     async def _pause(self, wait_s: float) -> None:
-        """Wait, but no longer than until somebody calls `redial` or a network that was away is back."""
+        """Wait, but no longer than until somebody calls `redial` or the network is back, or another one."""
         self._redial.clear()
         clock = asyncio.get_running_loop()
         deadline = clock.time() + wait_s
-        was_away = not has_network()
+        here = local_addresses()
         while not self._redial.is_set() and (left_s := deadline - clock.time()) > 0:
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(left_s, NETWORK_CHECK_S) if was_away else left_s):
+                async with asyncio.timeout(min(left_s, NETWORK_CHECK_S)):
                     await self._redial.wait()
-            if was_away and has_network():
+            before, here = here, local_addresses()
+            if here and here != before:
                 break
         self._reconnection.dial()
 

@@ -53,10 +53,16 @@ class LockRequest:
 
     async def _acquire(self) -> Lock:
         fields = {"type": "lock", "resource": self._resource, "ttl": self._ttl, "wait": self._wait}
-        reply = await self._session.request(fields, wait_s=self._wait)
+        reply = await self._session.request(fields, wait_s=self._wait, unwanted=self._give_back)
         now = asyncio.get_running_loop().time()
         self._session.held[self._resource] = now + (self._ttl or math.inf)
         return Lock(self._resource, reply.owner, reply.token, reply.expires)
+
+    def _give_back(self) -> None:
+        """Release what was granted after we ceased to wait, unless it renewed a lock that we hold."""
+        now = asyncio.get_running_loop().time()
+        if self._session.held.get(self._resource, 0.0) <= now:
+            self._session.post({"type": "unlock", "resource": self._resource})
 
 
 async def release(session: Session, resource: str) -> None:

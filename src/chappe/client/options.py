@@ -117,6 +117,13 @@ class Settings:
             raise LocalProtocolError(f"{told}, expected 0 or more and 1 or more")
 
     @property
+    def through(self) -> str:
+        """Return what to add to an address that is dialed through a proxy named here, without its password."""
+        if not isinstance(self.proxy, str):
+            return ""
+        return f" through the proxy {urlsplit(self.proxy).netloc.rpartition('@')[2]}"
+
+    @property
     def policy(self) -> ReconnectionPolicy:
         """Return how reconnection waits."""
         return ReconnectionPolicy(

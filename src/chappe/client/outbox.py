@@ -68,15 +68,19 @@ class Outbox:
         """Take a publication out: it was acknowledged, refused, or its publisher does not wait any more."""
         self._entries.pop(entry, None)
 
-    def to_send(self, now: float) -> Iterator[Entry]:
+    def to_send(self, now: float, *, known: bool = True) -> Iterator[Entry]:
         """Give what a new connection has to send, oldest first, and mark it as sent.
 
         What may be forgotten by the hub is not given: its publisher gets `Unconfirmed`.
+
+        Args:
+            now: monotonic seconds.
+            known: whether the hub takes us for who sent before: keys are remembered for each publisher.
         """
         for entry in tuple(self._entries):
             if entry.answer.done():
                 continue
-            if entry.sent_at is not None and now - entry.sent_at > RESEND_WINDOW_S:
+            if entry.sent_at is not None and not (known and now - entry.sent_at <= RESEND_WINDOW_S):
                 entry.answer.set_exception(Unconfirmed(entry.fields["channel"], entry.fields["key"]))
                 continue
             if entry.sent_at is None:

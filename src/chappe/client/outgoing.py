@@ -8,8 +8,8 @@ from chappe.client.connection import Frame
 
 #: A message from this size on is not worth waiting for others: it leaves, and takes along what waits.
 SMALL_BYTES: Final = 4_096
-#: Bytes of messages that leave as one: the hub closes with 1009, and answers 413, above 1 MiB.
-_MAX_BYTES: Final = 1_000_000
+#: Bytes of messages that leave as one: a slow network is to carry them within the time that a pong has.
+_MAX_BYTES: Final = 131_072
 #: Messages that leave as one where each request costs: far below the 20,000 commands a hub takes at once.
 _MAX_GATHERED: Final = 1_000
 
@@ -77,8 +77,12 @@ class Outgoing:
         return taken
 
     async def left(self) -> None:
-        """Wait until all that was put has left."""
+        """Wait until all that was put has left, or nothing leaves any more."""
         await self._empty.wait()
+
+    def end(self) -> None:
+        """Say that nothing leaves any more."""
+        self._empty.set()
 
     async def _wait_until_due(self) -> None:
         wait_s = self._due_at - asyncio.get_running_loop().time()

@@ -34,7 +34,8 @@ class Publisher:
         Raises:
             ChappeError: the hub's error, or there will be no connection.
             QueueFull: too many wait already; nothing was sent.
-            Unconfirmed: there was no connection for so long that sending it again could store it twice.
+            Unconfirmed: sending it again could store it twice: there was no connection for too long, or we are
+                somebody else to the hub since.
         """
         entry = self.outbox.add(fields)
         try:
@@ -46,10 +47,10 @@ class Publisher:
         finally:
             self.outbox.discard(entry)
 
-    def restore(self, exchange: Exchange) -> None:
-        """Send over a new connection what has no answer."""
+    def restore(self, exchange: Exchange, *, known: bool) -> None:
+        """Send over a new connection what has no answer, again only if the hub knows us (`Outbox.to_send`)."""
         self._end_pause()
-        for entry in self.outbox.to_send(asyncio.get_running_loop().time()):
+        for entry in self.outbox.to_send(asyncio.get_running_loop().time(), known=known):
             self._post(exchange, entry)
 
     def resume(self) -> None:

@@ -4,6 +4,7 @@ from typing import Final
 
 from chappe.client.errors import CUT, ConnectionLost
 from chappe.client.reconnection import may_retry_status
+from chappe.model.error_codes import ERRORS
 
 #: Refusals of credentials: another transport brings the same ones.
 _CREDENTIALS: Final = frozenset({401, 407})
@@ -14,23 +15,37 @@ def over(code: int, reason: str, *, final: bool, retry_after_ms: float = 0.0) ->
     return ConnectionLost(code, reason, final=final, retry_after_ms=retry_after_ms, other_way=code == CUT)
 
 
-def refusal(status: int, reason: str, retry_after: str = "") -> ConnectionLost:
+def refusal(status: int, reason: str, retry_after: str = "", code: int = 0) -> ConnectionLost:
     """Return the error for an HTTP status that refused a connection.
 
     Args:
         status: the HTTP status.
         reason: what to say.
         retry_after: the header `Retry-After`; seconds are heeded, dates are not.
+        code: the hub's own, or 0: it told none.
     """
     after_ms = retry_after_ms(retry_after)
-    # A server that says when it will take us knows us: it is no proxy in the way.
-    other_way = status not in _CREDENTIALS and not after_ms
-    return ConnectionLost(CUT, reason, final=not may_retry_status(status), retry_after_ms=after_ms, other_way=other_way)
+    # A server that says when it will take us, or speaks in our codes, is no proxy in the way.
+    other_way = status not in _CREDENTIALS and not after_ms and code not in ERRORS
+    return ConnectionLost(
+        CUT,
+        reason,
+        final=not may_retry_status(status),
+        retry_after_ms=after_ms,
+        other_way=other_way,
+        code=code,
+    )
 
 
 def retry_after_ms(header: str) -> float:
     """Return the milliseconds that a header `Retry-After` asks for; 0: none."""
     return float(header) * 1000 if header.isdecimal() else 0.0
+
+
+def unequipped(shown: str, missing: ImportError) -> ConnectionLost:
+    """Return the error for a transport that lacks a package: for a SOCKS proxy. Another transport may have its own."""
+    reason = f"cannot connect to {shown}: {missing} (`pip install chappe[socks]` has all of them)"
+    return over(CUT, reason, final=True)
 
 
 def unreachable(shown: str, error: OSError) -> ConnectionLost:

@@ -7,11 +7,11 @@ from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from chappe.client.connection import Transport
-from chappe.client.network import local_addresses
+from chappe.client.network import gateways, local_addresses
 from chappe.client.options import Settings
 
 Network: TypeAlias = tuple[str, ...]
-"""What tells one network from another: the origin dialed, and our own addresses."""
+"""What tells one network from another: the origin dialed, our own addresses, and the gateways."""
 
 #: Seconds that it is remembered what got through: then the best transport has its chance again.
 MEMORY_S: Final = 600.0
@@ -72,7 +72,7 @@ class Route:
 
     def network(self) -> Network:
         """Return where we are now."""
-        return (self._origin, *(local_addresses() or ()))
+        return (self._origin, *(local_addresses() or ()), *gateways())
 
     def steps(self) -> tuple[Step, ...]:
         """Return what to try now, in order: from the transport on that got through last."""

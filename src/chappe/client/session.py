@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -45,8 +46,10 @@ EVENTS: Final[dict[str, str]] = {
 }
 #: The hub closes with 1009 on a frame above 1 MiB; the rest is for what surrounds the data.
 MAX_DATA_BYTES: Final = 1_048_576 - 4_096
-#: Seconds that a conversation has to come to rest before it moves to a better transport, or what is gathered to leave.
+#: Seconds that calls have to be answered before a session moves to a better transport, or what is gathered to leave.
 _REST_S: Final = 5.0
+#: Seconds that everything else may wait for the move.
+_PAUSE_S: Final = 1.0
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
@@ -100,7 +103,7 @@ class Session:
     def __init__(self, settings: Settings, identity: Identity) -> None:
         self.codec = self.heard = Codec(identity.encoding)
         self.events = Events(EVENTS)
-        self.lifeline = Lifeline(settings, self.events, self, self._may_move)
+        self.lifeline = Lifeline(settings, self.events, self, self._may_move, self._fetch_token)
         self.info: SessionInfo | None = None
         self.subscriptions: dict[str, Subscription] = {}
         self.publisher = Publisher(identity.publish_queue, self.codec, lambda: self.exchange)
@@ -108,8 +111,13 @@ class Session:
         self._settings = settings
         self._identity = identity
         self._token = identity.token
+        self._offered: str | None = None
         self._resume = ""
+        # For whom the hub remembers idempotency keys (CH-9.3).
+        self._publisher_id: tuple[str, str] | None = None
         self._exchange: Exchange | None = None
+        # Channels that were left while the session came to rest, or None: it does not.
+        self._left: list[str] | None = None
         self._up = asyncio.Event()
         self._patterns: list[Subscription] = []
         self._behind: set[Subscription] = set()
@@ -130,13 +138,21 @@ class Session:
         """Return how long an answer may take."""
         return self._identity.command_timeout_s
 
-    async def request(self, fields: dict[str, Any], *, repeat: bool = False, wait_s: float = 0.0) -> Reply:
+    async def request(
+        self,
+        fields: dict[str, Any],
+        *,
+        repeat: bool = False,
+        wait_s: float = 0.0,
+        unwanted: Callable[[], None] | None = None,
+    ) -> Reply:
         """Send a command and wait for its answer; without a connection, wait for one first.
 
         Args:
             fields: the command.
             repeat: ask again over the next connection if this one goes: for what changes nothing.
             wait_s: how much later than usual the answer may come.
+            unwanted: called if it was carried out although nobody waits for the answer any more.
         Raises:
             ChappeError: the hub's error.
             ConnectionLost: the connection went before the answer; what the command does may be done.
@@ -148,7 +164,7 @@ class Session:
                 while True:
                     exchange = await self._connected()
                     try:
-                        return await exchange.request(fields)
+                        return await exchange.request(fields, unwanted)
                     except HubError as refused:
                         await _wait_as_told(refused, scope)
                     except ConnectionLost as lost:
@@ -160,6 +176,12 @@ class Session:
                 raise
             raise TimedOut(fields["type"], timeout_s) from None
 
+    def post(self, fields: dict[str, Any]) -> None:
+        """Send a command whose answer nobody waits for, if there is a connection."""
+        if self.exchange is not None:
+            with suppress(ChappeError):
+                self.exchange.post(fields, lambda _: None)
+
     async def publish(self, fields: dict[str, Any]) -> Reply:
         """Send a publication, and again over each new connection until the hub answers.
 
@@ -168,7 +190,7 @@ class Session:
         Raises:
             ChappeError: the hub's error, or there will be no connection.
             QueueFull: too many wait already; nothing was sent.
-            Unconfirmed: there was no connection for so long that sending it again could store it twice.
+            Unconfirmed: sending it again could store it twice (`Publisher.publish`).
         """
         if self.lifeline.error is not None:
             raise self.lifeline.error
@@ -229,6 +251,11 @@ class Session:
         if is_pattern(channel):
             self._patterns.append(subscription)
 
+    def left(self, channel: str) -> None:
+        """Learn that a channel was left and the hub could not be told."""
+        if self._left is not None:
+            self._left.append(channel)
+
     def discard(self, subscription: Subscription) -> None:
         """Forget a subscription that ended."""
         if self.subscriptions.get(subscription.channel) is subscription:
@@ -249,7 +276,7 @@ class Session:
         reader = loop.create_task(exchange.read(self._pushed), name="chappe reader")
         tasks = [reader, loop.create_task(exchange.write(), name="chappe writer")]
         try:
-            token = await fetch(self._token)
+            token = self._offered
             await self._identify(exchange, connection, token)
             self._behind = {subscription for subscription in self.subscriptions.values() if subscription.has_begun}
             accepted(bool(self._behind))
@@ -279,6 +306,14 @@ class Session:
         self.publisher.fail(error)
         self._up.set()
 
+    async def _fetch_token(self) -> None:
+        """Ask for the token of the next connection.
+
+        Raises:
+            ChappeError: none can be had.
+        """
+        self._offered = await fetch(self._token)
+
     async def _connected(self) -> Exchange:
         while (exchange := self.exchange) is None:
             if self.lifeline.error is not None:
@@ -306,25 +341,42 @@ class Session:
     async def _may_move(self) -> bool:
         """Come to rest, so that nothing is under way while the session moves; what is asked meanwhile waits.
 
-        A lock is bound to the connection: while one is held, the session stays.
+        Calls are waited for before anything has to wait. A lock is bound to the connection: while one is held, the
+        session stays.
         """
         exchange = self.exchange
-        now = asyncio.get_running_loop().time()
-        if exchange is None or any(until > now for until in self.held.values()):
+        if exchange is None:
             return False
-        self._exchange = None
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_REST_S):
-                await exchange.flush()
-                await exchange.rest()
-        except TimeoutError:
-            self._exchange = exchange
-            self._up.set()
-            for subscription in tuple(self.subscriptions.values()):
-                subscription.ask()
-            self.publisher.resume()
-            return False
-        return not exchange.is_over
+                await exchange.settle()
+            if self._holds_lock() or exchange.is_over:
+                return False
+            self._exchange, self._left = None, []
+            try:
+                async with asyncio.timeout(_PAUSE_S):
+                    await exchange.flush()
+                    await exchange.rest()
+                return not exchange.is_over
+            except TimeoutError:
+                self._stay(exchange, self._left)
+            finally:
+                self._left = None
+        return False
+
+    def _holds_lock(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return any(until > now for until in self.held.values())
+
+    def _stay(self, exchange: Exchange, left: list[str]) -> None:
+        """Go on over the connection there is."""
+        self._exchange = exchange
+        for channel in left:
+            self.post({"type": "unsubscribe", "channel": channel})
+        self._up.set()
+        for subscription in tuple(self.subscriptions.values()):
+            subscription.ask()
+        self.publisher.resume()
 
     async def _identify(self, exchange: Exchange, connection: Connection, token: str | None) -> None:
         fields: dict[str, Any] = {"type": "connect", "client": self._identity.client}
@@ -356,20 +408,35 @@ class Session:
         """Subscribe and publish again, in this order: a publisher that is subscribed receives its own publication."""
         for subscription in tuple(self.subscriptions.values()):
             subscription.ask()
-        self.publisher.restore(exchange)
+        before, self._publisher_id = self._publisher_id, self._known_as()
+        self.publisher.restore(exchange, known=before in (None, self._publisher_id))
         if self.lifeline.heartbeat.background:
             with suppress(ChappeError):
                 exchange.post({"type": "state", "background": True}, lambda _: None)
 
+    def _known_as(self) -> tuple[str, str]:
+        assert self.info is not None
+        if self.info.user is not None:
+            return "user", self.info.user
+        return ("name", self.info.name) if self.info.name else ("session", self.info.session)
+
     async def _keep_token_fresh(self, exchange: Exchange, token: str) -> None:
-        """Fetch a newer token before the present one expires; when that fails the hub closes and we come back."""
+        """Fetch a newer token before the present one expires; when that fails the hub closes and we come back.
+
+        Who has none yet is asked again when three quarters of the time left have gone.
+        """
         while (expires := expiry(token)) is not None:
             await asyncio.sleep(refresh_delay_s(expires, time.time()))
             try:
                 newer = await fetch(self._token)
                 if newer is None or newer == token:
-                    return
+                    continue
                 await exchange.request({"type": "refresh", "token": newer})
+            except ConnectionLost as error:
+                if exchange.is_over:
+                    return
+                self.events.emit("error", error)
+                continue
             except ChappeError as error:
                 self.events.emit("error", error)
                 return

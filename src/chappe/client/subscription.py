@@ -76,6 +76,9 @@ class Host(Protocol):
     def discard(self, subscription: "Subscription") -> None:
         """Forget a subscription that ended."""
 
+    def left(self, channel: str) -> None:
+        """Learn that a channel was left and the hub could not be told."""
+
     def told(self, event: str, *arguments: object) -> None:
         """Tell the listeners of the client."""
 
@@ -299,20 +302,28 @@ class Subscription:
             async with asyncio.timeout(timeout_s):
                 await self._first.wait()
         except TimeoutError:
-            self._leave()
+            self._give_up()
             raise TimedOut(f"subscribe to {self.channel}", timeout_s) from None
         except BaseException:
-            self._leave()
+            self._give_up()
             raise
         if self._stage is Stage.ENDED:
             raise self._error or ClientClosed("the subscription ended before it began")
         return self
+
+    def _give_up(self) -> None:
+        """End although the answer may still come: the hub would count us as subscribed, and refuse the next one."""
+        if self._stage in (Stage.ASKING, Stage.FOLLOWING):
+            self._leave_quietly()
+        self.end(None)
 
     def _leave(self) -> Callable[[dict[str, Any]], Any] | None:
         """End, and return how to tell the hub if it counts us as subscribed."""
         exchange = self._host.exchange
         known = self._stage in (Stage.ASKING, Stage.FOLLOWING)
         self.end(None)
+        if known and exchange is None:
+            self._host.left(self.channel)
         return exchange.request if known and exchange is not None else None
 
     async def _next(self) -> Item:
@@ -410,9 +421,11 @@ class Subscription:
 
     def _leave_quietly(self) -> None:
         exchange = self._host.exchange
-        if exchange is not None:
-            with suppress(ChappeError):
-                exchange.post({"type": "unsubscribe", "channel": self.channel}, lambda _: None)
+        if exchange is None:
+            self._host.left(self.channel)
+            return
+        with suppress(ChappeError):
+            exchange.post({"type": "unsubscribe", "channel": self.channel}, lambda _: None)
 
     def _ask_later(self, not_before_s: float = 0.0) -> None:
         delay_ms = self._host.policy.delay_ms(self._tries, random.random()) if self._tries else 0.0  # noqa: S311

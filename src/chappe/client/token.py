@@ -16,6 +16,10 @@ Token: TypeAlias = str | Callable[[], "str | Awaitable[str | None] | None"] | No
 
 #: Seconds before `exp` at which a newer token is fetched; for short lives a quarter of what is left.
 _MARGIN_S: Final = 60.0
+#: A token that the hub took although it has expired by our clock says that our clock is wrong.
+_CLOCK_AHEAD_S: Final = 30.0
+#: At most so often: a clock may be ahead by almost the whole life of a token.
+_LEAST_S: Final = 0.5
 
 
 class _Claims(msgspec.Struct):
@@ -53,5 +57,5 @@ def expiry(token: str) -> float | None:
 
 def refresh_delay_s(expires: float, now: float) -> float:
     """Return how long to wait before fetching a newer token; both times are seconds since 1970."""
-    left = max(expires - now, 0.0)
-    return left - min(_MARGIN_S, left / 4)
+    left = expires - now
+    return max(left - min(_MARGIN_S, left / 4), _LEAST_S) if left > 0 else _CLOCK_AHEAD_S

@@ -14,7 +14,7 @@ from chappe.client.connection import Frame, Transport
 from chappe.client.errors import CUT, ConnectionLost
 from chappe.client.options import Settings
 from chappe.client.reconnection import may_reconnect
-from chappe.client.refusal import over, refusal, unreachable
+from chappe.client.refusal import over, refusal, unequipped, unreachable
 from chappe.model.errors import LocalProtocolError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ async def dial(settings: Settings, timeout_s: float | None = None) -> WebSocketC
         LocalProtocolError: the settings cannot be used.
     """
     from websockets.asyncio.client import connect
-    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
+    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidProxyStatus, InvalidStatus, InvalidURI
     from websockets.typing import Origin, Subprotocol
 
     from chappe.client.peer import DeflateOffer, PeerConnection
@@ -160,12 +160,17 @@ async def dial(settings: Settings, timeout_s: float | None = None) -> WebSocketC
         status, headers = refused.response.status_code, refused.response.headers
         reason = f"{shown} answers HTTP {status} to the WebSocket handshake"
         raise refusal(status, reason, headers.get("Retry-After", "")) from refused
+    except InvalidProxyStatus as refused:
+        status = refused.response.status_code
+        raise refusal(status, f"cannot connect to {shown}{settings.through}: HTTP {status}") from refused
     except TimeoutError as late:
         raise over(CUT, f"{shown} does not answer within {limit_s:g} s", final=False) from late
     except (InvalidHandshake, EOFError) as broken:
         raise over(CUT, f"{shown} is no WebSocket: {broken}", final=False) from broken
+    except ImportError as missing:
+        raise unequipped(shown, missing) from missing
     except OSError as failed:
-        raise unreachable(shown, failed) from failed
+        raise unreachable(shown + settings.through, failed) from failed
     # Behind OSError: a refused certificate is both.
     except (InvalidURI, InvalidProxy, ValueError) as unusable:
         raise LocalProtocolError(f"cannot connect to {shown}: {unusable}") from unusable

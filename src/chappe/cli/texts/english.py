@@ -256,6 +256,7 @@ ENGLISH: Texts = {
     "sub_since_pattern": "--since needs channel names, a pattern begins with what comes next",
     "sub_missed": "{channel}: publications may be missing, the hub no longer has them",
     "sub_reconnecting": "reconnecting, attempt {n}",
+    "sub_transport": "carried by {transport}",
     "sub_following": "following {channels} on {url} (Ctrl-C stops)",
     # bench
     "bench": "Measure a hub, alone or beside other servers: messages, latency, memory, CPU.",

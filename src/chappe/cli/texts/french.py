@@ -273,6 +273,7 @@ FRENCH: Texts = {
     "sub_since_pattern": "--since demande des noms de canaux, un motif commence par ce qui suit",
     "sub_missed": "{channel} : des publications peuvent manquer, le serveur ne les a plus",
     "sub_reconnecting": "reconnexion, essai {n}",
+    "sub_transport": "transporté par {transport}",
     "sub_following": "suit {channels} sur {url} (Ctrl-C arrête)",
     # bench
     "bench": "Mesure un serveur, seul ou à côté d'autres : messages, latence, mémoire, processeur.",

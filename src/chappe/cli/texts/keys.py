@@ -243,6 +243,7 @@ class Texts(TypedDict):
     sub_missed: str
     sub_reconnecting: str
     sub_following: str
+    sub_transport: str
     # bench
     bench: str
     bench_vs: str
