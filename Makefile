@@ -15,7 +15,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv, install everything, build the SDK and the console
-	@$(BUDGET) 6 set-up -- $(MAKE) --no-print-directory installed
+	@$(BUDGET) 10 set-up -- $(MAKE) --no-print-directory installed
 
 installed: .venv/.installed .venv/.compiled $(WEB_STAMP)
 	@:
