@@ -91,3 +91,30 @@ def test_a_room_of_many_comes_over_in_pages(nodes: Nodes) -> None:
     late = joined(b.client(), "default/many")
     nodes.pass_time(0.1)
     assert late.ask("presence", channel="default/many")["count"] == 451
+
+
+def test_a_last_leave_that_was_lost_is_noticed_within_two_intervals(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    watcher, blaise = joined(a.client(name="Ada B")), joined(b.client(name="Blaise P"))
+    nodes.pass_time(0.1)
+    nodes.way(0).loses = lambda publication: publication.channel.startswith("$hub/room/")
+    blaise.cut()
+    nodes.pass_time(0.1)
+    nodes.way(0).loses = lambda publication: False
+    assert names_in(watcher) == ["Ada B", "Blaise P"]
+    nodes.beat_until(2 * COUNT_INTERVAL_S + 2)
+    assert names_in(watcher) == ["Ada B"]
+
+
+def test_a_subscription_that_ends_while_it_is_read_leaves_no_room_behind(nodes: Nodes) -> None:
+    a, _ = nodes.worlds
+    member, late = joined(a.client(name="Ada B")), a.client()
+    nodes.pass_time(0.1)
+    late.ask("connect")
+    late.send({"type": "subscribe", "id": 9, "channel": "chat/lobby"})
+    member.cut()
+    late.cut()
+    nodes.pass_time(0.1)
+    assert a.hub.cluster is not None
+    assert a.hub.cluster.rooms._rooms == {}
+    assert not any(name.startswith("$hub/room/") for name in nodes.way(0).attached)

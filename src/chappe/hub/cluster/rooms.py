@@ -6,6 +6,7 @@ whole list is asked for again.
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,9 @@ COUNT_INTERVAL_S: Final = 30.0
 _SILENT_INTERVALS: Final = 3
 #: Seconds after which a list that was asked for and did not come is asked for again.
 _PATIENCE_S: Final = 2.0
+#: Rooms whose count is told in one turn, and seconds until the next: 100,000 rooms take half an interval.
+_COUNTS: Final = 200
+_COUNTS_PAUSE_S: Final = 0.03
 #: Members in one message; with their `info` that stays below the megabyte that NATS takes.
 _PAGE: Final = 200
 
@@ -71,13 +75,16 @@ class SharedRooms:
         self._rooms: dict[str, _Room] = {}
         self._timer: Timer | None = None
         self.lists_asked = 0
-        bus.on("room.in", self._came)
-        bus.on("room.out", self._went)
-        bus.on("room.who", self._who)
-        bus.on("room.list", self._listed)
-        bus.on("room.count", self._counted)
-        bus.on("room.closed", self._closed)
-        bus.on("room.members", self._asked_members)
+        # Rooms whose count is still to be told.
+        self._counting: deque[str] = deque()
+        self._counting_timer: Timer | None = None
+        bus.on("room.in", self._came, tuple[str, int, _Entry])
+        bus.on("room.out", self._went, tuple[str, int, str])
+        bus.on("room.who", self._who, str)
+        bus.on("room.list", self._listed, tuple[str, int, bool, bool, list[_Entry]])
+        bus.on("room.count", self._counted, tuple[str, int])
+        bus.on("room.closed", self._closed, str)
+        bus.on("room.members", self._asked_members, str)
         nodes.on_gone.append(self._node_gone)
         nodes.on_return.append(self.count)
 
@@ -87,9 +94,10 @@ class SharedRooms:
 
     def stop(self) -> None:
         """Count no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._counting_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._counting_timer = None
 
     # --- This node's own members -------------------------------------------------------------------------------------
 
@@ -107,19 +115,29 @@ class SharedRooms:
     def left(self, channel: Channel, session: Session) -> None:
         """Tell the others that a session went; the last one ends following."""
         room = self._rooms.get(channel.name)
-        if room is None or room.mine.pop(session.id, None) is None:
+        if room is None or room.channel is not channel:
             return
-        self._tell(room, "room.out", session.id)
+        if room.mine.pop(session.id, None) is not None:
+            self._tell(room, "room.out", session.id)
         if not channel.subscriptions:
             del self._rooms[channel.name]
             self._bus.tell("room.closed", channel.name, topic=room.topic)
             self._bus.unfollow(room.topic)
 
     def count(self) -> None:
-        """Tell how far this node is in each of its rooms, so that who missed something asks."""
-        for room in self._rooms.values():
-            if room.mine:
+        """Tell how far this node is in each of its rooms, so that who missed something asks; some rooms at a time."""
+        self._counting = deque(self._rooms)
+        if self._counting_timer is None:
+            self._count_some()
+
+    def _count_some(self) -> None:
+        self._counting_timer = None
+        for _ in range(min(_COUNTS, len(self._counting))):
+            room = self._rooms.get(self._counting.popleft())
+            if room is not None and room.mine:
                 self._bus.tell("room.count", (room.channel.name, room.number), topic=room.topic)
+        if self._counting:
+            self._counting_timer = self._hub.clock.call_later(_COUNTS_PAUSE_S, self._count_some)
 
     def interrupted(self, topics: Iterable[str] | None) -> None:
         """Ask for all lists again in rooms whose messages may have been lost (None: in all)."""
@@ -138,7 +156,7 @@ class SharedRooms:
                     found.add(session, user, name, info)
             done(found)
 
-        self._bus.ask("room.members", channel, self._nodes.others, answered)
+        self._bus.ask("room.members", channel, self._nodes.others, answered, of=list[_Entry])
 
     def _tell(self, room: _Room, kind: str, what: Any) -> None:
         room.number += 1
@@ -175,6 +193,8 @@ class SharedRooms:
     def _who(self, sender: str, body: Any, answer: Tell) -> None:
         room = self._rooms.get(body)
         if room is None or not room.mine:
+            # Who asks may still list somebody.
+            self._bus.tell("room.closed", body, sender)
             return
         entries = list(room.mine.values())
         for first in range(0, len(entries), _PAGE):
@@ -275,8 +295,11 @@ class SharedRooms:
         now = self._hub.clock.now()
         for room in tuple(self._rooms.values()):
             for node, remote in tuple(room.remotes.items()):
-                if now - remote.heard_at >= _SILENT_INTERVALS * COUNT_INTERVAL_S:
+                silent_s = now - remote.heard_at
+                if silent_s >= _SILENT_INTERVALS * COUNT_INTERVAL_S:
                     self._forget(room, node)
+                elif silent_s >= COUNT_INTERVAL_S:
+                    self._ask(room, node, remote)
 
 
 def _topic(channel: str) -> str:
