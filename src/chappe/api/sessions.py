@@ -68,7 +68,7 @@ def disconnect(call: Call, request: DisconnectRequest) -> DisconnectAnswer | Wai
         )
         call.hub.disconnect(call.actor, session)
     cluster = call.hub.cluster
-    if cluster is None:
+    if cluster is None or (request.session is not None and found):
         return DisconnectAnswer(disconnected=len(found))
     waiting: Waiting[DisconnectAnswer] = Waiting()
 
