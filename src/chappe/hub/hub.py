@@ -31,7 +31,6 @@ from chappe.hub.locking import Locking
 from chappe.hub.names import NameRegistry
 from chappe.hub.namespaces import Level, Namespaces
 from chappe.hub.permissions import Action, Actor, Permissions
-from chappe.hub.presence import ChannelPresence
 from chappe.hub.publishing import Publishing, check_payload
 from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
@@ -294,15 +293,14 @@ class HubCore:
         if not self.namespaces.of(channel_name).presence:
             raise ChappeError(Code.NOT_AVAILABLE, detail={"feature": "presence"})
 
-        def found(presence: ChannelPresence) -> None:
-            count = len(presence)
-            done(presence.members() if count <= self.limits.presence_members else [], count)
+        def found(members: list[Member], count: int) -> None:
+            done(members if count <= self.limits.presence_members else [], count)
 
         channel = self.channels.get(channel_name)
-        if channel is not None and channel.presence is not None:
-            found(channel.presence)
-        elif self.cluster is not None:
+        if self.cluster is not None and not self.cluster.rooms.knows(channel_name):
             self.cluster.rooms.members(channel_name, found)
+        elif channel is not None and channel.presence is not None:
+            found(channel.presence.members(), len(channel.presence))
         else:
             done([], 0)
 

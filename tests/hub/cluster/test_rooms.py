@@ -91,12 +91,13 @@ def test_a_room_of_many_comes_over_in_pages(nodes: Nodes) -> None:
     late = joined(b.client(), "default/many")
     nodes.pass_time(0.1)
     assert late.ask("presence", channel="default/many")["count"] == 451
+    assert nodes.add().client().ask("presence", channel="default/many")["count"] == 451
 
 
 def test_a_last_leave_that_was_lost_is_noticed_within_two_intervals(nodes: Nodes) -> None:
     a, b = nodes.worlds
     watcher, blaise = joined(a.client(name="Ada B")), joined(b.client(name="Blaise P"))
-    nodes.pass_time(0.1)
+    nodes.pass_time(3)
     nodes.way(0).loses = lambda publication: publication.channel.startswith("$hub/room/")
     blaise.cut()
     nodes.pass_time(0.1)
@@ -118,3 +119,12 @@ def test_a_subscription_that_ends_while_it_is_read_leaves_no_room_behind(nodes: 
     assert a.hub.cluster is not None
     assert a.hub.cluster.rooms._rooms == {}
     assert not any(name.startswith("$hub/room/") for name in nodes.way(0).attached)
+
+
+def test_who_asks_before_the_others_told_who_is_there_waits_for_it(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    joined(a.client(name="Ada B"))
+    late = b.client(name="Blaise P")
+    nodes.way(1).loses = lambda publication: b"room.list" in publication.payload
+    joined(late)
+    assert names_in(late) == ["Ada B", "Blaise P"]

@@ -56,6 +56,7 @@ class _Remote(msgspec.Struct, eq=False):
 class _Room(msgspec.Struct, eq=False):
     channel: Channel
     topic: str
+    opened_at: float
     number: int = 0
     mine: dict[str, _Entry] = msgspec.field(default_factory=dict)
     remotes: dict[str, _Remote] = msgspec.field(default_factory=dict)
@@ -105,7 +106,7 @@ class SharedRooms:
         """Tell the others that a session came to a room; the first one makes this node follow it."""
         room = self._rooms.get(channel.name)
         if room is None or room.channel is not channel:
-            room = self._rooms[channel.name] = _Room(channel, _topic(channel.name))
+            room = self._rooms[channel.name] = _Room(channel, _topic(channel.name), self._hub.clock.now())
             self._bus.follow(room.topic)
             self._bus.tell("room.who", channel.name, topic=room.topic)
         entry = (session.id, session.user, session.name, session.actor.claims.info)
@@ -146,17 +147,28 @@ class SharedRooms:
             if names is None or room.topic in names:
                 self._bus.tell("room.who", room.channel.name, topic=room.topic)
 
-    def members(self, channel: str, done: Callable[[ChannelPresence], None]) -> None:
-        """Ask the others who is in a room that nobody here is in."""
+    def knows(self, channel: str) -> bool:
+        """Tell whether the others had the time to say who is in a room with them."""
+        room = self._rooms.get(channel)
+        return room is not None and self._hub.clock.now() - room.opened_at >= _PATIENCE_S
 
-        def answered(answers: dict[str, Any]) -> None:
+    def members(self, channel: str, done: Callable[[list[Member], int], None]) -> None:
+        """Ask the others who is in a room of which this node does not know it yet; `done` gets members and number.
+
+        Not all members come from a node that has very many.
+        """
+
+        def answered(answers: dict[str, tuple[int, list[_Entry]]]) -> None:
             found = ChannelPresence()
-            for entries in answers.values():
+            room = self._rooms.get(channel)
+            own = list(room.mine.values()) if room is not None else []
+            for entries in (own, *(entries for _, entries in answers.values())):
                 for session, user, name, info in entries:
                     found.add(session, user, name, info)
-            done(found)
+            unnamed = sum(count - len(entries) for count, entries in answers.values())
+            done(found.members(), len(found) + unnamed)
 
-        self._bus.ask("room.members", channel, self._nodes.others, answered, of=list[_Entry])
+        self._bus.ask("room.members", channel, self._nodes.others, answered, of=tuple[int, list[_Entry]])
 
     def _tell(self, room: _Room, kind: str, what: Any) -> None:
         room.number += 1
@@ -242,7 +254,8 @@ class SharedRooms:
 
     def _asked_members(self, sender: str, body: Any, answer: Tell) -> None:
         room = self._rooms.get(body)
-        answer(list(room.mine.values())[: self._hub.limits.presence_members + 1] if room is not None else [])
+        entries = list(room.mine.values()) if room is not None else []
+        answer((len(entries), entries[: self._hub.limits.presence_members + 1]))
 
     def _node_gone(self, node: str) -> None:
         for room in tuple(self._rooms.values()):
