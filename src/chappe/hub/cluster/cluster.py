@@ -9,6 +9,7 @@ from chappe.hub.cluster.locking import SharedLocking
 from chappe.hub.cluster.names import SharedNames
 from chappe.hub.cluster.nodes import Nodes
 from chappe.hub.cluster.records import Records
+from chappe.hub.cluster.revoking import SharedRevocations
 from chappe.hub.cluster.rooms import SharedRooms
 from chappe.model.error_codes import Code
 from chappe.model.publication import Publication
@@ -55,6 +56,7 @@ class Cluster:
         self.names = SharedNames(hub, self.bus, self.nodes, self.records)
         self.locking = SharedLocking(hub, self.bus, self.nodes, self.records)
         self.rooms = SharedRooms(hub, self.bus, self.nodes)
+        self.revoking = SharedRevocations(hub, self.bus, self.nodes)
         self._given: dict[str, str] = {}
         self.bus.on("session.resume", self._resume, _Resume)
         self.bus.on("session.name", self._name, str)
@@ -88,6 +90,7 @@ class Cluster:
             # The engine may be another one, or have lost what it knew.
             self.names.hold_again()
             self.locking.hold_again()
+            self.revoking.ask()
 
     def node_of(self, handle: str) -> str | None:
         """Return the other node that a handle is of, if it is alive; None: it is of this one, or of nobody."""
