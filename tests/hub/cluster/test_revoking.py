@@ -1,7 +1,6 @@
 """A token that is revoked on one node is refused on all."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -61,13 +60,12 @@ def test_a_node_that_was_cut_off_learns_what_is_refused(nodes: Nodes) -> None:
     assert ended(client) == Code.INVALID_TOKEN
 
 
-def revoke(nodes: Nodes, **what: Any) -> list[int]:
+def revoke(nodes: Nodes, user: str | None = None, session: str | None = None, token: str | None = None) -> list[int]:
     """Revoke at the first node; return how many sessions ended at others."""
     hub = nodes.worlds[0].hub
     counts: list[int] = []
-    whom = [what.get(name) for name in ("user", "session", "token")]
-    hub.revoke_here(*whom, EXPIRES)
+    hub.revoke_here(user, session, token, EXPIRES)
     assert hub.cluster is not None
-    hub.cluster.revoking.revoke(*whom, EXPIRES, counts.append)
+    hub.cluster.revoking.revoke(user, session, token, EXPIRES, counts.append)
     nodes.pass_time(0.1)
     return counts
