@@ -181,6 +181,25 @@ async def test_a_rolling_restart_under_load_loses_nothing_acknowledged(tmp_path:
         assert len(set(hub.pids)) == 4
 
 
+async def test_a_nats_server_that_is_killed_comes_back_for_the_workers() -> None:
+    async with Hub("--dev", "--workers", "2") as hub:
+        port = await hub.port()
+        await hub.said("start: serving", 2)
+        watcher, _ = await login(port, "Ada")
+        nats = next(each for each in psutil.Process(hub.process.pid).children() if "nats" in each.name())
+        nats.kill()
+        await hub.said("it is started again")
+        # A client that lost its feed is told to come back; a name is given only with the engine.
+        await watcher.close()
+        answer: dict[str, Any] = {}
+        while answer.get("type") == "error" or not answer:
+            client, answer = await login(port, "Blaise")
+            if answer["type"] == "error":
+                await client.close()
+        await users(client, ["Blaise"])
+        await client.close()
+
+
 SLOW = """\
 import os, time
 from chappe import Hub

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +15,6 @@ from chappe.hub.cluster import Cluster
 from chappe.hub.cluster.rooms import COUNT_INTERVAL_S
 from chappe.model.frame import Frame
 from tests.hub.cluster.rig import GONE_S, Nodes
-from tests.hub.harness import Client
 
 NAMES: Final = ("Ada", "Blaise", "Charles")
 CHANNELS: Final = ("chat/a", "chat/b")
@@ -272,7 +272,7 @@ class ClusterMachine(RuleBasedStateMachine):
         for cluster in self._clusters():
             hub = cluster._hub
             names, locking, bus = cluster.names, cluster.locking, cluster.bus
-            left = {
+            left: dict[str, Sized] = {
                 "sessions": hub.sessions,
                 "names": hub.names,
                 "parked": hub.resumption._parked,

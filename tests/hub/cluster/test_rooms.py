@@ -128,3 +128,20 @@ def test_who_asks_before_the_others_told_who_is_there_waits_for_it(nodes: Nodes)
     nodes.way(1).loses = lambda publication: b"room.list" in publication.payload
     joined(late)
     assert names_in(late) == ["Ada B", "Blaise P"]
+
+
+def test_what_subscriptions_say_to_other_nodes_is_counted(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    assert a.hub.cluster is not None
+    assert b.hub.cluster is not None
+    bus = a.hub.cluster.bus
+    for first, messages in ((True, 2), (False, 1)):
+        client = a.client()
+        client.ask("connect")
+        before = bus.sent
+        for number in range(100):
+            client.send({"type": "subscribe", "id": 10 + number, "channel": f"chat/{number}"})
+        nodes.pass_time(1.9)
+        # A room that this node opens is asked about; and each that comes is told. Nobody else is bothered.
+        assert 0 <= bus.sent - before - messages * 100 <= 2, first
+    assert b.hub.cluster.bus.received < 100
