@@ -89,7 +89,7 @@ async def _shared_broker(settings: Settings) -> AsyncIterator[dict[str, str]]:
 
 
 async def _keep(nats: "LocalNats") -> None:
-    """Start the NATS server again when it ends by itself, with what it has on disk, for workers that come back to it."""
+    """Start the NATS server again when it ends by itself, with what it has on disk."""
     while True:
         code = await nats.ended()
         _log.error("the NATS server of the workers ended with %d, it is started again", code)

@@ -81,6 +81,12 @@ class ClusterMachine(RuleBasedStateMachine):
         self.ids: dict[str, str] = {}
         self.tokens: dict[str, int] = {}
         self.held: dict[str, list[Held]] = {}
+        for node, name in enumerate(NAMES[:2]):
+            user = self._user_at(node)
+            assert user is not None
+            user.ask("connect", 0.1, name=name)
+            for channel in CHANNELS:
+                user.ask("subscribe", 0.1, channel=channel)
 
     # --- Clients -----------------------------------------------------------------------------------------------------
 
@@ -111,6 +117,19 @@ class ClusterMachine(RuleBasedStateMachine):
         user = self._of(who)
         if user is not None:
             user.ask("lock", pause_s, resource=resource, ttl=ttl, wait=wait)
+
+    @rule(
+        resource=st.sampled_from(RESOURCES),
+        ttl=st.sampled_from((0, 0, 2, 30)),
+        wait=st.sampled_from((0, 4, 60)),
+        pause_s=PAUSES,
+    )
+    def contend(self, resource: str, ttl: int, wait: int, pause_s: float) -> None:
+        """Let everybody ask for a lock at once."""
+        for user in self.users:
+            if not user.is_over:
+                user.ask("lock", 0.0, resource=resource, ttl=ttl, wait=wait)
+        self.nodes.pass_time(pause_s)
 
     @rule(who=st.integers(0, 9), resource=st.sampled_from(RESOURCES), is_holder=st.booleans(), pause_s=PAUSES)
     def unlock(self, who: int, resource: str, is_holder: bool, pause_s: float) -> None:
