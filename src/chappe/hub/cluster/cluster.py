@@ -112,7 +112,7 @@ class Cluster:
         if node is None or node not in self.nodes.others:
             done(None)
             return
-        self.bus.ask("session.name", handle, (node,), lambda answers: done(answers.get(node)))
+        self.bus.ask("session.name", handle, (node,), lambda answers: done(answers.get(node)), of=str | None)
 
     def resume(self, handle: str, user: str | None, done: Callable[[str | None], None]) -> None:
         """Ask the node that gave a handle out what it stands for; the session ends there. None: it is worth nothing."""
