@@ -35,7 +35,8 @@ def test_every_command_has_a_name_and_a_sentence_of_its_own() -> None:
 
 def test_what_only_operators_may_is_known() -> None:
     # Whoever changes this list changes who may throw users out.
-    assert {command.name for command in COMMANDS if command.scopes == OPERATOR} == {"connections", "disconnect"}
+    operators = {command.name for command in COMMANDS if command.scopes == OPERATOR}
+    assert operators == {"connections", "disconnect", "revoke"}
 
 
 def test_what_reads_by_get_changes_nothing() -> None:

@@ -64,3 +64,19 @@ async def test_a_pattern_is_unsubscribed_by_its_name() -> None:
 async def test_a_subscription_made_by_a_backend_is_not_available_yet() -> None:
     refused = await Api().refused("subscribe", {"user": "ada", "channel": "news"})
     assert (refused["status"], refused["code"]) == (503, 108)
+
+
+async def test_a_user_is_revoked_and_a_token_by_its_id() -> None:
+    api = Api()
+    ada = api.world.client(token="ada:")
+    assert await api.post("revoke", {"user": "ada"}) == {"disconnected": 1}
+    assert ada.link.closed is not None
+    assert ada.link.closed[0] == 3503
+    assert await api.post("revoke", {"token": "id of a token", "until": 4e9}) == {"disconnected": 0}
+    assert api.world.hub.revocations.refuses("id of a token", 3.9e9)
+    assert "id of a token" not in str(api.world.log)
+
+
+@pytest.mark.parametrize("whom", [{}, {"user": "a", "token": "b"}, {"token": ""}, {"token": "a", "until": -1}])
+async def test_what_is_revoked_must_be_clear(whom: dict[str, Any]) -> None:
+    assert (await Api().refused("revoke", whom))["code"] == 107

@@ -80,6 +80,7 @@ WITHOUT_ACTOR = {
     "open",
     "relink",
     "report",
+    "revoke_here",
     "send_direct",
     "shutdown",
     "tell",

@@ -113,14 +113,24 @@ def test_the_application_and_backends_are_trusted_by_their_scope() -> None:
 
 def test_the_hubs_own_channels_are_the_operators_and_each_users_own() -> None:
     operator = Actor(Claims(user="root", scopes=frozenset({"operator"})))
-    assert may(operator, Action.SUBSCRIBE, "$hub/events")
-    assert not may(operator, Action.PUBLISH, "$hub/events")
+    assert may(operator, Action.SUBSCRIBE, "$session/1")
+    assert not may(operator, Action.PUBLISH, "$session/1")
     assert may(USER, Action.SUBSCRIBE, "$user/ada")
     assert may(USER, Action.HISTORY, "$user/ada")
     assert not may(USER, Action.PUBLISH, "$user/ada")
     for channel in ("$user/adam", "$user/blaise", "$user/+", "$user/#", "$hub/events", "$session/1"):
         assert not may(USER, Action.SUBSCRIBE, channel)
     assert not may(NOBODY, Action.SUBSCRIBE, "$user/ada")
+
+
+@pytest.mark.parametrize("channel", ["$hub", "$hub/all", "$hub/node/n1", "$hub/#", "$hub/+/n1"])
+@pytest.mark.parametrize(
+    "action", [Action.SUBSCRIBE, Action.SUBSCRIBE_PATTERN, Action.HISTORY, Action.PRESENCE, Action.PUBLISH]
+)
+def test_what_nodes_say_to_each_other_is_for_nobody_else(action: Action, channel: str) -> None:
+    operator = Actor(Claims(user="root", scopes=frozenset({"operator", "api"})))
+    for actor in (APPLICATION, operator, USER, NOBODY):
+        assert not may(actor, action, channel)
 
 
 # --- Patterns --------------------------------------------------------------------------------------------------------

@@ -181,6 +181,86 @@ async def test_a_rolling_restart_under_load_loses_nothing_acknowledged(tmp_path:
         assert len(set(hub.pids)) == 4
 
 
+async def test_a_nats_server_that_is_killed_comes_back_for_the_workers() -> None:
+    async with Hub("--dev", "--workers", "2") as hub:
+        port = await hub.port()
+        await hub.said("start: serving", 2)
+        watcher, _ = await login(port, "Ada")
+        nats = next(each for each in psutil.Process(hub.process.pid).children() if "nats" in each.name())
+        nats.kill()
+        await hub.said("it is started again")
+        # A client that lost its feed is told to come back; a name is given only with the engine.
+        await watcher.close()
+        answer: dict[str, Any] = {}
+        while answer.get("type") == "error" or not answer:
+            client, answer = await login(port, "Blaise")
+            if answer["type"] == "error":
+                await client.close()
+        await users(client, ["Blaise"])
+        await client.close()
+
+
+SLOW = """\
+import os, time
+from chappe import Hub
+from chappe.config import load
+if os.path.exists("slow"):
+    time.sleep(2)
+hub = Hub(settings=load(os.devnull, os.environ, {"server.workers": 2, "server.dev": True}).settings)
+"""
+
+
+async def test_a_worker_that_dies_while_its_successor_starts_is_replaced_once(tmp_path: Path) -> None:
+    (tmp_path / "slow_app.py").write_text(SLOW)
+    async with Hub("slow_app:hub", cwd=tmp_path) as hub:
+        await hub.said("start: serving", 2)
+        await hub.said(" workers (")
+        (tmp_path / "slow").touch()
+        hub.process.send_signal(signal.SIGHUP)
+        await hub.said("restarting 2 workers")
+        # The one that began first is the first in turn.
+        os.kill(min(hub.pids, key=lambda pid: psutil.Process(pid).create_time()), signal.SIGKILL)
+        await hub.said("ended with -9")
+        await hub.said("start: serving", 4)
+        # Longer than any other successor would take.
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await hub.said("start: serving", 5)
+        workers = [each for each in psutil.Process(hub.process.pid).children() if "nats" not in each.name()]
+        assert len(workers) == 2
+
+
+async def test_a_second_signal_while_workers_start_ends_all_of_them(tmp_path: Path) -> None:
+    (tmp_path / "slow_app.py").write_text(SLOW)
+    (tmp_path / "slow").touch()
+    async with Hub("slow_app:hub", cwd=tmp_path) as hub:
+        supervisor = psutil.Process(hub.process.pid)
+        while len(supervisor.children()) < 3:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.05)
+        children = supervisor.children()
+        for _ in range(2):
+            hub.process.terminate()
+        assert await hub.process.wait() == 0
+        _, left = await asyncio.to_thread(psutil.wait_procs, children, 10)
+        assert left == []
+        assert not any(" workers (" in line for line in hub.lines)
+
+
+async def test_a_stop_in_the_middle_of_a_restart_leaves_no_process(tmp_path: Path) -> None:
+    (tmp_path / "slow_app.py").write_text(SLOW)
+    async with Hub("slow_app:hub", cwd=tmp_path) as hub:
+        await hub.said("start: serving", 2)
+        (tmp_path / "slow").touch()
+        supervisor = psutil.Process(hub.process.pid)
+        hub.process.send_signal(signal.SIGHUP)
+        while len(supervisor.children()) < 4:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.05)
+        children = supervisor.children()
+        hub.process.terminate()
+        assert await hub.process.wait() == 0
+        assert [each for each in children if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
+
+
 async def test_workers_end_when_their_supervisor_is_killed() -> None:
     async with Hub("--dev", "--workers", "2") as hub:
         await hub.port()

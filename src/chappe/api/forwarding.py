@@ -8,7 +8,7 @@ import asyncio
 import functools
 import itertools
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from starlette.requests import ClientDisconnect
 
@@ -43,6 +43,25 @@ _PASSED: Final = frozenset(
 )
 
 
+class _Request(TypedDict):
+    """A request as it is passed on; `number` names it among those of its node."""
+
+    number: int
+    method: str
+    path: str
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    client: str
+    scheme: str
+    body: bytes
+
+
+class _Response(TypedDict):
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
 class Forwarding:
     """The way of requests to the node that has their session, at both of its ends.
 
@@ -61,8 +80,8 @@ class Forwarding:
         self._tasks: set[asyncio.Task[None]] = set()
         self.forwarded = 0
         self.served = 0
-        cluster.bus.on("http.request", self._serve)
-        cluster.bus.on("http.gone", self._client_gone)
+        cluster.bus.on("http.request", self._serve, _Request)
+        cluster.bus.on("http.gone", self._client_gone, int)
 
     def wrap(self, apps: Mapping[str, Endpoint]) -> dict[str, AsgiApp]:
         """Return apps by path that answer here what is of this node, and elsewhere what is not."""
@@ -110,7 +129,7 @@ class Forwarding:
         except ChappeError as error:
             await problem_response(error, language)(scope, receive, send)
             return
-        question = {
+        question: _Request = {
             "number": number,
             "method": head.method,
             "path": scope["path"].removeprefix(scope.get("root_path", "")),
@@ -131,19 +150,18 @@ class Forwarding:
             if not waiting.done():
                 waiting.set_result(None)
 
-        self._cluster.bus.ask("http.request", question, (node,), answered, self._hold_s + _WAY_S)
+        self._cluster.bus.ask("http.request", question, (node,), answered, self._hold_s + _WAY_S, _Response)
         answer = await until_gone(waiting, leave, scope, receive)
         if answer is _NO_ANSWER:
             silence = ChappeError(Code.NOT_AVAILABLE, "the node that has this session does not answer")
             await problem_response(silence, language)(scope, receive, send)
         elif answer is not None:
-            headers = [(bytes(name), bytes(value)) for name, value in answer["headers"]]
-            await send({"type": "http.response.start", "status": answer["status"], "headers": headers})
+            await send({"type": "http.response.start", "status": answer["status"], "headers": answer["headers"]})
             await send({"type": "http.response.body", "body": answer["body"]})
 
     # --- At the node that has the session ----------------------------------------------------------------------------
 
-    def _serve(self, sender: str, body: Any, answer: Tell) -> None:
+    def _serve(self, sender: str, body: _Request, answer: Tell) -> None:
         app = self._apps.get(body["path"])
         if app is None:
             return
@@ -152,10 +170,10 @@ class Forwarding:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _carry_out(self, app: Endpoint, sender: str, asked: Any, answer: Tell) -> None:
+    async def _carry_out(self, app: Endpoint, sender: str, asked: _Request, answer: Tell) -> None:
         gone = self._gone[sender, asked["number"]] = asyncio.Event()
         parts = [{"type": "http.request", "body": asked["body"], "more_body": False}]
-        told: dict[str, Any] = {"status": 500, "headers": [], "body": b""}
+        told: _Response = {"status": 500, "headers": [], "body": b""}
 
         async def receive() -> dict[str, Any]:
             if parts:
@@ -177,15 +195,18 @@ class Forwarding:
             "raw_path": asked["path"].encode(),
             "query_string": asked["query"],
             "root_path": "",
-            "headers": [(name, value) for name, value in asked["headers"]],
+            "headers": asked["headers"],
             "client": (asked["client"], 0),
             "scheme": asked["scheme"],
             "http_version": "1.1",
         }
         try:
             await app(scope, receive, send)
+        except Exception as error:
+            self._hub.report(error, "a request for another node failed")
+            told = {"status": 500, "headers": [], "body": b""}
         finally:
-            del self._gone[sender, asked["number"]]
+            self._gone.pop((sender, asked["number"]), None)
         answer(told)
 
     def _client_gone(self, sender: str, body: Any, answer: Tell) -> None:

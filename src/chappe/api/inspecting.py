@@ -241,11 +241,11 @@ def answer_nodes(hub: HubCore, cluster: Cluster) -> None:
         ("api.connections", ConnectionsRequest, connections_here),
         ("api.locks", LocksRequest, locks_here),
     ):
-        cluster.bus.on(kind, functools.partial(_answer_node, hub, asked, here))
+        cluster.bus.on(kind, functools.partial(_answer_node, hub, here), asked)
 
 
-def _answer_node(hub: HubCore, asked: Any, here: Any, sender: str, body: Any, answer: Tell) -> None:
-    answer(msgspec.to_builtins(here(hub, msgspec.convert(body, asked))))
+def _answer_node(hub: HubCore, here: Any, sender: str, body: Any, answer: Tell) -> None:
+    answer(here(hub, body))
 
 
 def _everywhere(
@@ -259,9 +259,9 @@ def _everywhere(
 
     def answered(answers: Mapping[str, Any]) -> None:
         if not waiting.done():
-            waiting.set_result(joined([own, *(msgspec.convert(answer, told) for answer in answers.values())]))
+            waiting.set_result(joined([own, *answers.values()]))
 
-    hub.cluster.bus.ask(kind, msgspec.to_builtins(request), hub.cluster.nodes.others, answered)
+    hub.cluster.bus.ask(kind, request, hub.cluster.nodes.others, answered, of=told)
     return waiting
 
 

@@ -11,7 +11,7 @@ from chappe.hub.permissions import APPLICATION, Action
 from chappe.model.errors import ChappeError
 from chappe.model.publication import Kind
 
-#: The hub's own channel for probes; nobody but an operator may read it.
+#: The hub's own channel for probes; nobody else may read it.
 CHANNEL: Final = "$hub/probe"
 #: An answer is told again for so long, so that asking often does not cost the broker more.
 FRESH_S: Final = 1.0
@@ -42,8 +42,7 @@ class Probe:
 
     async def _ask(self) -> str:
         hub = self._hub
-        for action in (Action.PUBLISH, Action.HISTORY):
-            hub.permissions.authorize(APPLICATION, action, CHANNEL)
+        hub.permissions.authorize(APPLICATION, Action.INSPECT, CHANNEL)
         stored: Waiting[Any] = Waiting()
         found: Waiting[Any] = Waiting()
         entry = Append(CHANNEL, b"1", Kind.JSON, hub.clock.wall_ms(), self._namespace)

@@ -1,4 +1,4 @@
-"""`disconnect`, `subscribe` and `unsubscribe`: what backends do with the sessions of users, on all nodes."""
+"""`disconnect`, `revoke`, `subscribe` and `unsubscribe`: what backends do with the sessions of users, on all nodes."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final, TypeAlias
@@ -8,12 +8,17 @@ import msgspec
 from chappe.api.commands import OPERATOR, Asked, Call, Channel, Command, Told, one_of
 from chappe.api.waiting import Waiting
 from chappe.hub.permissions import Action
+from chappe.hub.revocation import UNKNOWN_S
 from chappe.hub.session import Session
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 
 User: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, description="All sessions of this authenticated user.")]
 SessionId: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, description="The public id of one session.")]
+
+TokenId: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, description="The id (`jti`) of a token.")]
+_UNTIL: Final = "Seconds since 1970: how long a token is refused whose `exp` is not known; else 30 days."
+Until: TypeAlias = Annotated[float, msgspec.Meta(gt=0, description=_UNTIL)]
 
 
 class DisconnectRequest(Asked, frozen=True, kw_only=True):
@@ -57,6 +62,21 @@ class UnsubscribeAnswer(Told, frozen=True, kw_only=True):
     unsubscribed: int
 
 
+class RevokeRequest(Asked, frozen=True, kw_only=True):
+    """End sessions and refuse the tokens that they came with (those that have a `jti`), or refuse one token."""
+
+    user: User | None = None
+    session: SessionId | None = None
+    token: TokenId | None = None
+    until: Until | None = None
+
+
+class RevokeAnswer(Told, frozen=True, kw_only=True):
+    """How many sessions ended."""
+
+    disconnected: int
+
+
 def disconnect(call: Call, request: DisconnectRequest) -> DisconnectAnswer | Waiting[DisconnectAnswer]:
     """End sessions, on the other nodes too."""
     one_of(request.user, request.session)
@@ -68,7 +88,7 @@ def disconnect(call: Call, request: DisconnectRequest) -> DisconnectAnswer | Wai
         )
         call.hub.disconnect(call.actor, session)
     cluster = call.hub.cluster
-    if cluster is None:
+    if cluster is None or (request.session is not None and found):
         return DisconnectAnswer(disconnected=len(found))
     waiting: Waiting[DisconnectAnswer] = Waiting()
 
@@ -79,6 +99,33 @@ def disconnect(call: Call, request: DisconnectRequest) -> DisconnectAnswer | Wai
             waiting.set_result(_unknown(request.session or "") if is_unknown else DisconnectAnswer(disconnected=total))
 
     cluster.end({"user": request.user, "session": request.session, "code": Code.DISCONNECTED}, ended)
+    return waiting
+
+
+def revoke(call: Call, request: RevokeRequest) -> RevokeAnswer | Waiting[RevokeAnswer]:
+    """Refuse tokens and end their sessions, on the other nodes too.
+
+    Raises:
+        ChappeError: 103, 107.
+    """
+    user, session, token = request.user, request.session, request.token
+    if sum(each is not None for each in (user, session, token)) != 1:
+        detail = {"field": "user", "problem": "expected either user, session or token"}
+        raise ChappeError(Code.BAD_REQUEST, detail=detail)
+    hub = call.hub
+    hub.permissions.authorize(call.actor, Action.DISCONNECT, session or f"$user/{user}")
+    until = request.until if request.until is not None else hub.clock.wall_ms() / 1_000 + UNKNOWN_S
+    ended = hub.revoke_here(user, session, token, until)
+    hub.log("INFO", "%s revokes %s", call.caller.name, session or user or "a token")
+    if hub.cluster is None:
+        return RevokeAnswer(disconnected=ended)
+    waiting: Waiting[RevokeAnswer] = Waiting()
+
+    def told(elsewhere: int) -> None:
+        if not waiting.done():
+            waiting.set_result(RevokeAnswer(disconnected=ended + elsewhere))
+
+    hub.cluster.revoking.revoke(user, session, token, until, told)
     return waiting
 
 
@@ -136,6 +183,7 @@ def _unknown(session: str) -> ChappeError:
 
 COMMANDS: Final = (
     Command("disconnect", "End sessions.", DisconnectRequest, DisconnectAnswer, disconnect, OPERATOR),
+    Command("revoke", "Refuse tokens and end their sessions.", RevokeRequest, RevokeAnswer, revoke, OPERATOR),
     Command("subscribe", "Subscribe sessions (108 in this release).", SubscribeRequest, SubscribeAnswer, subscribe),
     Command("unsubscribe", "End subscriptions.", UnsubscribeRequest, UnsubscribeAnswer, unsubscribe),
 )

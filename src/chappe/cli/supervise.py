@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,12 +15,18 @@ from chappe.cli.grammar import Failure
 from chappe.cli.texts import T
 from chappe.cli.version import chappe_version
 from chappe.config import Settings
+from chappe.model.errors import ConfigurationError
 from chappe.server.workers import Supervisor
 from chappe.telemetry import logging_to
+
+if TYPE_CHECKING:
+    from chappe.brokers.nats.local import LocalNats
 
 _log = logging.getLogger("chappe.server")
 #: What the workers are told by the environment: it is not shown in a list of processes.
 _BROKER = "CHAPPE_BROKER__URL"
+#: Between the end of the NATS server and its next start, seconds.
+_PAUSE_S = 0.5
 #: Brokers of one process.
 _ALONE = ("memory:", "sqlite:")
 
@@ -72,10 +79,25 @@ async def _shared_broker(settings: Settings) -> AsyncIterator[dict[str, str]]:
 
     nats = LocalNats()
     await nats.start()
+    keeping = asyncio.create_task(_keep(nats))
     try:
         yield {**os.environ, _BROKER: nats.url}
     finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
         await nats.stop()
+
+
+async def _keep(nats: "LocalNats") -> None:
+    """Start the NATS server again when it ends by itself, with what it has on disk."""
+    while True:
+        code = await nats.ended()
+        _log.error("the NATS server of the workers ended with %d, it is started again", code)
+        await asyncio.sleep(_PAUSE_S)
+        try:
+            await nats.start()
+        except ConfigurationError as error:
+            _log.error("%s", error)
 
 
 def _command(port: int) -> list[str]:

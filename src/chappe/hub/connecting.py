@@ -138,6 +138,9 @@ class Connecting:
         opened: Callable[[bool], None],
     ) -> None:
         def finish(error: ChappeError | None) -> None:
+            if session.is_over:
+                # What its handle stands for is for who comes with it next.
+                return
             if error is None and resume is not None:
                 # Only now: who is refused its name has taken nothing from the old connection, nor used its handle up.
                 self._hub.resumption.take_over(session, resume, claims.user, taken)
@@ -203,7 +206,14 @@ class Connecting:
             return
         if resume and self._hub.resumption.holder(resume, session.user) is holder:
             names.transfer(name, session)
-            self._claim_on_all(session, name, resume, done)
+
+            def transferred(error: ChappeError | None) -> None:
+                if error is not None and not holder.is_over:
+                    # It is not taken over then either, and keeps what it has.
+                    names.transfer(name, holder)
+                done(error)
+
+            self._claim_on_all(session, name, resume, transferred)
             return
 
         def probed(alive: bool) -> None:
@@ -309,10 +319,7 @@ class Resumption:
         handles = self._take_back(session)
         if not handles:
             return
-        name = "" if session.user else session.name
-        timer = self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget(handles))
-        parked = _Parked(session.id, session.user, name, handles, timer)
-        self._parked.update(dict.fromkeys(handles, parked))
+        self._keep(session.id, session.user, "" if session.user else session.name, handles)
 
     def revoke(self, session: Session) -> None:
         """Make a session's handle worthless, and the one that it resumed with."""
@@ -349,6 +356,11 @@ class Resumption:
         """
 
         def found(public_id: str | None) -> None:
+            if public_id is not None and session.is_over:
+                # It went while another node gave it what its handle stands for: that waits here now.
+                self._keep(public_id, user, "" if user else session.name, (handle,))
+                done(False)
+                return
             taken = self._rename(session, public_id)
             if taken:
                 self._former[session] = handle
@@ -393,6 +405,10 @@ class Resumption:
         session.id = public_id
         sessions[public_id] = session
         return True
+
+    def _keep(self, public_id: str, user: str | None, name: str, handles: tuple[str, ...]) -> None:
+        timer = self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget(handles))
+        self._parked.update(dict.fromkeys(handles, _Parked(public_id, user, name, handles, timer)))
 
     def _forget(self, handles: tuple[str, ...]) -> None:
         for handle in handles:

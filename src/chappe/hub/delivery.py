@@ -42,10 +42,11 @@ class Delivery:
 
     def interrupted(self, channels: Sequence[str] | None) -> None:
         """Make the subscribers of these channels subscribe again."""
-        if self._cluster is not None:
-            self._cluster.interrupted(channels)
         for channel in self._hub.channels.all(channels):
             self._hub.subscribing.interrupted(channel)
+        # Behind: most rooms are closed by now, and need not be asked about.
+        if self._cluster is not None:
+            self._cluster.interrupted(channels)
 
     def join_audience(self, channel: Channel, subscription: Subscription) -> None:
         """Move a subscription that has all there is to the audience."""

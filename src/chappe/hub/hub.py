@@ -31,10 +31,10 @@ from chappe.hub.locking import Locking
 from chappe.hub.names import NameRegistry
 from chappe.hub.namespaces import Level, Namespaces
 from chappe.hub.permissions import Action, Actor, Permissions
-from chappe.hub.presence import ChannelPresence
 from chappe.hub.publishing import Publishing, check_payload
 from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
+from chappe.hub.revocation import Revocations, RevokingAuthenticator
 from chappe.hub.rooms import Rooms
 from chappe.hub.session import Handler, Peer, Session
 from chappe.hub.subscribing import Subscribing
@@ -104,7 +104,10 @@ class HubCore:
         self.log = options.log
         self.limits = options.limits
         self.namespaces = options.namespaces
-        self.authenticator = options.authenticator
+        self.revocations = Revocations()
+        self.authenticator: Authenticator | None = None
+        if options.authenticator is not None:
+            self.authenticator = RevokingAuthenticator(options.authenticator, self.revocations)
         self.version = options.version
         self.node = options.node
         _check_levels(options.namespaces, options.broker)
@@ -274,6 +277,26 @@ class HubCore:
         self.permissions.authorize(actor, Action.DISCONNECT, session.id)
         session.close(code)
 
+    def revoke_here(self, user: str | None, session_id: str | None, token_id: str | None, until: float) -> int:
+        """Refuse a token, or those that sessions of this node came with, and end the sessions; return how many.
+
+        Args:
+            until: seconds since 1970: how long a token without an `exp` is refused.
+        """
+        found = self.find_sessions(user, session_id, token_id)
+        brought: dict[str, float] = {}
+        for claims in (session.actor.claims for session in found):
+            if claims.token_id is not None:
+                brought[claims.token_id] = until if claims.expires_at is None else claims.expires_at
+        if token_id is not None and token_id not in brought:
+            self.revocations.add([(token_id, until)], self.clock.wall_ms() / 1_000)
+        self.revocations.add(brought.items(), self.clock.wall_ms() / 1_000)
+        if self.cluster is not None:
+            self.cluster.revoking.tell(list(brought.items()))
+        for session in found:
+            session.close(Code.INVALID_TOKEN if token_id is not None else Code.DISCONNECTED)
+        return len(found)
+
     def send_direct(self, session: Session, value: Any) -> None:
         """Say something to one session (`message`); a session that ended hears nothing."""
         session.send(base.Direct(msgspec.json.encode(value)))
@@ -294,15 +317,14 @@ class HubCore:
         if not self.namespaces.of(channel_name).presence:
             raise ChappeError(Code.NOT_AVAILABLE, detail={"feature": "presence"})
 
-        def found(presence: ChannelPresence) -> None:
-            count = len(presence)
-            done(presence.members() if count <= self.limits.presence_members else [], count)
+        def found(members: list[Member], count: int) -> None:
+            done(members if count <= self.limits.presence_members else [], count)
 
         channel = self.channels.get(channel_name)
-        if channel is not None and channel.presence is not None:
-            found(channel.presence)
-        elif self.cluster is not None:
+        if self.cluster is not None and not self.cluster.rooms.knows(channel_name):
             self.cluster.rooms.members(channel_name, found)
+        elif channel is not None and channel.presence is not None:
+            found(channel.presence.members(), len(channel.presence))
         else:
             done([], 0)
 

@@ -51,6 +51,8 @@ _READING: Final = frozenset(
 _CHANNELLESS: Final = frozenset({Action.LOCK, Action.RPC, Action.GATEWAY})
 #: Decisions about channels. The others ask for names that nobody checked, or are as quick as remembering them.
 _MEMORABLE: Final = _READING | {Action.PUBLISH}
+#: What nodes of a hub say to each other: who reads it may take sessions over, who writes it ends them.
+_INNER: Final = "$hub"
 
 
 class Decisions:
@@ -162,6 +164,8 @@ class Permissions:
                 decisions.outlets.clear()
 
     def _decide(self, actor: Actor, action: Action, channel: str) -> bool:
+        if action in _MEMORABLE and namespace_of(channel) == _INNER:
+            return False
         if actor.trusted:
             return "api" in actor.claims.scopes or "operator" in actor.claims.scopes
         if action in (Action.INSPECT, Action.DISCONNECT):
@@ -204,7 +208,7 @@ class Permissions:
         return self._decide_channel(actor, Action.SUBSCRIBE, pattern)
 
     def _decide_system(self, actor: Actor, action: Action, channel: str) -> bool:
-        """`$user/<id>` is readable by that user; the rest of the hub's own channels asks for `operator`."""
+        """`$user/<id>` is readable by that user; other `$` channels ask for `operator`."""
         if "operator" in actor.claims.scopes:
             return action is not Action.PUBLISH
         own = actor.claims.user is not None and channel == f"$user/{actor.claims.user}"

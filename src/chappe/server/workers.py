@@ -63,7 +63,9 @@ class Worker:
             await self.process.wait()
 
     def forget(self) -> None:
-        """Let go of its line."""
+        """Let go of its line; once more does nothing."""
+        if self._line.fileno() < 0:
+            return
         asyncio.get_running_loop().remove_reader(self._line)
         self._line.close()
         if not self.ready.done():
@@ -113,6 +115,10 @@ class Supervisor:
         self._drain_timeout_s = drain_timeout_s
         self._log = log
         self._workers: dict[int, Worker] = {}
+        # Successors that do not serve yet, and those that let their clients go.
+        self._others: set[Worker] = set()
+        # One successor of a worker at a time.
+        self._turns = {number: asyncio.Lock() for number in range(1, count + 1)}
         self._stopping = asyncio.Event()
         self._restarting = asyncio.Event()
         self.restarts = 0
@@ -130,7 +136,8 @@ class Supervisor:
         keepers: list[asyncio.Task[None]] = []
         try:
             await self._start_all()
-            started()
+            if not self._stopping.is_set():
+                started()
             keepers = [asyncio.create_task(self._keep(number)) for number in self._workers]
             keepers.append(asyncio.create_task(self._restart_when_asked()))
             await self._stopping.wait()
@@ -138,7 +145,7 @@ class Supervisor:
             for keeper in keepers:
                 keeper.cancel()
             await asyncio.gather(*keepers, return_exceptions=True)
-            workers = list(self._workers.values())
+            workers = [*self._workers.values(), *self._others]
             await asyncio.gather(*(worker.stop(self._drain_timeout_s + _GRACE_S) for worker in workers))
             for worker in workers:
                 worker.forget()
@@ -192,8 +199,19 @@ class Supervisor:
             self._log.warning(text, number, worker.pid, code, pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
-            worker.forget()
+            async with self._turns[number]:
+                # A restart of all may have been quicker, and its successor serves.
+                if self._workers[number] is worker:
+                    await self._revive(number, worker)
+
+    async def _revive(self, number: int, former: Worker) -> None:
+        """Start another worker for one that ended; the old one stays in its place if that fails, to be tried again."""
+        try:
             self._workers[number] = await self._spawn(number)
+        except OSError as error:
+            self._log.error("worker %d cannot be started: %s", number, error)
+        else:
+            former.forget()
 
     async def _restart_when_asked(self) -> None:
         while True:
@@ -201,22 +219,32 @@ class Supervisor:
             self._restarting.clear()
             self._log.info("restarting %d workers, one after the other", self._count)
             for number in range(1, self._count + 1):
-                if not await self._replace(number):
+                async with self._turns[number]:
+                    is_replaced = await self._replace(number)
+                if not is_replaced:
                     self._log.error("worker %d did not start again; the others stay as they are", number)
                     break
 
     async def _replace(self, number: int) -> bool:
         """Start a successor, and end the old one when it accepts connections; False: it does not, and the old stays."""
-        former, successor = self._workers[number], await self._spawn(number)
-        await asyncio.wait({successor.ready}, timeout=_START_S)
-        if not successor.ready.done() or not successor.ready.result():
-            await successor.stop(_GRACE_S)
-            successor.forget()
+        former = self._workers[number]
+        try:
+            successor = await self._spawn(number)
+        except OSError as error:
+            self._log.error("worker %d cannot be started: %s", number, error)
             return False
-        self._workers[number] = successor
-        await former.stop(self._drain_timeout_s + _GRACE_S)
-        former.forget()
-        return True
+        self._others.add(successor)
+        await asyncio.wait({successor.ready}, timeout=_START_S)
+        is_ready = successor.ready.done() and successor.ready.result()
+        leaving = former if is_ready else successor
+        if is_ready:
+            self._others.remove(successor)
+            self._others.add(former)
+            self._workers[number] = successor
+        await leaving.stop(self._drain_timeout_s + _GRACE_S if is_ready else _GRACE_S)
+        leaving.forget()
+        self._others.remove(leaving)
+        return is_ready
 
 
 def report_ready() -> None:
@@ -226,7 +254,9 @@ def report_ready() -> None:
         return
     line = socket.socket(fileno=int(descriptor))
     line.setblocking(True)
-    line.sendall(_READY)
+    with contextlib.suppress(OSError):
+        # The supervisor may be gone already: the watch sees that.
+        line.sendall(_READY)
 
     def watch() -> None:
         # The supervisor says nothing: what comes is its end.

@@ -55,6 +55,7 @@ class NodeBroker:
     Attributes:
         is_cut: nothing reaches the engine and nothing comes from it.
         attached: channels and patterns whose feed this node asked for.
+        loses: which publications never come here, although nobody notices.
     """
 
     name = "shared-memory"
@@ -64,6 +65,7 @@ class NodeBroker:
     def __init__(self, engine: SharedMemory) -> None:
         self.is_cut = False
         self.attached: set[str] = set()
+        self.loses: Callable[[Publication], bool] = lambda publication: False
         self._engine = engine
         self._sink: BrokerSink | None = None
         self._agenda: deque[Callable[[], None]] = deque()
@@ -134,7 +136,7 @@ class NodeBroker:
 
     def feed(self, batch: Sequence[Publication]) -> None:
         """Take what the engine spreads, if it is asked for here."""
-        wanted = [each for each in batch if self._wants(each.channel)]
+        wanted = [each for each in batch if self._wants(each.channel) and not self.loses(each)]
         if wanted and not self.is_cut:
             # Behind the outcome, which is on its way since before.
             self._later(lambda: self._later(lambda: self._deliver(wanted)))

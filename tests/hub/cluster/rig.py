@@ -4,7 +4,9 @@ from random import Random
 from typing import Any
 
 from chappe.hub.cluster.nodes import BEAT_S, NODE_TTL_S
-from chappe.hub.contracts import Claims
+from chappe.hub.cluster.records import _KEPT, _channel
+from chappe.hub.contracts import Append, Claims
+from chappe.model.publication import Kind
 from chappe.testing.fake_clock import FakeClock
 from chappe.testing.shared_memory import NodeBroker, SharedMemory
 from tests.hub.harness import Client, Tokens, World
@@ -71,3 +73,10 @@ def ended(client: Client) -> int | None:
 
 def names_in(client: Client, channel: str = "chat/lobby") -> list[str]:
     return sorted(member["name"] for member in client.ask("presence", channel=channel)["members"])
+
+
+def overwrite(nodes: Nodes, key: str, payload: bytes) -> None:
+    """Write a record past all nodes."""
+    entry = Append(_channel(key), payload, Kind.BINARY, nodes.clock.wall_ms(), _KEPT)
+    nodes.engine.inner.append([entry], lambda outcomes: None)
+    nodes.pass_time(0.1)

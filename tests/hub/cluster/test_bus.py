@@ -1,12 +1,15 @@
 """Messages between nodes."""
 
-from typing import Any
+import itertools
+from typing import Any, Final
 
-from chappe.hub.cluster.bus import ANSWER_TIMEOUT_S, PART_BYTES, Bus
+from chappe.hub.cluster.bus import ANSWER_TIMEOUT_S, PART_BYTES, Bus, _Part
 from chappe.hub.contracts import Append
 from chappe.hub.namespaces import Level, Namespace
 from chappe.model.publication import Kind
-from tests.hub.cluster.rig import Nodes
+from tests.hub.cluster.rig import GONE_S, Nodes, joined
+
+LIVE: Final = Namespace(name="$hub", level=Level.LIVE)
 
 
 def buses(nodes: Nodes) -> list[Bus]:
@@ -57,9 +60,8 @@ def test_with_nobody_to_ask_the_answer_is_there_at_once(nodes: Nodes) -> None:
 
 def test_what_another_program_writes_to_the_engine_is_counted_and_hurts_nobody(nodes: Nodes) -> None:
     first, second = buses(nodes)
-    live = Namespace(name="$hub", level=Level.LIVE)
     for payload in (b"", b"\xc1", b"hello", b"\x93\xa1x", b"\x96\xa9_Envelope\xa1x\xa1y\xc1\x00\xc2"):
-        entry = Append("$hub/node/node0002", payload, Kind.BINARY, 0, live)
+        entry = Append("$hub/node/node0002", payload, Kind.BINARY, 0, LIVE)
         nodes.engine.inner.append([entry], lambda outcomes: None)
     nodes.pass_time(0.1)
     assert second.malformed == 5
@@ -111,3 +113,68 @@ def test_a_node_that_is_gone_is_not_waited_for(nodes: Nodes) -> None:
     first.ask("test", None, ("node0002",), told.append)
     first.forget("node0002")
     assert told == [{}]
+
+
+def test_a_node_that_is_gone_leaves_no_parts_behind(nodes: Nodes) -> None:
+    first, second = buses(nodes)
+    part = first._encode(_Part("node0001", 1, 0, 9, b"x" * 100))
+    nodes.engine.inner.append([Append("$hub/node/node0002", part, Kind.BINARY, 0, LIVE)], lambda outcomes: None)
+    nodes.pass_time(0.1)
+    assert len(second._parts) == 1
+    nodes.kill(0)
+    nodes.beat_until(GONE_S)
+    assert (len(second._parts), second._parts_bytes, second.incomplete) == (0, 0, 1)
+
+
+BODIES: list[Any] = [
+    None,
+    True,
+    -1,
+    2**63,
+    1.5,
+    "",
+    "\ud7ff",
+    b"\xff",
+    [],
+    [1, 2],
+    ["a", 1],
+    {},
+    {"x": 1},
+    {"number": "1"},
+]
+
+
+def test_a_message_of_any_kind_with_any_body_hurts_nobody(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    holder = joined(b.client(name="Ada B"))
+    holder.ask("lock", resource="doc")
+    first, second = buses(nodes)
+    known = list(second._handlers)
+    assert len(known) > 15
+    for kind, body in itertools.product(known, BODIES):
+        if kind not in ("leaving", "session.end"):
+            first.tell(kind, body, "node0002")
+            first.ask(kind, body, ("node0002",), lambda answers: None)
+    nodes.beat_until(5)
+    assert (a.errors, b.errors) == ([], [])
+    assert not holder.session.is_over
+    assert second.malformed > 100
+
+
+def test_an_answer_that_is_not_understood_counts_as_none(nodes: Nodes) -> None:
+    first, second = buses(nodes)
+    second.on("test", lambda sender, body, answer: answer("no number"))
+    told: list[Any] = []
+    first.ask("test", None, ("node0002",), told.append, of=int)
+    nodes.pass_time(ANSWER_TIMEOUT_S + 0.1)
+    assert (told, first.malformed, first.unanswered) == ([{}], 1, 1)
+
+
+def test_parts_within_parts_are_no_message(nodes: Nodes) -> None:
+    first, second = buses(nodes)
+    payload = b"x"
+    for _ in range(3_000):
+        payload = first._encode(_Part("node0001", 1, 0, 1, payload))
+    nodes.engine.inner.append([Append("$hub/node/node0002", payload, Kind.BINARY, 0, LIVE)], lambda outcomes: None)
+    nodes.pass_time(0.1)
+    assert (second.malformed, nodes.worlds[1].errors) == (1, [])

@@ -81,3 +81,34 @@ def test_three_nodes_agree(nodes: Nodes) -> None:
     for client in clients:
         assert names_in(client) == ["name 0", "name 1", "name 2"]
     assert nodes.worlds[2].client().ask("connect", name="NAME 0")["code"] == Code.NAME_IN_USE
+
+
+def test_a_session_that_ends_while_it_is_resumed_is_resumed_by_the_next(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    old = a.client()
+    connected = old.ask("connect", name="Ada B")
+    for moment_ms in range(1, 20):
+        newcomer = b.client()
+        newcomer.send({"type": "connect", "id": 1, "name": "Ada B", "resume": connected["resume"]})
+        nodes.pass_time(moment_ms / 1_000)
+        newcomer.cut()
+        nodes.pass_time(1)
+        again = b.client()
+        answer = again.ask("connect", name="Ada B", resume=connected["resume"])
+        assert (answer["resumed"], answer["session"]) == (True, connected["session"]), f"cut after {moment_ms} ms"
+        connected = answer
+        again.cut()
+
+
+def test_who_is_refused_its_name_while_it_resumes_has_taken_nothing(nodes: Nodes) -> None:
+    a, _ = nodes.worlds
+    holder = a.client()
+    connected = holder.ask("connect", name="Ada B")
+    nodes.way(0).cut()
+    newcomer = a.client()
+    number = newcomer.command("connect", name="Ada B", resume=connected["resume"])
+    nodes.pass_time(3)
+    assert newcomer.answer(number)["code"] == Code.NOT_AVAILABLE
+    nodes.way(0).restore()
+    assert not holder.session.is_over
+    assert a.client().ask("connect", name="Ada B")["code"] == Code.NAME_IN_USE

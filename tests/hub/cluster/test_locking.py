@@ -1,7 +1,10 @@
 """Locks that hold on all nodes."""
 
+from chappe.hub.cluster.locking import SharedLocking
+from chappe.hub.locks import DEFAULT_LOCKS_PER_OWNER
 from chappe.model.error_codes import Code
-from tests.hub.cluster.rig import GONE_S, Nodes, ended
+from tests.hub.cluster.rig import GONE_S, Nodes, ended, overwrite
+from tests.hub.harness import World
 
 
 def test_a_lock_is_denied_on_another_node_and_names_its_owner(nodes: Nodes) -> None:
@@ -105,3 +108,110 @@ def test_two_who_ask_at_once_never_both_have_a_lock(nodes: Nodes) -> None:
         second.cut()
         nodes.pass_time(0.1)
     assert tokens == sorted(set(tokens))
+
+
+def test_a_lock_of_a_session_that_ended_without_the_engine_is_free(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    holder = a.client()
+    holder.ask("lock", resource="doc", ttl=0)
+    nodes.way(0).cut()
+    holder.cut()
+    nodes.beat_until(3)
+    nodes.way(0).restore()
+    nodes.beat_until(3)
+    assert b.client().ask("lock", resource="doc")["type"] == "reply"
+    assert locking(nodes, 0)._unsure == {}
+    assert len(locking(nodes, 0).held) == 0
+
+
+def test_a_lock_whose_answer_was_lost_is_given_back(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    client = a.client()
+    client.ask("connect")
+    number = client.command("lock", resource="doc", ttl=0)
+    # It is stored, and the answer on its way.
+    nodes.pass_time(0.0035)
+    nodes.way(0).cut()
+    nodes.pass_time(0.1)
+    assert client.answer(number)["code"] == Code.NOT_AVAILABLE
+    nodes.way(0).restore()
+    nodes.beat_until(3)
+    assert b.client().ask("lock", resource="doc")["type"] == "reply"
+
+
+def test_a_resumed_session_gets_a_lock_of_its_own(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    old = a.client()
+    connected = old.ask("connect")
+    first = old.ask("lock", resource="doc", ttl=0)
+    new = a.client()
+    new.send({"type": "connect", "id": 1, "resume": connected["resume"]})
+    new.send({"type": "lock", "id": 2, "resource": "doc", "ttl": 0, "wait": 5})
+    nodes.pass_time(1)
+    second = new.answer(2)
+    assert second["token"] > first["token"]
+    assert b.client().ask("lock", resource="doc")["code"] == Code.LOCKED_BY_ANOTHER
+
+
+def test_leases_that_are_over_do_not_count_as_locks_of_a_session(nodes: Nodes) -> None:
+    client = nodes.worlds[0].client()
+    for number in range(DEFAULT_LOCKS_PER_OWNER):
+        client.ask("lock", resource=f"doc {number}", ttl=1)
+        nodes.pass_time(2)
+    assert client.ask("lock", resource="one more")["type"] == "reply"
+    assert len(locking(nodes, 0).held) == 1
+
+
+def test_who_waits_gets_a_lock_although_the_word_that_it_is_free_was_lost(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    holder, waiter = a.client(), b.client()
+    holder.ask("lock", resource="doc", ttl=0)
+    number = waiter.command("lock", resource="doc", ttl=30, wait=60)
+    nodes.pass_time(1)
+    nodes.way(1).loses = lambda publication: b"lock.free" in publication.payload
+    holder.ask("unlock", resource="doc")
+    nodes.pass_time(6)
+    assert waiter.answer(number)["owner"] == waiter.session.id
+
+
+def test_all_who_wait_on_a_node_get_a_lock_as_leases_end(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    a.client().ask("lock", resource="doc", ttl=2)
+    waiters = [b.client() for _ in range(3)]
+    numbers = [waiter.command("lock", resource="doc", ttl=2, wait=60) for waiter in waiters]
+    nodes.beat_until(12)
+    tokens = [waiter.answer(number)["token"] for waiter, number in zip(waiters, numbers, strict=True)]
+    assert tokens == sorted(set(tokens))
+    assert locking(nodes, 1).held.lines == {}
+
+
+def test_a_new_node_that_hears_nothing_takes_nothing_from_others(nodes: Nodes) -> None:
+    holder = nodes.worlds[0].client()
+    holder.ask("lock", resource="doc", ttl=0)
+    number = len(nodes.worlds)
+    nodes.engine.broker().loses = lambda publication: publication.channel.startswith("$hub/")
+    deaf = nodes.engine.nodes.pop()
+    third = World(clock=nodes.clock, wrap=lambda _: deaf, node="node0003", seed=3)
+    nodes.engine.nodes.append(deaf)
+    assert len(nodes.engine.nodes) == number + 1
+    nodes.beat_until(GONE_S)
+    assert third.client().ask("lock", resource="doc")["code"] == Code.LOCKED_BY_ANOTHER
+
+
+def test_locks_that_the_engine_forgot_are_written_again(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    holder = a.client()
+    tokens = [holder.ask("lock", resource=resource, ttl=ttl)["token"] for resource, ttl in (("x", 0), ("y", 60))]
+    for resource in ("x", "y"):
+        overwrite(nodes, f"lock/{resource}", b"")
+    nodes.way(0).interrupt()
+    nodes.pass_time(0.1)
+    for resource, token in zip(("x", "y"), tokens, strict=True):
+        assert b.client().ask("lock", resource=resource)["code"] == Code.LOCKED_BY_ANOTHER
+        assert holder.ask("lock", resource=resource, ttl=30)["token"] == token
+
+
+def locking(nodes: Nodes, number: int) -> SharedLocking:
+    cluster = nodes.worlds[number].hub.cluster
+    assert cluster is not None
+    return cluster.locking

@@ -91,3 +91,57 @@ def test_a_room_of_many_comes_over_in_pages(nodes: Nodes) -> None:
     late = joined(b.client(), "default/many")
     nodes.pass_time(0.1)
     assert late.ask("presence", channel="default/many")["count"] == 451
+    assert nodes.add().client().ask("presence", channel="default/many")["count"] == 451
+
+
+def test_a_last_leave_that_was_lost_is_noticed_within_two_intervals(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    watcher, blaise = joined(a.client(name="Ada B")), joined(b.client(name="Blaise P"))
+    nodes.pass_time(3)
+    nodes.way(0).loses = lambda publication: publication.channel.startswith("$hub/room/")
+    blaise.cut()
+    nodes.pass_time(0.1)
+    nodes.way(0).loses = lambda publication: False
+    assert names_in(watcher) == ["Ada B", "Blaise P"]
+    nodes.beat_until(2 * COUNT_INTERVAL_S + 2)
+    assert names_in(watcher) == ["Ada B"]
+
+
+def test_a_subscription_that_ends_while_it_is_read_leaves_no_room_behind(nodes: Nodes) -> None:
+    a, _ = nodes.worlds
+    member, late = joined(a.client(name="Ada B")), a.client()
+    nodes.pass_time(0.1)
+    late.ask("connect")
+    late.send({"type": "subscribe", "id": 9, "channel": "chat/lobby"})
+    member.cut()
+    late.cut()
+    nodes.pass_time(0.1)
+    assert a.hub.cluster is not None
+    assert a.hub.cluster.rooms._rooms == {}
+    assert not any(name.startswith("$hub/room/") for name in nodes.way(0).attached)
+
+
+def test_who_asks_before_the_others_told_who_is_there_waits_for_it(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    joined(a.client(name="Ada B"))
+    late = b.client(name="Blaise P")
+    nodes.way(1).loses = lambda publication: b"room.list" in publication.payload
+    joined(late)
+    assert names_in(late) == ["Ada B", "Blaise P"]
+
+
+def test_what_subscriptions_say_to_other_nodes_is_counted(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    assert a.hub.cluster is not None
+    assert b.hub.cluster is not None
+    bus = a.hub.cluster.bus
+    for first, messages in ((True, 2), (False, 1)):
+        client = a.client()
+        client.ask("connect")
+        before = bus.sent
+        for number in range(100):
+            client.send({"type": "subscribe", "id": 10 + number, "channel": f"chat/{number}"})
+        nodes.pass_time(1.9)
+        # A room that this node opens is asked about; and each that comes is told. Nobody else is bothered.
+        assert 0 <= bus.sent - before - messages * 100 <= 2, first
+    assert b.hub.cluster.bus.received < 100

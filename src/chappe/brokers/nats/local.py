@@ -94,6 +94,11 @@ class LocalNats:
             await self.stop()
             raise ConfigurationError("nats-server does not start: " + " / ".join(list(self.log)[-3:]))
 
+    async def ended(self) -> int:
+        """Wait until the server ends by itself; return its exit status, 0 if it does not run."""
+        process = self._process
+        return await process.wait() if process is not None else 0
+
     async def stop(self) -> None:
         """End the server in good order."""
         await self._end(signal.SIGTERM)

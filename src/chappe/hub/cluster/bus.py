@@ -66,12 +66,13 @@ class _Part(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
 
 
 class _Asked:
-    __slots__ = ("answers", "done", "missing", "timer")
+    __slots__ = ("answers", "done", "missing", "of", "timer")
 
-    def __init__(self, missing: set[str], done: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, missing: set[str], done: Callable[[dict[str, Any]], None], of: Any) -> None:
         self.missing = missing
         self.answers: dict[str, Any] = {}
         self.done = done
+        self.of = of
         self.timer: Timer | None = None
 
 
@@ -92,16 +93,16 @@ class Bus:
         self._broker = broker
         self._clock = clock
         self._log = log
-        self._handlers: dict[str, Handler] = {}
+        self._handlers: dict[str, tuple[Handler, Any]] = {}
         self._asked: dict[int, _Asked] = {}
         self._numbers = 0
         self._encode = msgspec.msgpack.Encoder().encode
         self._decoder = msgspec.msgpack.Decoder(_Envelope | _Part)
 
-    def on(self, kind: str, handler: Handler) -> None:
-        """Let a handler take the messages of a kind."""
+    def on(self, kind: str, handler: Handler, of: Any = Any) -> None:
+        """Let a handler take the messages of a kind whose body is of a type; others are counted as malformed."""
         assert kind not in self._handlers, f"{kind} is taken already"
-        self._handlers[kind] = handler
+        self._handlers[kind] = handler, of
 
     def start(self) -> None:
         """Listen."""
@@ -135,10 +136,12 @@ class Bus:
         nodes: Collection[str],
         done: Callable[[dict[str, Any]], None],
         timeout_s: float = ANSWER_TIMEOUT_S,
+        of: Any = Any,
     ) -> None:
         """Ask other nodes; `done` gets what each answered, once all did or the time is over.
 
-        Who did not answer is not in it. With nobody to ask it is called inside this call.
+        Who did not answer, or with what is not of the type, is not in it. With nobody to ask it is called inside this
+        call.
         """
         others = set(nodes) - {self.node}
         if not others:
@@ -146,13 +149,15 @@ class Bus:
             return
         self._numbers += 1
         number = self._numbers
-        asked = self._asked[number] = _Asked(others, done)
+        asked = self._asked[number] = _Asked(others, done, of)
         asked.timer = self._clock.call_later(timeout_s, lambda: self._end(number))
         envelope = _Envelope(kind, self.node, self._raw(body), number)
         self._send(_inbox(*others) if len(others) == 1 else _EVERYBODY, envelope)
 
     def forget(self, node: str) -> None:
-        """Wait no more for the answers of a node that is gone."""
+        """Wait no more for the answers of a node that is gone, nor for the rest of what it began to say."""
+        for key in [key for key in self._parts if key[0] == node]:
+            self._give_up(key)
         for number, asked in tuple(self._asked.items()):
             asked.missing.discard(node)
             if not asked.missing:
@@ -162,23 +167,25 @@ class Bus:
         """Take what the broker's feed brings on a channel of the bus."""
         self._take(publication.payload)
 
-    def _take(self, payload: bytes) -> None:
+    def _take(self, payload: bytes, is_joined: bool = False) -> None:
         try:
             envelope = self._decoder.decode(payload)
             if isinstance(envelope, _Part):
-                self._join(envelope)
-                return
-            body = msgspec.msgpack.decode(envelope.body)
+                if not is_joined:
+                    self._join(envelope)
+                    return
+                raise msgspec.DecodeError("a part of parts")
+            asked = self._asked.get(envelope.number) if envelope.is_answer else None
+            handler, of = self._handlers.get(envelope.kind, (None, Any))
+            body = msgspec.msgpack.decode(envelope.body, type=asked.of if asked is not None else of)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            # Somebody else writes to the engine; none of our affair but to be counted.
+            # Somebody else writes to the engine, or a newer version; none of our affair but to be counted.
             self.malformed += 1
             return
         if envelope.is_answer:
-            self._answered(envelope, body)
-            return
-        handler = self._handlers.get(envelope.kind)
+            self._answered(envelope, asked, body)
         # A newer version may say what we do not know; and what we told all comes to us too.
-        if handler is not None and (envelope.sender != self.node or envelope.kind == ECHOED):
+        elif handler is not None and (envelope.sender != self.node or envelope.kind == ECHOED):
             self.received += 1
             handler(envelope.sender, body, self._answer_to(envelope))
 
@@ -186,7 +193,7 @@ class Bus:
         """Keep a part; take the message when its last one is there. Parts of one sender come in order."""
         key = (part.sender, part.message)
         found = self._parts.setdefault(key, [])
-        if part.index != len(found) or part.sender == self.node:
+        if part.index != len(found) or not part.data or part.sender == self.node:
             self._give_up(key)
             return
         found.append(part.data)
@@ -194,7 +201,7 @@ class Bus:
         if len(found) == part.count:
             del self._parts[key]
             self._parts_bytes -= sum(map(len, found))
-            self._take(b"".join(found))
+            self._take(b"".join(found), True)
         while self._parts_bytes > _MAX_WAITING_BYTES:
             self._give_up(next(iter(self._parts)))
 
@@ -215,8 +222,7 @@ class Bus:
 
         return answer
 
-    def _answered(self, envelope: _Envelope, body: Any) -> None:
-        asked = self._asked.get(envelope.number)
+    def _answered(self, envelope: _Envelope, asked: _Asked | None, body: Any) -> None:
         if asked is None or envelope.sender not in asked.missing:
             return
         asked.missing.discard(envelope.sender)

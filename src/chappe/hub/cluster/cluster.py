@@ -2,14 +2,16 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from chappe.hub.cluster.bus import PREFIX, Bus, Tell
 from chappe.hub.cluster.locking import SharedLocking
 from chappe.hub.cluster.names import SharedNames
 from chappe.hub.cluster.nodes import Nodes
 from chappe.hub.cluster.records import Records
+from chappe.hub.cluster.revoking import SharedRevocations
 from chappe.hub.cluster.rooms import SharedRooms
+from chappe.model.error_codes import Code
 from chappe.model.publication import Publication
 
 if TYPE_CHECKING:
@@ -19,6 +21,28 @@ if TYPE_CHECKING:
 NODE_CHARS: Final = 8
 #: How often a handle may have moved from node to node while its client heard nothing of it.
 _HOPS: Final = 4
+
+
+class _Resume(TypedDict):
+    handle: str
+    user: str | None
+
+
+class _Resumed(TypedDict):
+    """What a handle stood for, and the node that it was given to if it stands for nothing here."""
+
+    id: str | None
+    node: str | None
+
+
+class _Sessions(TypedDict, total=False):
+    """Which sessions are meant."""
+
+    user: str | None
+    session: str | None
+    token: str | None
+    code: int
+    channel: str
 
 
 class Cluster:
@@ -32,11 +56,12 @@ class Cluster:
         self.names = SharedNames(hub, self.bus, self.nodes, self.records)
         self.locking = SharedLocking(hub, self.bus, self.nodes, self.records)
         self.rooms = SharedRooms(hub, self.bus, self.nodes)
+        self.revoking = SharedRevocations(hub, self.bus, self.nodes)
         self._given: dict[str, str] = {}
-        self.bus.on("session.resume", self._resume)
-        self.bus.on("session.name", self._name)
-        self.bus.on("session.end", self._end)
-        self.bus.on("session.unsubscribe", self._unsubscribe)
+        self.bus.on("session.resume", self._resume, _Resume)
+        self.bus.on("session.name", self._name, str)
+        self.bus.on("session.end", self._end, _Sessions)
+        self.bus.on("session.unsubscribe", self._unsubscribe, _Sessions)
 
     def start(self) -> None:
         """Begin; the broker has started."""
@@ -61,6 +86,11 @@ class Cluster:
     def interrupted(self, channels: Sequence[str] | None) -> None:
         """Learn that messages of other nodes may have been lost."""
         self.rooms.interrupted(channels)
+        if channels is None:
+            # The engine may be another one, or have lost what it knew.
+            self.names.hold_again()
+            self.locking.hold_again()
+            self.revoking.ask()
 
     def node_of(self, handle: str) -> str | None:
         """Return the other node that a handle is of, if it is alive; None: it is of this one, or of nobody."""
@@ -82,7 +112,7 @@ class Cluster:
         if node is None or node not in self.nodes.others:
             done(None)
             return
-        self.bus.ask("session.name", handle, (node,), lambda answers: done(answers.get(node)))
+        self.bus.ask("session.name", handle, (node,), lambda answers: done(answers.get(node)), of=str | None)
 
     def resume(self, handle: str, user: str | None, done: Callable[[str | None], None]) -> None:
         """Ask the node that gave a handle out what it stands for; the session ends there. None: it is worth nothing."""
@@ -94,14 +124,16 @@ class Cluster:
 
     def end(self, what: dict[str, Any], done: Callable[[int], None]) -> None:
         """End sessions of other nodes: of a `user`, with a `session` id, or of a `token`; `done` gets how many."""
-        self.bus.ask("session.end", what, self.nodes.others, lambda answers: done(sum(answers.values())))
+        self.bus.ask("session.end", what, self.nodes.others, lambda answers: done(sum(answers.values())), of=int)
 
     def unsubscribe(self, what: dict[str, Any], done: Callable[[Sequence[int]], None]) -> None:
         """End the subscription to a `channel` of a `user` or a `session` on other nodes.
 
         `done` gets how many ended on each, -1 where there is no such session.
         """
-        self.bus.ask("session.unsubscribe", what, self.nodes.others, lambda answers: done(list(answers.values())))
+        self.bus.ask(
+            "session.unsubscribe", what, self.nodes.others, lambda answers: done(list(answers.values())), of=int
+        )
 
     def metrics(self) -> dict[str, float]:
         """Return what is counted here, by name of the metric."""
@@ -116,12 +148,13 @@ class Cluster:
             "chappe_records_changed_total": self.records.changes,
             "chappe_records_conflicts_total": self.records.conflicts,
             "chappe_records_failed_total": self.records.failures,
+            "chappe_records_malformed_total": self.records.malformed,
             "chappe_presence_lists_asked_total": self.rooms.lists_asked,
         }
 
     def _ask_for(self, handle: str, user: str | None, node: str, hops: int, done: Callable[[str | None], None]) -> None:
         def answered(answers: dict[str, Any]) -> None:
-            found = answers.get(node, {})
+            found: _Resumed = answers.get(node, _Resumed(id=None, node=None))
             further = found.get("node")
             if further == self._hub.node:
                 # It was here meanwhile, and went on.
@@ -131,9 +164,9 @@ class Cluster:
             else:
                 done(found.get("id"))
 
-        self.bus.ask("session.resume", {"handle": handle, "user": user}, (node,), answered)
+        self.bus.ask("session.resume", _Resume(handle=handle, user=user), (node,), answered, of=_Resumed)
 
-    def _resume(self, sender: str, body: Any, answer: Tell) -> None:
+    def _resume(self, sender: str, body: _Resume, answer: Tell) -> None:
         handle = body["handle"]
         public_id = self._hub.resumption.give_away(handle, body["user"])
         former = self._given.get(handle)
@@ -141,24 +174,24 @@ class Cluster:
             # Its client may come back with the same handle, if it never heard that it was taken.
             self._given[handle] = sender
             self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget_given(handle, sender))
-        answer({"id": public_id, "node": former})
+        answer(_Resumed(id=public_id, node=former))
 
-    def _name(self, sender: str, body: Any, answer: Tell) -> None:
+    def _name(self, sender: str, body: str, answer: Tell) -> None:
         answer(self._hub.resumption.name_of(body))
 
     def _forget_given(self, handle: str, node: str) -> None:
         if self._given.get(handle) == node:
             del self._given[handle]
 
-    def _end(self, sender: str, body: Any, answer: Tell) -> None:
+    def _end(self, sender: str, body: _Sessions, answer: Tell) -> None:
         found = self._hub.find_sessions(body.get("user"), body.get("session"), body.get("token"))
         for session in found:
-            session.close(body["code"])
+            session.close(body.get("code", Code.DISCONNECTED))
         answer(len(found))
 
-    def _unsubscribe(self, sender: str, body: Any, answer: Tell) -> None:
+    def _unsubscribe(self, sender: str, body: _Sessions, answer: Tell) -> None:
         found = self._hub.find_sessions(body.get("user"), body.get("session"), None)
-        answer(self._hub.subscribing.end_all(found, body["channel"]) if found else -1)
+        answer(self._hub.subscribing.end_all(found, body.get("channel", "")) if found else -1)
 
 
 def is_own(channel: str) -> bool:

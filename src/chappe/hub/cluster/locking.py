@@ -6,13 +6,13 @@ that as long as the wall clock does.
 """
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from chappe.hub.cluster.bus import Bus, Tell
+from chappe.hub.cluster.held import Line, NodeLocks, Waiter
 from chappe.hub.cluster.nodes import Nodes
-from chappe.hub.cluster.records import KEEP, RECORD_AGE_S, Changed, Found, Records
+from chappe.hub.cluster.records import KEEP, RECORD_AGE_S, Changed, Found, Records, Sweep
 from chappe.hub.contracts import Timer
 from chappe.hub.locking import Locking, check_lock, held_error
 from chappe.hub.locks import DEFAULT_LOCKS_PER_OWNER, DEFAULT_WAITERS_PER_RESOURCE, Grant, Held
@@ -28,40 +28,19 @@ if TYPE_CHECKING:
 #: Beyond the end of another's lease, before it is tried for, seconds: clocks of nodes are not one clock.
 _SKEW_S: Final = 0.2
 _RENEWAL_S: Final = RECORD_AGE_S / 4
+#: How often who waits tries without being told to, seconds: the word that a lock is free may be lost.
+_PATIENCE_S: Final = 5.0
+#: How often a lock is given back again whose record could not be changed, seconds.
+_REPAIR_S: Final = 1.0
 
 
-class _Waiter(msgspec.Struct, eq=False):
-    session: Session
-    command: base.Lock
-    deadline: float
-    timer: Timer | None = None
+class _Record(TypedDict):
+    """A lock; a free one has no node, and keeps its token so that the next one is greater."""
 
-
-class _Line(msgspec.Struct, eq=False):
-    """Who waits on this node for one resource.
-
-    Attributes:
-        trying: a change is on its way; `again`: something happened meanwhile.
-    """
-
-    waiters: deque[_Waiter]
-    trying: bool = False
-    again: bool = False
-    timer: Timer | None = None
-
-
-class NodeLocks(dict[str, Grant]):
-    """The locks that sessions of this node have, by resource."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: dict[str, _Line] = {}
-
-    def grants(self, now: float) -> list[tuple[Grant, int]]:
-        """Return what is held now, and how many of this node wait for it."""
-        held = [grant for grant in self.values() if grant.expires_at is None or grant.expires_at > now]
-        lines = self.lines
-        return [(each, len(lines[each.resource].waiters) if each.resource in lines else 0) for each in held]
+    node: str
+    session: str
+    token: int
+    expires: int
 
 
 class SharedLocking(Locking):
@@ -74,9 +53,14 @@ class SharedLocking(Locking):
         self._records = records
         self.held = NodeLocks()
         self._timer_renewal: Timer | None = None
-        bus.on("lock.free", self._freed)
+        # What nobody has any more although its record may say so: the engine did not answer.
+        self._unsure: dict[tuple[str, int], Grant] = {}
+        self._timer_repair: Timer | None = None
+        self._sweep = Sweep(self._check)
+        self._repairs = Sweep(self._give_back_again)
+        bus.on("lock.free", self._freed, str)
         nodes.on_gone.append(lambda node: self._try_all())
-        nodes.on_return.append(self._hold_again)
+        nodes.on_return.append(self.hold_again)
 
     def start(self) -> None:
         """Write what is held again now and then, so that the engine does not forget it."""
@@ -84,9 +68,10 @@ class SharedLocking(Locking):
 
     def stop(self) -> None:
         """Write nothing more."""
-        if self._timer_renewal is not None:
-            self._timer_renewal.cancel()
-            self._timer_renewal = None
+        for timer in (self._timer_renewal, self._timer_repair):
+            if timer is not None:
+                timer.cancel()
+        self._timer_renewal = self._timer_repair = None
 
     def grants(self, now: float) -> list[tuple[Grant, int]]:
         """Return the locks of this node's sessions, and how many of this node wait for each."""
@@ -150,84 +135,147 @@ class SharedLocking(Locking):
                 session.answer(base.LockOwned(command.id, command.resource, owner))
             session.release()
 
-        self._records.read(_record(command.resource), found)
+        self._records.read(_record(command.resource), found, _Record)
 
     def release_all(self, session: Session) -> None:
         """Give back what a session that ended held or waited for."""
         for line in tuple(self.held.lines.values()):
             for waiter in [waiter for waiter in line.waiters if waiter.session is session]:
                 self._leave(line, waiter)
-        for grant in [grant for grant in self.held.values() if grant.owner == session.id]:
+        for grant in self.held.of(session.id, self._hub.clock.now()):
             self._drop(grant)
 
     # --- Records -----------------------------------------------------------------------------------------------------
 
-    def _acquire(self, session: Session, command: base.Lock, decided: Any) -> None:
+    def _acquire(
+        self, session: Session, command: base.Lock, decided: Callable[[Grant | None, ChappeError | None], None]
+    ) -> None:
         """Take the record if nobody has it; `decided` gets the grant, or why there is none."""
         hub, resource, owner = self._hub, command.resource, session.id
 
-        def decide(value: Any) -> Any:
-            mine = self._in_force(value) and value["node"] == self._bus.node and value["session"] == owner
-            if self._in_force(value) and not mine:
+        def decide(value: _Record | None) -> Any:
+            is_mine = self._is_mine(resource, owner, value)
+            if not is_mine and self._in_force(value, _SKEW_S) and not self._is_left_over(resource, owner, value):
                 return KEEP
             now_ms = hub.clock.wall_ms()
-            token = value["token"] if mine else max(now_ms, value["token"] + 1 if value else 0)
+            token = value["token"] if is_mine and value else max(now_ms, value["token"] + 1 if value else 0)
             expires = now_ms + round(command.ttl * 1_000) if command.ttl else 0
-            return {"node": self._bus.node, "session": owner, "token": token, "expires": expires}
+            return _Record(node=self._bus.node, session=owner, token=token, expires=expires)
 
         def changed(result: Changed) -> None:
             if result.done:
-                ends = hub.clock.now() + (result.value["expires"] - hub.clock.wall_ms()) / 1_000
-                grant = Grant(resource, owner, result.value["token"], ends if result.value["expires"] else None)
-                self.held[resource] = grant
+                grant = self._grant_of(resource, result.value)
+                self.held.put(grant)
                 decided(grant, None)
             elif result.error:
+                self._doubt(resource, result.value)
                 decided(None, ChappeError(result.error))
             else:
-                self._await_end(resource, result.value)
+                line = self.held.lines.get(resource)
+                if line is not None:
+                    line.expires = result.value["expires"]
                 decided(None, held_error(Held(resource, result.value["session"], False)))
 
-        self._records.change(_record(resource), decide, changed)
+        self._records.change(_record(resource), decide, changed, _Record)
 
-    def _release(self, resource: str, owner: str, token: int | None, done: Any) -> None:
-        def decide(value: Any) -> Any:
-            mine = self._in_force(value) and value["node"] == self._bus.node and value["session"] == owner
-            if not mine or token not in (None, value["token"]):
+    def _release(self, resource: str, owner: str, token: int | None, done: Callable[[Changed], None]) -> None:
+        """Free the record if it is of this session (and token)."""
+
+        def decide(value: _Record | None) -> Any:
+            is_ours = value is not None and value["node"] == self._bus.node and value["session"] == owner
+            if value is None or not is_ours or not self._in_force(value) or token not in (None, value["token"]):
                 return KEEP
-            # The token stays, so that the next one is greater.
-            return {"node": "", "session": "", "token": value["token"], "expires": 0}
+            return _Record(node="", session="", token=value["token"], expires=0)
 
         def changed(result: Changed) -> None:
             held = self.held.get(resource)
-            if held is not None and held.owner == owner and not result.error:
-                del self.held[resource]
+            if held is not None and held.owner == owner and token in (None, held.token) and not result.error:
+                self.held.discard(held)
             if result.done:
                 self._bus.tell("lock.free", resource)
                 self._try(resource)
             done(result)
 
-        self._records.change(_record(resource), decide, changed)
+        self._records.change(_record(resource), decide, changed, _Record)
 
     def _drop(self, grant: Grant | None) -> None:
-        if grant is not None:
-            self._release(grant.resource, grant.owner, grant.token, lambda result: None)
+        """Give back what nobody here has any more, however long the engine takes to hear it."""
+        if grant is None:
+            return
+        self.held.discard(grant)
+
+        def released(result: Changed) -> None:
+            if result.error:
+                self._unsure[grant.resource, grant.token] = grant
+                self._repair_soon()
+
+        self._release(grant.resource, grant.owner, grant.token, released)
+
+    def _doubt(self, resource: str, value: _Record | None) -> None:
+        """Give back what the engine may have granted; a lock that was renewed is still had."""
+        if value is None:
+            return
+        grant = self._grant_of(resource, value)
+        held = self.held.get(resource)
+        if held is None or held.token != grant.token:
+            self._unsure[resource, grant.token] = grant
+            self._repair_soon()
+
+    def _repair_soon(self) -> None:
+        if self._timer_repair is None:
+            self._timer_repair = self._hub.clock.call_later(_REPAIR_S, self._repair)
+
+    def _repair(self) -> None:
+        self._timer_repair = None
+        self._repairs.begin(self._unsure.values())
+        if self._unsure:
+            self._repair_soon()
+
+    def _give_back_again(self, grant: Grant, looked: Callable[[], None]) -> None:
+        def released(result: Changed) -> None:
+            if not result.error:
+                self._unsure.pop((grant.resource, grant.token), None)
+            looked()
+
+        self._release(grant.resource, grant.owner, grant.token, released)
 
     def _give_back(self, session: Session, grant: Grant) -> None:
         """Give a lock back whose operation failed, if it is still the same grant."""
         self._drop(grant)
 
-    def _in_force(self, value: Any) -> bool:
-        """Tell whether a record says that somebody holds the lock now; a lease outlives its node."""
+    def _grant_of(self, resource: str, value: _Record) -> Grant:
+        clock = self._hub.clock
+        ends = clock.now() + (value["expires"] - clock.wall_ms()) / 1_000 if value["expires"] else None
+        return Grant(resource, value["session"], value["token"], ends)
+
+    def _is_mine(self, resource: str, owner: str, value: _Record | None) -> bool:
+        """Tell whether a record is what a session of this node has; it may be of one before it with the same id."""
+        held = self.held.get(resource)
+        if held is None or value is None or not self._in_force(value):
+            return False
+        return value["node"] == self._bus.node and held.owner == owner and held.token == value["token"]
+
+    def _is_left_over(self, resource: str, owner: str, value: _Record | None) -> bool:
+        """Tell whether a record is of this session, which has not got the lock: nobody has it."""
+        return value is not None and value["node"] == self._bus.node and value["session"] == owner
+
+    def _in_force(self, value: _Record | None, margin_s: float = 0.0) -> bool:
+        """Tell whether a record says that somebody holds the lock now; a lease outlives its node.
+
+        Args:
+            margin_s: how much longer the lease of another node is taken for one, since clocks of nodes are not one.
+        """
         if value is None or not value["node"]:
             return False
         if value["expires"]:
-            return bool(value["expires"] > self._hub.clock.wall_ms())
+            margin_ms = margin_s * 1_000 if value["node"] != self._bus.node else 0.0
+            return value["expires"] + margin_ms > self._hub.clock.wall_ms()
         return self._nodes.is_alive(value["node"])
 
     # --- Waiting -----------------------------------------------------------------------------------------------------
 
     def _check_limit(self, session: Session, resource: str) -> None:
-        has = sum(grant.owner == session.id for grant in self.held.values() if grant.resource != resource)
+        has = sum(grant.resource != resource for grant in self.held.of(session.id, self._hub.clock.now()))
         has += sum(waiter.session is session for line in self.held.lines.values() for waiter in line.waiters)
         if has >= DEFAULT_LOCKS_PER_OWNER:
             detail = {"limit": "locks of a session", "maximum": DEFAULT_LOCKS_PER_OWNER}
@@ -240,22 +288,22 @@ class SharedLocking(Locking):
             session.fail(command.id, error)
             return
         if line is None:
-            line = self.held.lines[command.resource] = _Line(deque())
+            line = self.held.lines[command.resource] = Line(deque())
         if len(line.waiters) >= DEFAULT_WAITERS_PER_RESOURCE:
             detail = {"limit": "waiters of a resource", "maximum": DEFAULT_WAITERS_PER_RESOURCE}
             session.fail(command.id, ChappeError(Code.LIMIT_EXCEEDED, detail=detail))
             return
-        waiter = _Waiter(session, command, self._hub.clock.now() + command.wait)
+        waiter = Waiter(session, command, self._hub.clock.now() + command.wait)
         line.waiters.append(waiter)
         waiter.timer = self._hub.clock.call_later(command.wait, lambda: self._give_up(line, waiter, error))
         # It may have become free while we decided to wait.
         self._try(command.resource)
 
-    def _give_up(self, line: _Line, waiter: _Waiter, error: ChappeError) -> None:
+    def _give_up(self, line: Line, waiter: Waiter, error: ChappeError) -> None:
         self._leave(line, waiter)
         waiter.session.send(waiter.session.failure(waiter.command.id, error))
 
-    def _leave(self, line: _Line, waiter: _Waiter) -> None:
+    def _leave(self, line: Line, waiter: Waiter) -> None:
         if waiter.timer is not None:
             waiter.timer.cancel()
         if waiter in line.waiters:
@@ -264,7 +312,7 @@ class SharedLocking(Locking):
         if not line.waiters and not line.trying:
             self._forget_line(resource, line)
 
-    def _forget_line(self, resource: str, line: _Line) -> None:
+    def _forget_line(self, resource: str, line: Line) -> None:
         if line.timer is not None:
             line.timer.cancel()
         if self.held.lines.get(resource) is line:
@@ -291,20 +339,20 @@ class SharedLocking(Locking):
                 self._grant_waiting(waiter.session, waiter.command, grant)
             if not line.waiters:
                 self._forget_line(resource, line)
-            elif line.again:
+            elif line.again or grant is not None:
                 self._try(resource)
+            else:
+                self._try_later(resource, line)
 
         self._acquire(waiter.session, waiter.command, decided)
 
-    def _await_end(self, resource: str, value: Any) -> None:
-        """Try again when the lease that is in the way ends."""
-        line = self.held.lines.get(resource)
-        if line is None or not value["expires"]:
-            return
+    def _try_later(self, resource: str, line: Line) -> None:
+        """Try again when the lease that is in the way ends, or in a while."""
         if line.timer is not None:
             line.timer.cancel()
-        left_s = max(0.0, (value["expires"] - self._hub.clock.wall_ms()) / 1_000) + _SKEW_S
-        line.timer = self._hub.clock.call_later(left_s, lambda: self._try(resource))
+        clock = self._hub.clock
+        left_s = (line.expires - clock.wall_ms()) / 1_000 + _SKEW_S if line.expires else _PATIENCE_S
+        line.timer = clock.call_later(min(max(left_s, 0.01), _PATIENCE_S), lambda: self._try(resource))
 
     def _try_all(self) -> None:
         for resource in tuple(self.held.lines):
@@ -315,32 +363,49 @@ class SharedLocking(Locking):
 
     # --- Holding on --------------------------------------------------------------------------------------------------
 
-    def _hold_again(self) -> None:
-        """See what is still ours after others took this node for gone; who lost a lock comes back and learns it."""
-        for grant in tuple(self.held.values()):
-            if grant.expires_at is None:
-                self._check_held(grant)
+    def hold_again(self, renew: bool = False) -> None:
+        """See what is still ours after others may have taken this node for gone, or the engine forgotten it.
+
+        Who lost a lock comes back and learns it.
+
+        Args:
+            renew: also write what is as it should be, so that the engine keeps it.
+        """
+        self._sweep.begin([(grant, renew) for grant in self.held.all(self._hub.clock.now())])
         self._try_all()
 
-    def _check_held(self, grant: Grant) -> None:
-        mine = {"node": self._bus.node, "session": grant.owner, "token": grant.token, "expires": 0}
+    def _check(self, item: tuple[Grant, bool], looked: Callable[[], None]) -> None:
+        grant, renew = item
+        clock = self._hub.clock
+        left_ms = 0 if grant.expires_at is None else round((grant.expires_at - clock.now()) * 1_000)
+        expires = clock.wall_ms() + left_ms if grant.expires_at is not None else 0
+        mine = _Record(node=self._bus.node, session=grant.owner, token=grant.token, expires=expires)
 
-        def decide(value: Any) -> Any:
-            return mine if value is None or value["token"] == grant.token else KEEP
+        def decide(value: _Record | None) -> Any:
+            if self.held.get(grant.resource) is not grant or left_ms < 0:
+                return KEEP
+            is_same = value is not None and value["token"] == grant.token and value["node"] == self._bus.node
+            return mine if value is None or (is_same and renew and grant.expires_at is None) else KEEP
 
         def changed(result: Changed) -> None:
-            if result.done or result.error or self.held.get(grant.resource) is not grant:
+            looked()
+            value = result.value
+            if result.error or self.held.get(grant.resource) is not grant:
                 return
-            del self.held[grant.resource]
-            session = self._hub.sessions.get(grant.owner)
-            if session is not None:
-                session.close(Code.INSUFFICIENT_STATE)
+            if value is None or value["token"] != grant.token:
+                self.held.discard(grant)
+                session = self._hub.sessions.get(grant.owner)
+                if session is not None:
+                    session.close(Code.INSUFFICIENT_STATE)
+            elif not value["node"]:
+                # It was given back, and the answer to that lost.
+                self.held.discard(grant)
 
-        self._records.change(_record(grant.resource), decide, changed)
+        self._records.change(_record(grant.resource), decide, changed, _Record)
 
     def _renew(self) -> None:
         self._timer_renewal = self._hub.clock.call_later(_RENEWAL_S, self._renew)
-        self._hold_again()
+        self.hold_again(renew=True)
 
 
 def _record(resource: str) -> str:

@@ -1,13 +1,13 @@
 """Claimed names are unique among all nodes: a record each, and a question to the others about users."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
 from chappe.hub.cluster.bus import Bus, Tell
 from chappe.hub.cluster.nodes import Nodes
-from chappe.hub.cluster.records import KEEP, RECORD_AGE_S, Changed, Records
+from chappe.hub.cluster.records import KEEP, RECORD_AGE_S, Changed, Records, Sweep
 from chappe.hub.contracts import Timer
 from chappe.hub.names import skeleton
 from chappe.model.error_codes import Code
@@ -22,6 +22,18 @@ _WAY_S: Final = 1.0
 _RENEWAL_S: Final = RECORD_AGE_S / 4
 
 Done = Callable[[ChappeError | None], None]
+
+
+class _Record(TypedDict):
+    node: str
+    number: int
+    name: str
+
+
+class _Probe(TypedDict):
+    number: int
+    resume: str
+    user: str | None
 
 
 class _Claim(msgspec.Struct, gc=False):
@@ -46,12 +58,15 @@ class SharedNames:
         self._records = records
         self._claims: dict[Session, _Claim] = {}
         self._sessions: dict[int, Session] = {}
+        # Claims that the engine has not answered yet: they may be in force.
+        self._pending: set[int] = set()
         self._numbers = 0
+        self._sweep = Sweep(self._check)
         self._timer: Timer | None = None
-        bus.on("name.user", self._user_came)
-        bus.on("name.known", lambda sender, body, answer: answer(hub.names.is_known(body)))
-        bus.on("name.probe", self._probe)
-        nodes.on_return.append(self._hold_again)
+        bus.on("name.user", self._user_came, str)
+        bus.on("name.known", lambda sender, body, answer: answer(hub.names.is_known(body)), str)
+        bus.on("name.probe", self._probe, _Probe)
+        nodes.on_return.append(self.hold_again)
 
     def start(self) -> None:
         """Write what is held again now and then, so that the engine does not forget it."""
@@ -74,7 +89,7 @@ class SharedNames:
                 self._numbers += 1
                 self._take(session, _Claim(key, name, self._numbers), resume, done)
 
-        self._bus.ask("name.known", key, self._nodes.others, asked)
+        self._bus.ask("name.known", key, self._nodes.others, asked, of=bool)
 
     def release(self, session: "Session") -> None:
         """Let go of what a session has."""
@@ -82,21 +97,25 @@ class SharedNames:
         if claim is None:
             return
         del self._sessions[claim.number]
-        mine = self._value(claim)
-        self._records.change(_record(claim.key), lambda value: None if value == mine else KEEP, _ignore)
+        self._let_go(claim, _ignore)
 
     def user_came(self, user: str) -> None:
         """Tell the others of a user's first session here: who had claimed that name elsewhere loses it."""
         self._bus.tell("name.user", skeleton(user))
 
-    def _take(self, session: "Session", claim: _Claim, resume: str | None, done: Done) -> None:
-        def decide(value: Any) -> Any:
+    def _take(
+        self, session: "Session", claim: _Claim, resume: str | None, done: Done, dead: _Record | None = None
+    ) -> None:
+        """Write the claim, if nobody's is in force; `dead` is one whose node knows nothing of it."""
+
+        def decide(value: _Record | None) -> Any:
             # On this node the registry has decided already.
-            if value is not None and value["node"] != self._bus.node and self._nodes.is_alive(value["node"]):
-                return KEEP
-            return self._value(claim)
+            if value is None or value["node"] == self._bus.node or value == dead:
+                return self._value(claim)
+            return KEEP if self._nodes.is_alive(value["node"]) else self._value(claim)
 
         def changed(result: Changed) -> None:
+            self._pending.discard(claim.number)
             if result.done:
                 self._won(session, claim, done)
             elif result.error:
@@ -104,7 +123,8 @@ class SharedNames:
             else:
                 self._ask_holder(session, claim, result.value, resume, done)
 
-        self._records.change(_record(claim.key), decide, changed)
+        self._pending.add(claim.number)
+        self._records.change(_record(claim.key), decide, changed, _Record)
 
     def _won(self, session: "Session", claim: _Claim, done: Done) -> None:
         self.release(session)
@@ -114,24 +134,24 @@ class SharedNames:
             self.release(session)
         done(None)
 
-    def _ask_holder(self, session: "Session", claim: _Claim, held: Any, resume: str | None, done: Done) -> None:
+    def _ask_holder(self, session: "Session", claim: _Claim, held: _Record, resume: str | None, done: Done) -> None:
         """Ask the node of the present holder whether it lives; it gives a dead one's name up by itself."""
 
         def answered(answers: dict[str, Any]) -> None:
             # Who does not answer may be busy: a name is not taken from somebody who may be there.
             if answers.get(held["node"]) is False:
-                self._take(session, claim, None, done)
+                self._take(session, claim, None, done, held)
             else:
                 done(ChappeError(Code.NAME_IN_USE, detail={"name": claim.name}))
 
         question = {"number": held["number"], "resume": resume or "", "user": session.user}
         timeout_s = self._hub.limits.name_probe_s + _WAY_S
-        self._bus.ask("name.probe", question, (held["node"],), answered, timeout_s)
+        self._bus.ask("name.probe", question, (held["node"],), answered, timeout_s, bool)
 
     def _probe(self, sender: str, body: Any, answer: Tell) -> None:
         session = self._sessions.get(body["number"])
         if session is None:
-            answer(False)
+            answer(body["number"] in self._pending)
             return
         holder = self._hub.resumption.holder(body["resume"], body["user"]) if body["resume"] else None
         if holder is session:
@@ -163,37 +183,53 @@ class SharedNames:
             answer(False)
             return
         del self._sessions[number]
+        self._let_go(claim, lambda _: answer(False))
+
+    def _let_go(self, claim: _Claim, done: Callable[[Changed], None]) -> None:
         mine = self._value(claim)
-        self._records.change(_record(claim.key), lambda value: None if value == mine else KEEP, lambda _: answer(False))
+        self._records.change(_record(claim.key), lambda value: None if value == mine else KEEP, done, _Record)
 
     def _user_came(self, sender: str, body: Any, answer: Tell) -> None:
         for session in self._hub.names.holders(body):
             if session.user is None:
                 session.close(Code.NAME_IN_USE_CLOSE)
 
-    def _hold_again(self) -> None:
-        """See what is still ours after others took this node for gone."""
-        for session, claim in tuple(self._claims.items()):
-            self._check(session, claim)
+    def hold_again(self, renew: bool = False) -> None:
+        """See what is still ours after others may have taken this node for gone, or the engine forgotten it.
 
-    def _check(self, session: "Session", claim: _Claim) -> None:
+        Args:
+            renew: also write what is as it should be, so that the engine keeps it.
+        """
+        self._sweep.begin([(session, claim, renew) for session, claim in self._claims.items()])
+
+    def _check(self, item: "tuple[Session, _Claim, bool]", looked: Callable[[], None]) -> None:
+        session, claim, renew = item
         mine = self._value(claim)
 
-        def decide(value: Any) -> Any:
-            is_free = value is None or value["node"] == self._bus.node or not self._nodes.is_alive(value["node"])
-            return mine if is_free else KEEP
+        def decide(value: _Record | None) -> Any:
+            if self._claims.get(session) is not claim or (value == mine and not renew):
+                return KEEP
+            return KEEP if value is not None and value != mine and self._is_anothers(value) else mine
 
         def changed(result: Changed) -> None:
-            if not result.done and not result.error and self._claims.get(session) is claim:
+            is_lost = not result.done and not result.error and result.value != mine
+            if is_lost and self._claims.get(session) is claim:
                 session.close(Code.NAME_IN_USE_CLOSE)
+            looked()
 
-        self._records.change(_record(claim.key), decide, changed)
+        self._records.change(_record(claim.key), decide, changed, _Record)
+
+    def _is_anothers(self, value: _Record) -> bool:
+        """Tell whether a record is of somebody who may be here, on this node or another."""
+        if value["node"] == self._bus.node:
+            return value["number"] in self._sessions or value["number"] in self._pending
+        return self._nodes.is_alive(value["node"])
 
     def _renew(self) -> None:
         self._timer = self._hub.clock.call_later(_RENEWAL_S, self._renew)
-        self._hold_again()
+        self.hold_again(renew=True)
 
-    def _value(self, claim: _Claim) -> dict[str, Any]:
+    def _value(self, claim: _Claim) -> _Record:
         return {"node": self._bus.node, "number": claim.number, "name": claim.name}
 
 

@@ -11,6 +11,8 @@ BEAT_S: Final = 2.0
 #: Seconds without one after which a node is gone: what it had is free for others. Well above a long pause of the
 #: garbage collector or of an engine that fails over.
 NODE_TTL_S: Final = 10.0
+#: Nodes remembered as gone, to be told so if they come back.
+_MOST_LOST: Final = 256
 #: Seconds without our own signs of life after which the others get all their time again.
 _SILENCE_S: Final = 2 * BEAT_S
 
@@ -23,7 +25,7 @@ class Nodes:
 
     Attributes:
         on_join, on_gone: called with a node that came, or that is gone.
-        on_return: called when the engine carries our messages again after we were gone to the others.
+        on_return: called when we may have been gone to others: the engine carries our messages again, or one says so.
         lost: nodes that ended without a word.
     """
 
@@ -40,9 +42,11 @@ class Nodes:
         self.on_gone: list[Callable[[str], None]] = []
         self.on_return: list[Callable[[], None]] = []
         self.lost = 0
+        self._lost: dict[str, None] = {}
         bus.on(ECHOED, self._alive)
         bus.on("hello", self._hello)
         bus.on("leaving", self._leaving)
+        bus.on("gone", self._were_gone)
 
     def start(self) -> None:
         """Say that we are here, and ask who else is."""
@@ -71,7 +75,8 @@ class Nodes:
         """Tell whether a node may still be there: this one, one that was heard, or any as long as we are new here."""
         if node == self._bus.node or node in self._heard:
             return True
-        return self._clock.now() - self._started < NODE_TTL_S
+        # Who never heard itself has not heard the others either, however long it has been here.
+        return self._heard_self - self._started < NODE_TTL_S
 
     def _beat(self) -> None:
         self._timer = self._clock.call_later(BEAT_S, self._beat)
@@ -82,6 +87,9 @@ class Nodes:
         for node in [node for node, heard in self._heard.items() if self._heard_self - heard >= NODE_TTL_S]:
             self.lost += 1
             self._log("WARNING", "node %s is gone: nothing heard for %s seconds", node, NODE_TTL_S)
+            self._lost[node] = None
+            if len(self._lost) > _MOST_LOST:
+                del self._lost[next(iter(self._lost))]
             self._forget(node)
 
     def _hello(self, sender: str, body: Any, answer: Tell) -> None:
@@ -100,8 +108,16 @@ class Nodes:
         if self._was_cut_off:
             self._was_cut_off = False
             self._log("WARNING", "messages reach the other nodes again")
-            for told in self.on_return:
-                told()
+            self._return()
+
+    def _were_gone(self, sender: str, body: Any, answer: Tell) -> None:
+        """Learn that another node did not hear us, although we heard ourselves."""
+        self._log("WARNING", "node %s had not heard this one", sender)
+        self._return()
+
+    def _return(self) -> None:
+        for told in self.on_return:
+            told()
 
     def _leaving(self, sender: str, body: Any, answer: Tell) -> None:
         if sender in self._heard:
@@ -112,6 +128,9 @@ class Nodes:
         self._heard[node] = self._clock.now()
         if is_new:
             self._log("INFO", "node %s is here", node)
+            if node in self._lost:
+                del self._lost[node]
+                self._bus.tell("gone", None, node)
             for told in self.on_join:
                 told(node)
 

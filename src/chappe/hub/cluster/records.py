@@ -5,8 +5,9 @@ in a record holds for as long as its node is alive and its time is not over; bot
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -19,8 +20,11 @@ from chappe.model.publication import Kind
 
 #: Seconds the engine keeps a record that nobody writes again. Holders write theirs again within half of it.
 RECORD_AGE_S: Final = 24 * 3_600.0
+#: Records that one sweep looks at at the same time.
+AT_ONCE: Final = 64
 #: How often a change is tried again because another node was quicker.
 _TRIES: Final = 8
+T = TypeVar("T")
 _KEPT: Final = Namespace(name="$hub", level=Level.RECOVERABLE, history_count=1, history_age_s=RECORD_AGE_S)
 
 
@@ -42,7 +46,8 @@ class Changed(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         done: the new value is in force.
         error: 0, or 108: the engine does not say what became of it.
-        value: what is in force: the new value, or the one that stood in the way.
+        value: what is in force: the new value, or the one that stood in the way; with an error what may be, if it was
+            written.
     """
 
     done: bool
@@ -60,15 +65,16 @@ class Records:
 
     Attributes:
         changes, conflicts, failures: counted.
+        malformed: records that somebody else wrote; they count as none.
     """
 
     def __init__(self, broker: Broker, clock: Clock) -> None:
         self._broker = broker
         self._clock = clock
-        self.changes = self.conflicts = self.failures = 0
+        self.changes = self.conflicts = self.failures = self.malformed = 0
 
-    def read(self, key: str, done: Callable[[Found | None], None]) -> None:
-        """Read a record; None: the engine does not answer."""
+    def read(self, key: str, done: Callable[[Found | None], None], of: Any = Any) -> None:
+        """Read a record of a type; None: the engine does not answer."""
 
         def answered(result: ReadResult) -> None:
             if result.error:
@@ -76,19 +82,18 @@ class Records:
                 done(None)
                 return
             last = result.publications[-1] if result.publications else None
-            value = msgspec.msgpack.decode(last.payload) if last is not None and last.payload else None
-            done(Found(value, result.position))
+            done(Found(self._decode(last.payload, of) if last is not None else None, result.position))
 
         self._broker.read(Read(_channel(key), _KEPT, None, 1), answered)
 
-    def change(self, key: str, decide: Decide, done: Callable[[Changed], None]) -> None:
+    def change(self, key: str, decide: Decide, done: Callable[[Changed], None], of: Any = Any) -> None:
         """Change a record by what is there, again if another node changes it meanwhile.
 
         `decide` is called with each value that is found and must not keep what it decided before.
         """
-        self._try(key, decide, done, _TRIES)
+        self._try(key, decide, done, of, _TRIES)
 
-    def _try(self, key: str, decide: Decide, done: Callable[[Changed], None], left: int) -> None:
+    def _try(self, key: str, decide: Decide, done: Callable[[Changed], None], of: Any, left: int) -> None:
         def found(record: Found | None) -> None:
             if record is None:
                 done(Changed(False, Code.NOT_AVAILABLE, None))
@@ -105,12 +110,22 @@ class Records:
                 done(Changed(True, 0, wanted))
             elif outcome.error == Code.CONFLICT and left > 1:
                 self.conflicts += 1
-                self._try(key, decide, done, left - 1)
+                self._try(key, decide, done, of, left - 1)
             else:
                 self.failures += 1
-                done(Changed(False, Code.NOT_AVAILABLE, None))
+                is_known = outcome.error == Code.CONFLICT
+                done(Changed(False, Code.NOT_AVAILABLE, None if is_known else wanted))
 
-        self.read(key, found)
+        self.read(key, found, of)
+
+    def _decode(self, payload: bytes, of: Any) -> Any:
+        if not payload:
+            return None
+        try:
+            return msgspec.msgpack.decode(payload, type=of)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.malformed += 1
+            return None
 
     def _write(self, key: str, value: Any, expect: Position, done: Callable[[Outcome, Any], None]) -> None:
         payload = msgspec.msgpack.encode(value) if value is not None else b""
@@ -120,6 +135,36 @@ class Records:
 
         entry = Append(_channel(key), payload, Kind.BINARY, self._clock.wall_ms(), _KEPT, expect=expect)
         self._broker.append([entry], answered)
+
+
+class Sweep(Generic[T]):
+    """Looks at many records, a few at a time, so that what clients ask comes in between."""
+
+    def __init__(self, look: Callable[[T, Callable[[], None]], None]) -> None:
+        """Take what looks at one and then calls back."""
+        self._look = look
+        self._waiting: deque[T] = deque()
+        self._busy = 0
+        self._filling = False
+
+    def begin(self, items: Iterable[T]) -> None:
+        """Look at these; what was still to be looked at is forgotten for them."""
+        self._waiting = deque(items)
+        self._fill()
+
+    def _fill(self) -> None:
+        if self._filling:
+            # An answer inside the question: the loop below goes on.
+            return
+        self._filling = True
+        while self._waiting and self._busy < AT_ONCE:
+            self._busy += 1
+            self._look(self._waiting.popleft(), self._looked)
+        self._filling = False
+
+    def _looked(self) -> None:
+        self._busy -= 1
+        self._fill()
 
 
 def _channel(key: str) -> str:

@@ -6,6 +6,7 @@ whole list is asked for again.
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,9 @@ COUNT_INTERVAL_S: Final = 30.0
 _SILENT_INTERVALS: Final = 3
 #: Seconds after which a list that was asked for and did not come is asked for again.
 _PATIENCE_S: Final = 2.0
+#: Rooms whose count is told in one turn, and seconds until the next: 100,000 rooms take half an interval.
+_COUNTS: Final = 200
+_COUNTS_PAUSE_S: Final = 0.03
 #: Members in one message; with their `info` that stays below the megabyte that NATS takes.
 _PAGE: Final = 200
 
@@ -52,6 +56,7 @@ class _Remote(msgspec.Struct, eq=False):
 class _Room(msgspec.Struct, eq=False):
     channel: Channel
     topic: str
+    opened_at: float
     number: int = 0
     mine: dict[str, _Entry] = msgspec.field(default_factory=dict)
     remotes: dict[str, _Remote] = msgspec.field(default_factory=dict)
@@ -71,13 +76,16 @@ class SharedRooms:
         self._rooms: dict[str, _Room] = {}
         self._timer: Timer | None = None
         self.lists_asked = 0
-        bus.on("room.in", self._came)
-        bus.on("room.out", self._went)
-        bus.on("room.who", self._who)
-        bus.on("room.list", self._listed)
-        bus.on("room.count", self._counted)
-        bus.on("room.closed", self._closed)
-        bus.on("room.members", self._asked_members)
+        # Rooms whose count is still to be told.
+        self._counting: deque[str] = deque()
+        self._counting_timer: Timer | None = None
+        bus.on("room.in", self._came, tuple[str, int, _Entry])
+        bus.on("room.out", self._went, tuple[str, int, str])
+        bus.on("room.who", self._who, str)
+        bus.on("room.list", self._listed, tuple[str, int, bool, bool, list[_Entry]])
+        bus.on("room.count", self._counted, tuple[str, int])
+        bus.on("room.closed", self._closed, str)
+        bus.on("room.members", self._asked_members, str)
         nodes.on_gone.append(self._node_gone)
         nodes.on_return.append(self.count)
 
@@ -87,9 +95,10 @@ class SharedRooms:
 
     def stop(self) -> None:
         """Count no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._counting_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._counting_timer = None
 
     # --- This node's own members -------------------------------------------------------------------------------------
 
@@ -97,7 +106,7 @@ class SharedRooms:
         """Tell the others that a session came to a room; the first one makes this node follow it."""
         room = self._rooms.get(channel.name)
         if room is None or room.channel is not channel:
-            room = self._rooms[channel.name] = _Room(channel, _topic(channel.name))
+            room = self._rooms[channel.name] = _Room(channel, _topic(channel.name), self._hub.clock.now())
             self._bus.follow(room.topic)
             self._bus.tell("room.who", channel.name, topic=room.topic)
         entry = (session.id, session.user, session.name, session.actor.claims.info)
@@ -107,19 +116,29 @@ class SharedRooms:
     def left(self, channel: Channel, session: Session) -> None:
         """Tell the others that a session went; the last one ends following."""
         room = self._rooms.get(channel.name)
-        if room is None or room.mine.pop(session.id, None) is None:
+        if room is None or room.channel is not channel:
             return
-        self._tell(room, "room.out", session.id)
+        if room.mine.pop(session.id, None) is not None:
+            self._tell(room, "room.out", session.id)
         if not channel.subscriptions:
             del self._rooms[channel.name]
             self._bus.tell("room.closed", channel.name, topic=room.topic)
             self._bus.unfollow(room.topic)
 
     def count(self) -> None:
-        """Tell how far this node is in each of its rooms, so that who missed something asks."""
-        for room in self._rooms.values():
-            if room.mine:
+        """Tell how far this node is in each of its rooms, so that who missed something asks; some rooms at a time."""
+        self._counting = deque(self._rooms)
+        if self._counting_timer is None:
+            self._count_some()
+
+    def _count_some(self) -> None:
+        self._counting_timer = None
+        for _ in range(min(_COUNTS, len(self._counting))):
+            room = self._rooms.get(self._counting.popleft())
+            if room is not None and room.mine:
                 self._bus.tell("room.count", (room.channel.name, room.number), topic=room.topic)
+        if self._counting:
+            self._counting_timer = self._hub.clock.call_later(_COUNTS_PAUSE_S, self._count_some)
 
     def interrupted(self, topics: Iterable[str] | None) -> None:
         """Ask for all lists again in rooms whose messages may have been lost (None: in all)."""
@@ -128,17 +147,28 @@ class SharedRooms:
             if names is None or room.topic in names:
                 self._bus.tell("room.who", room.channel.name, topic=room.topic)
 
-    def members(self, channel: str, done: Callable[[ChannelPresence], None]) -> None:
-        """Ask the others who is in a room that nobody here is in."""
+    def knows(self, channel: str) -> bool:
+        """Tell whether the others had the time to say who is in a room with them."""
+        room = self._rooms.get(channel)
+        return room is not None and self._hub.clock.now() - room.opened_at >= _PATIENCE_S
 
-        def answered(answers: dict[str, Any]) -> None:
+    def members(self, channel: str, done: Callable[[list[Member], int], None]) -> None:
+        """Ask the others who is in a room of which this node does not know it yet; `done` gets members and number.
+
+        Not all members come from a node that has very many.
+        """
+
+        def answered(answers: dict[str, tuple[int, list[_Entry]]]) -> None:
             found = ChannelPresence()
-            for entries in answers.values():
+            room = self._rooms.get(channel)
+            own = list(room.mine.values()) if room is not None else []
+            for entries in (own, *(entries for _, entries in answers.values())):
                 for session, user, name, info in entries:
                     found.add(session, user, name, info)
-            done(found)
+            unnamed = sum(count - len(entries) for count, entries in answers.values())
+            done(found.members(), len(found) + unnamed)
 
-        self._bus.ask("room.members", channel, self._nodes.others, answered)
+        self._bus.ask("room.members", channel, self._nodes.others, answered, of=tuple[int, list[_Entry]])
 
     def _tell(self, room: _Room, kind: str, what: Any) -> None:
         room.number += 1
@@ -175,6 +205,8 @@ class SharedRooms:
     def _who(self, sender: str, body: Any, answer: Tell) -> None:
         room = self._rooms.get(body)
         if room is None or not room.mine:
+            # Who asks may still list somebody.
+            self._bus.tell("room.closed", body, sender)
             return
         entries = list(room.mine.values())
         for first in range(0, len(entries), _PAGE):
@@ -222,7 +254,8 @@ class SharedRooms:
 
     def _asked_members(self, sender: str, body: Any, answer: Tell) -> None:
         room = self._rooms.get(body)
-        answer(list(room.mine.values())[: self._hub.limits.presence_members + 1] if room is not None else [])
+        entries = list(room.mine.values()) if room is not None else []
+        answer((len(entries), entries[: self._hub.limits.presence_members + 1]))
 
     def _node_gone(self, node: str) -> None:
         for room in tuple(self._rooms.values()):
@@ -275,8 +308,11 @@ class SharedRooms:
         now = self._hub.clock.now()
         for room in tuple(self._rooms.values()):
             for node, remote in tuple(room.remotes.items()):
-                if now - remote.heard_at >= _SILENT_INTERVALS * COUNT_INTERVAL_S:
+                silent_s = now - remote.heard_at
+                if silent_s >= _SILENT_INTERVALS * COUNT_INTERVAL_S:
                     self._forget(room, node)
+                elif silent_s >= COUNT_INTERVAL_S:
+                    self._ask(room, node, remote)
 
 
 def _topic(channel: str) -> str:

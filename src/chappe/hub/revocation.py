@@ -1,0 +1,69 @@
+"""Revoked tokens: refused by their id until they would have expired anyway."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from chappe.hub.contracts import Authenticator, Claims
+from chappe.model.error_codes import Code
+from chappe.model.errors import ChappeError
+
+#: How long a token is refused whose end nobody knows, seconds; who issues tokens that live longer tells their end.
+UNKNOWN_S: Final = 30 * 86_400.0
+#: Ids kept; beyond, those that would expire first are forgotten.
+_MOST: Final = 100_000
+#: So many more are taken before they are sorted again.
+_SLACK: Final = 1_024
+
+Entry = tuple[str, float]
+"""The id of a token, and the seconds since 1970 until which it is refused."""
+
+
+class Revocations:
+    """The ids of tokens that are refused."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def add(self, entries: Iterable[Entry], wall_s: float) -> None:
+        """Refuse tokens from here on; of two ends the later one counts."""
+        for token_id, until in entries:
+            self._until[token_id] = max(until, self._until.get(token_id, 0.0))
+        if len(self._until) > _MOST + _SLACK:
+            self._until = dict(sorted(self.entries(wall_s), key=lambda entry: entry[1])[-_MOST:])
+
+    def refuses(self, token_id: str, wall_s: float) -> bool:
+        """Tell whether a token is refused now."""
+        until = self._until.get(token_id)
+        if until is None:
+            return False
+        if until <= wall_s:
+            del self._until[token_id]
+            return False
+        return True
+
+    def entries(self, wall_s: float) -> list[Entry]:
+        """Return what is refused now."""
+        return [entry for entry in self._until.items() if entry[1] > wall_s]
+
+    def __len__(self) -> int:
+        """Return how many ids are kept, those included whose time is over and that nobody asked for since."""
+        return len(self._until)
+
+
+class RevokingAuthenticator:
+    """Verifies credentials as another one does, and refuses what was revoked."""
+
+    def __init__(self, inner: Authenticator, revocations: Revocations) -> None:
+        self._inner = inner
+        self._revocations = revocations
+
+    def authenticate(self, token: str, wall_s: float) -> Claims:
+        """Verify a bearer token at a wall-clock time.
+
+        Raises:
+            ChappeError: 101 with the reason (never the token), 109 expired.
+        """
+        claims = self._inner.authenticate(token, wall_s)
+        if claims.token_id is not None and self._revocations.refuses(claims.token_id, wall_s):
+            raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "the token was revoked"})
+        return claims
