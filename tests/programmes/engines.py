@@ -61,7 +61,7 @@ class NatsServer:
 
     @property
     def url(self) -> str:
-        return f"{self.local.url}?timeout_s=2"
+        return f"{self.local.url}?timeout_s=1"
 
     async def kill(self) -> None:
         await self.local.kill()

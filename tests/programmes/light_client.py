@@ -68,6 +68,7 @@ class LightClient:
         self._policy = policy
         self._source = source
         self._attempt = 0
+        self._transport: asyncio.Transport | None = None
         self._place: Place | None = None
         self._subscribed = asyncio.Event()
         self._living: asyncio.Task[None] | None = None
@@ -91,6 +92,11 @@ class LightClient:
             self._living.cancel()
             await asyncio.gather(self._living, return_exceptions=True)
 
+    def drop(self) -> None:
+        """Cut the connection of the moment, if there is one, without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+
     async def _live(self) -> None:
         loop = asyncio.get_running_loop()
         while not self.failure:
@@ -102,6 +108,7 @@ class LightClient:
             except OSError:
                 pass
             else:
+                self._transport = transport
                 try:
                     await connection.lost.wait()
                 finally:

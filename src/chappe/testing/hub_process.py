@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
+import tempfile
 from types import TracebackType
 from typing import Final, Self
 
@@ -65,13 +66,16 @@ class HubProcess:
         """Start it, and wait until it accepts connections.
 
         Raises:
-            UnexpectedEnd: it ended instead.
+            UnexpectedEnd: it ended instead; the text has what it said.
         """
-        self._process = await asyncio.create_subprocess_exec(*self._command, stdout=asyncio.subprocess.DEVNULL)
-        while not await self._accepts():
-            if self._process.returncode is not None:
-                raise UnexpectedEnd(f"a hub ended with {self._process.returncode}, expected it to serve")
-            await asyncio.sleep(_LOOK_S)
+        with tempfile.TemporaryFile() as log:
+            self._process = await asyncio.create_subprocess_exec(*self._command, stdout=log, stderr=log)
+            while not await self._accepts():
+                if self._process.returncode is not None:
+                    log.seek(0)
+                    said = log.read().decode(errors="replace").strip()
+                    raise UnexpectedEnd(f"a hub ended with {self._process.returncode}, expected it to serve: {said}")
+                await asyncio.sleep(_LOOK_S)
 
     async def kill(self) -> None:
         """SIGKILL."""

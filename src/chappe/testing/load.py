@@ -75,6 +75,12 @@ class Follower:
             self._moved.clear()
             await self._moved.wait()
 
+    async def has_counted(self, count: int) -> None:
+        """Wait until so many have come."""
+        while self.count < count:
+            self._moved.clear()
+            await self._moved.wait()
+
     def settle(self) -> None:
         """Write down that everything acknowledged so far had time to arrive."""
         self._journal.append(Settled(channel=self.channel, time=time.time(), subscriber=self.name))
