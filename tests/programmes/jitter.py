@@ -1,9 +1,9 @@
 """Jitter: many clients whose sockets are cut again and again, while somebody publishes at a steady pace.
 
 At full length (`make faults PARTS=jitter`) it is what benchmarks/FAULTS.md tells: 2,000 clients through the fault
-proxy, each socket cut about every 15 s and kept away for 2 s, 120 publications at 2 a second. The hub, the proxy and the
-clients are a process each. 50 clients are the SDK's, the others a light one; publications go straight to the hub, so that every
-delay is one of delivery. The offline checker judges what everybody saw.
+proxy, each socket cut about every 15 s and kept away for 2 s, 120 publications at 2 a second. The hub, the proxy and
+the clients are a process each. 50 clients are the SDK's, the others a light one; publications go straight to the hub,
+so that every delay is one of delivery. The offline checker judges what everybody saw.
 """
 
 import asyncio

@@ -41,18 +41,22 @@ _WARM_UP: Final = 0.2
 _AT_ONCE: Final = 50
 #: More changes than this under way at once are skipped, and counted: then the machine is the limit.
 _MOST_UNDER_WAY: Final = 200
-#: How long a client of the SDK stays.
-_STAY_S: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Soak:
-    """What is done; the defaults are what the report tells."""
+    """What is done; the defaults are what the report tells.
+
+    Attributes:
+        every_s: a sample is taken so often.
+        stay_s: so long a client of the SDK stays.
+    """
 
     minutes: float = 80.0
     connections: int = 2_000
     changes_per_s: float = 50.0
     every_s: float = 10.0
+    stay_s: float = 2.0
     seed: int = 1
 
 
@@ -146,15 +150,15 @@ class Crowd:
         await self._visit("polling")
 
     async def _visit(self, transport: str) -> None:
-        async with chappe.connect(self._url, transports=[transport]) as client:
+        async with chappe.connect(self._url, transports=(transport,)) as client:
             async with client.subscribe(self._channel()):
                 await client.publish(self._channel(), "hello")
-                await asyncio.sleep(_STAY_S)
+                await asyncio.sleep(self._soak.stay_s)
             async with client.subscribe(self._channel(), since=10):
                 pass
 
     async def _change(self, kind: Callable[[], Awaitable[None]]) -> None:
-        name = kind.__name__  # type: ignore[attr-defined]
+        name = kind.__name__
         self.changes[name] = self.changes.get(name, 0) + 1
         try:
             await kind()
