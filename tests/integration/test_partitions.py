@@ -6,8 +6,12 @@ from chappe.testing.partition_programme import Partition
 from tests.programmes.partitions import fail_over, lose_everything, part_hub_and_engine
 
 ENGINES = ["redis", "valkey", "nats"]
-#: Valkey has the client of Redis: once is enough but in `make faults`.
-KINDS = {"redis": tuple(Partition), "valkey": (Partition.CUT,), "nats": tuple(Partition)}
+#: A short form: Valkey has the client of Redis, and NATS notices a stall as it notices a half-open connection.
+KINDS = {
+    "redis": tuple(Partition),
+    "valkey": (Partition.CUT,),
+    "nats": (Partition.CUT, Partition.HALF_OPEN, Partition.DELAY),
+}
 
 
 @pytest.mark.slow

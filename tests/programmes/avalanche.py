@@ -66,8 +66,8 @@ async def run(count: int) -> Outcome:
     journal: list[Event] = []
     channels = [f"load/{number}" for number in range(math.ceil(count / _CLIENTS_PER_CHANNEL))]
     async with (
-        shared_engine("redis") as engine,
-        hubs("redis", engine.url) as (other,),
+        shared_engine("redis-memory") as engine,
+        hubs("redis-memory", engine.url) as (other,),
         HubProcess(engine.url, program=("tests.programmes.serving",)) as hub,
         chappe.connect(other.ws_url) as speaker,
     ):

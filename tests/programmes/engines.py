@@ -34,13 +34,14 @@ class Shared(Victim, Protocol):
 class RedisServer:
     """Redis or Valkey."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, durable: bool) -> None:
         self.engine = engine
+        self._durable = durable
         self.port = engine.port
 
     @property
     def url(self) -> str:
-        return f"{self.engine.url}?timeout=1"
+        return f"{self.engine.url}?timeout=1" + ("&durable=1" if self._durable else "")
 
     async def kill(self) -> None:
         await asyncio.to_thread(self.engine.kill)
@@ -95,21 +96,22 @@ async def shared_engine(name: str) -> AsyncIterator[Shared]:
     else:
         engine = await asyncio.to_thread(Engine, name.partition("-")[0], *(_WRITE_THROUGH if DISK[name] else ()))
         try:
-            yield RedisServer(engine)
+            yield RedisServer(engine, durable=DISK[name])
         finally:
             await asyncio.to_thread(engine.end)
 
 
-def namespace(name: str) -> Namespace:
-    """Return the namespace of the load, as durable as the engine can be."""
-    return Namespace(
+def namespaces(name: str) -> list[Namespace]:
+    """Return the namespace of the load, as durable as the engine can be, and a live one."""
+    kept = Namespace(
         name="load",
-        level=Level.DURABLE if name == "nats" else Level.RECOVERABLE,
+        level=Level.DURABLE if DISK[name] else Level.RECOVERABLE,
         history_count=1_000_000,
         history_age_s=3_600.0,
         subscribe=Access.ANONYMOUS,
         publish=Access.ANONYMOUS,
     )
+    return [kept, Namespace(name="live", subscribe=Access.ANONYMOUS, publish=Access.ANONYMOUS)]
 
 
 @contextlib.asynccontextmanager
@@ -117,7 +119,7 @@ async def hubs(name: str, *urls: str) -> AsyncIterator[list[RunningHub]]:
     """Run a hub on each of these URLs of an engine."""
     async with contextlib.AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(running_hub(Hub(dev=True, namespaces=[namespace(name)], broker=url)))
+            await stack.enter_async_context(running_hub(Hub(dev=True, namespaces=namespaces(name), broker=url)))
             for url in urls
         ]
 

@@ -5,6 +5,7 @@ who stayed connected, and whoever comes back is told `recovered: false` rather t
 disk survives a kill: everybody who comes back recovers all of it.
 """
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,8 +22,14 @@ from chappe.testing.load import Load
 from tests.programmes.engines import DISK, hubs, shared_engine
 from tests.programmes.result import Result
 
-#: Brokers of one process by name, and the level that is promised on them.
-HUB_BROKERS: Final = {"memory": "recoverable", "sqlite-recoverable": "recoverable", "sqlite-durable": "durable"}
+#: Brokers under a hub that is killed, and the level that is promised on them.
+HUB_BROKERS: Final = {
+    "memory": "recoverable",
+    "sqlite-recoverable": "recoverable",
+    "sqlite-durable": "durable",
+    "redis": "recoverable",
+    "nats": "durable",
+}
 _SECRET: Final = "a secret of more than thirty-two characters"
 _SEED: Final = 20_261_122
 
@@ -43,14 +50,17 @@ def configured(folder: Path, broker: str, level: str) -> tuple[Path, str]:
 
 async def kill_hub(broker: str, kills: int) -> tuple[Verdict, list[Event]]:
     """Kill a hub on one of `HUB_BROKERS` so often; return the verdict and what everybody saw."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = "memory://" if broker == "memory" else f"sqlite://{folder}/hub.db"
+        if broker in DISK:
+            url = (await stack.enter_async_context(shared_engine(broker))).url
         settings, token = configured(folder, url, HUB_BROKERS[broker])
-        async with HubProcess("--config", str(settings)) as hub, Load([hub.url], token=token) as load:
-            await KillProgramme(_SEED, kills).run(hub)
-            await load.goes_on()
-            return await load.finish(), load.events
+        hub = await stack.enter_async_context(HubProcess("--config", str(settings)))
+        load = await stack.enter_async_context(Load([hub.url], token=token))
+        await KillProgramme(_SEED, kills).run(hub)
+        await load.goes_on()
+        return await load.finish(), load.events
 
 
 async def kill_engine(name: str, kills: int) -> tuple[Verdict, list[Event]]:

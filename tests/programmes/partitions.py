@@ -5,11 +5,14 @@ acknowledged may be missing afterwards. Clients stay connected all the time.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
 import httpx
 
+import chappe
+from chappe.model.errors import ChappeError
 from chappe.testing.checker import Verdict
 from chappe.testing.checker.journal import Ack, Attempt, Event, Failed
 from chappe.testing.load import Load
@@ -74,6 +77,7 @@ async def part_hub_and_engine(
         hubs(name, engine.url, way) as running,
         Load([hub.ws_url for hub in running]) as load,
         httpx.AsyncClient(timeout=_PATIENCE_S) as client,
+        chappe.connect(running[1].ws_url) as speaker,
     ):
         cut_off = running[1].url
 
@@ -85,6 +89,9 @@ async def part_hub_and_engine(
             since = len(load.events)
             await refused(load, since, _REFUSALS)
             window.count(load.events[since:])
+            with contextlib.suppress(ChappeError):
+                await speaker.publish("live/a", "nowhere")
+                window.acks += 1
             assert (await client.get(f"{running[0].url}/readyz")).status_code == 200, (
                 "the other hub is not ready either"
             )
@@ -146,7 +153,7 @@ async def _fail_over_once() -> Verdict:
     with watched_pair() as (master, replica, sentinel):
         await until(lambda: replicates(replica) and sentinel_knows_a_replica(sentinel))
         url = f"redis+sentinel://127.0.0.1:{sentinel.port}/hubs?timeout=1"
-        async with hubs("redis", url, url) as running, Load([hub.ws_url for hub in running]) as load:
+        async with hubs("redis-memory", url, url) as running, Load([hub.ws_url for hub in running]) as load:
             await load.goes_on()
             await asyncio.to_thread(master.kill)
             await until(lambda: b"role:master" in replica.call("INFO", "replication"))

@@ -44,7 +44,7 @@ async def roll(name: str, restarts: int, *, followers: int = 4, publishers: int 
     """Restart two nodes on an engine so often under a fleet; return the verdict and what everybody saw."""
     with tempfile.TemporaryDirectory() as folder:
         async with shared_engine(name) as engine:
-            settings, token = configured(Path(folder), engine.url, "durable" if name == "nats" else "recoverable")
+            settings, token = configured(Path(folder), engine.url, "durable")
             options = ("--config", str(settings), "--workers", str(NODES))
             async with HubProcess(*options) as hub, asyncio.timeout(_PATIENCE_S * (restarts + 1)):
                 while len(nodes(hub)) != NODES:  # noqa: ASYNC110 - nobody tells

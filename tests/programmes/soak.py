@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import uvloop
@@ -149,7 +149,7 @@ class Crowd:
         """The same over long polls."""
         await self._visit("polling")
 
-    async def _visit(self, transport: str) -> None:
+    async def _visit(self, transport: Literal["websocket", "sse", "polling"]) -> None:
         async with chappe.connect(self._url, transports=(transport,)) as client:
             async with client.subscribe(self._channel()):
                 await client.publish(self._channel(), "hello")
