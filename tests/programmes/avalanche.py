@@ -10,8 +10,6 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-import uvloop
-
 import chappe
 from chappe.client.reconnection import ReconnectionPolicy
 from chappe.testing.checker import Verdict, verdict
@@ -25,6 +23,7 @@ from tests.programmes.result import Result
 MOST_S: Final = 30.0
 MOST_P95_S: Final = 8.0
 _AT_ONCE: Final = 100
+_AS_SDK: Final = ReconnectionPolicy()
 #: Source addresses, so that ports never run out.
 _SOURCES: Final = 10
 _CLIENTS_PER_CHANNEL: Final = 100
@@ -61,8 +60,8 @@ class Outcome:
         return back and self.judged.clean and self.judged.recovered == self.clients and self.reads <= self.clients
 
 
-async def run(count: int) -> Outcome:
-    """Kill the hub of so many clients once."""
+async def run(count: int, policy: ReconnectionPolicy = _AS_SDK) -> Outcome:
+    """Kill the hub of so many clients once; `policy` is how long they wait before they dial."""
     journal: list[Event] = []
     channels = [f"load/{number}" for number in range(math.ceil(count / _CLIENTS_PER_CHANNEL))]
     async with (
@@ -73,7 +72,7 @@ async def run(count: int) -> Outcome:
     ):
         assert isinstance(engine, RedisServer)
         publisher = Publisher(speaker, "publisher", journal)
-        clients = [_client(number, hub.port, channels, journal) for number in range(count)]
+        clients = [_client(number, hub.port, channels, journal, policy) for number in range(count)]
         try:
             for begin in range(0, count, _AT_ONCE):
                 await asyncio.gather(*(client.start() for client in clients[begin : begin + _AT_ONCE]))
@@ -101,12 +100,12 @@ async def run(count: int) -> Outcome:
     )
 
 
-def _client(number: int, port: int, channels: list[str], journal: list[Event]) -> LightClient:
+def _client(
+    number: int, port: int, channels: list[str], journal: list[Event], policy: ReconnectionPolicy
+) -> LightClient:
     channel = channels[number % len(channels)]
     source = f"127.0.0.{2 + number % _SOURCES}"
-    return LightClient(
-        port, channel, f"light {number}", journal, expected=2, policy=ReconnectionPolicy(), source=source
-    )
+    return LightClient(port, channel, f"light {number}", journal, expected=2, policy=policy, source=source)
 
 
 async def _publish(publisher: Publisher, channels: list[str]) -> None:
@@ -146,9 +145,3 @@ async def result(count: int) -> Result:
         verdict=said,
         kept=found.kept,
     )
-
-
-if __name__ == "__main__":
-    import sys
-
-    print(uvloop.run(result(int(sys.argv[1]))))

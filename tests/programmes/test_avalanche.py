@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from chappe.client.reconnection import ReconnectionPolicy
 from chappe.testing.checker.judge import Verdict
 from tests.programmes.avalanche import Outcome, run
 
@@ -13,7 +14,7 @@ JUDGED = Verdict(findings=(), defects_found=27, attempts=2, acknowledged=2, seen
 @pytest.mark.slow
 @pytest.mark.timeout(90)
 async def test_all_clients_of_a_killed_hub_are_soon_back_with_what_they_missed() -> None:
-    found = await run(300)
+    found = await run(300, ReconnectionPolicy(interval_ms=300, max_ms=3_000))
     assert found.judged.clean, "\n".join(map(str, [found.judged, *found.judged.findings[:10]]))
     assert len(found.back_s) == 300
     assert found.kept, f"p95 {found.p95_s:.1f} s, last {found.back_s[-1]:.1f} s, {found.reads} reads"
