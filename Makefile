@@ -9,7 +9,7 @@ WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis check generate docs
-.PHONY: bench jitter kills kills-nats kills-redis models sanitize conformance fuzz flakes
+.PHONY: bench faults soak models sanitize conformance fuzz flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,18 +98,12 @@ generate: setup ## write the generated files again
 bench: setup ## measure the hub beside its peers and write benchmarks/RESULTS.md (an hour, on an idle machine)
 	@$(BIN)/python benchmarks/bench.py $(if $(ROWS),--rows $(ROWS))
 
-jitter: setup ## cut 2,000 clients again and again, judge what they saw, write benchmarks/FAULTS.md (2 minutes, idle machine)
-	@$(BIN)/python -m tests.programmes.jitter
+faults: setup redis ## do all that must not break anything, judge it, write benchmarks/FAULTS.md (an hour, idle machine; PARTS=...)
+	@$(BIN)/python -m tests.programmes.faults $(PARTS)
 
-kills: setup ## kill the hub 200 times under load, on each broker, and damage files; judge the rest (20 minutes)
-	@CHAPPE_KILLS=200 $(BIN)/pytest tests/integration/test_kills.py
-	@CHAPPE_DAMAGE=1000 $(BIN)/pytest tests/brokers/sqlite/test_damage.py
-
-kills-nats: setup ## kill the NATS server 100 times under load and judge the logs (about 3 minutes)
-	@CHAPPE_NATS_KILLS=100 $(BIN)/pytest tests/integration/test_nats_kills.py
-
-kills-redis: setup redis ## kill Redis 100 times under load and judge the logs (about 5 minutes)
-	@CHAPPE_ENGINE_KILLS=100 $(BIN)/pytest tests/integration/test_redis_kills.py
+MINUTES ?= 80
+soak: setup redis ## load a hub with 2,000 clients that come and go, fit what grows, write benchmarks/soak (80 minutes; MINUTES=...)
+	@$(BIN)/python -m tests.programmes.soak --minutes $(MINUTES)
 
 models: setup ## run the state machine of the whole hub 20,000 times (about half an hour)
 	@CHAPPE_EXAMPLES=20000 $(BIN)/pytest tests/hub/test_hub_machine.py --timeout 7200

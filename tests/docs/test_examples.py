@@ -32,6 +32,7 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "faults.py": ("in order and complete: True", "connections: True"),
     "idempotent_publish.py": ("same place: True", "stored: 1"),
     "idempotent_publish.sh": ('{"offset":1,', '{"offset":1,'),
+    "kills.py": ("clean: True recovered: True",),
     "locks.py": ("one works with token", "two is refused: 118 held by one: True", "its token is larger: True"),
     "long_polling.mjs": ("message hello",),
     "long_polling.py": ("[1, 2, 3]",),

@@ -1,40 +1,30 @@
 """Jitter: many clients whose sockets are cut again and again, while somebody publishes at a steady pace.
 
-As a program (`make jitter`) it is what benchmarks/FAULTS.md tells: 2,000 clients through the fault proxy, each socket
-cut about every 15 s and kept away for 2 s, 120 publications at 2 a second. The hub, the proxy and the clients are a
-process each. 50 clients are the SDK's, the others a light one; publications go straight to the hub, so that every delay
-is one of delivery. The offline checker judges what everybody saw.
+At full length (`make faults PARTS=jitter`) it is what benchmarks/FAULTS.md tells: 2,000 clients through the fault
+proxy, each socket cut about every 15 s and kept away for 2 s, 120 publications at 2 a second. The hub, the proxy and
+the clients are a process each. 50 clients are the SDK's, the others a light one; publications go straight to the hub,
+so that every delay is one of delivery. The offline checker judges what everybody saw.
 """
 
-import argparse
 import asyncio
 import collections
 import contextlib
-import datetime
 import math
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
-import uvloop
-
 import chappe
-from chappe.bench.machine import describe
 from chappe.client.client import Client
-from chappe.client.inbox import Missed, Resubscribed
-from chappe.client.messages import Publication
-from chappe.client.subscription import Subscription
 from chappe.testing.checker import Verdict, payload_hash, verdict
 from chappe.testing.checker.findings import Kind
-from chappe.testing.checker.journal import Ack, Attempt, Dropped, Event, Place, Seen, Settled, Subscribed
+from chappe.testing.checker.journal import Ack, Attempt, Event, Seen, Settled, Subscribed
+from chappe.testing.load import Follower
 from tests.programmes.light_client import LightClient
+from tests.programmes.result import ROOT, Result
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-REPORT: Final = ROOT / "benchmarks" / "FAULTS.md"
 CHANNEL: Final = "load/jitter"
 #: So many clients connect at once in the beginning.
 _AT_ONCE: Final = 50
@@ -91,65 +81,28 @@ class SdkClient:
 
     def __init__(self, port: int, name: str, journal: list[Event], expected: int) -> None:
         self.complete = asyncio.Event()
-        self._missing = expected
-        self._name = name
-        self._journal = journal
+        self._expected = expected
         self._client: Client = chappe.connect(f"ws://127.0.0.1:{port}/ws")
-        self._following: asyncio.Task[None] | None = None
+        self._follower = Follower(self._client, name, CHANNEL, journal)
+        self._counting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Connect and subscribe."""
         await self._client
-        subscription = await self._client.subscribe(CHANNEL)
-        place = subscription.position
-        assert place is not None
-        self._journal.append(
-            Subscribed(subscriber=self._name, channel=CHANNEL, time=time.time(), epoch=place.epoch, offset=place.offset)
-        )
-        self._following = asyncio.create_task(self._follow(subscription))
+        await self._follower.start()
+        self._counting = asyncio.create_task(self._count())
 
     async def stop(self) -> None:
         """Disconnect."""
+        if self._counting is not None:
+            self._counting.cancel()
+            await asyncio.gather(self._counting, return_exceptions=True)
+        await self._follower.stop()
         await self._client.close()
-        if self._following is not None:
-            await self._following
 
-    async def _follow(self, subscription: Subscription) -> None:
-        async for item in subscription.items():
-            now = time.time()
-            if isinstance(item, Publication):
-                assert item.epoch is not None
-                assert item.offset is not None
-                self._missing -= 1
-                if not self._missing:
-                    self.complete.set()
-                seen = payload_hash(item.payload)
-                self._journal.append(
-                    Seen(
-                        subscriber=self._name,
-                        channel=CHANNEL,
-                        time=now,
-                        epoch=item.epoch,
-                        offset=item.offset,
-                        hash=seen,
-                    )
-                )
-            elif isinstance(item, Resubscribed):
-                assert item.position is not None
-                place = Place(item.position.epoch, item.position.offset)
-                self._journal.append(
-                    Subscribed(
-                        subscriber=self._name,
-                        channel=CHANNEL,
-                        time=now,
-                        epoch=place.epoch,
-                        offset=place.offset,
-                        since=place,
-                        recovered=item.recovered,
-                    )
-                )
-            elif isinstance(item, Missed):
-                self._journal.append(Dropped(subscriber=self._name, channel=CHANNEL, time=now))
+    async def _count(self) -> None:
+        await self._follower.has_counted(self._expected)
+        self.complete.set()
 
 
 @contextlib.asynccontextmanager
@@ -269,31 +222,20 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(math.ceil(len(ordered) * share) - 1, 0)] if ordered else 0.0
 
 
-def report(jitter: Jitter, found: Outcome) -> str:
-    """Return benchmarks/FAULTS.md."""
+def details(jitter: Jitter, found: Outcome) -> str:
+    """Return what the page says of it beside its line."""
     everything = sorted(delay for each in found.delays_s.values() for delay in each)
-    rows = {"all": everything, **found.delays_s}
-    promised = f"0 lost, 0 doubled, p99 <= {MOST_P99_S:g} s"
     lines = [
-        "# What faults do",
-        "",
-        "Written by `make jitter`.",
-        "",
-        "## Jitter",
-        "",
         f"{jitter.clients:,} clients ({jitter.sdk_clients} of the SDK, the others light ones on raw sockets) through",
         "`chappe.testing.FaultProxy`, each socket cut about every "
         f"{jitter.cut_every_s:g} s (half of them reset) and its client kept away for {jitter.offline_s:g} s;",
         f"{jitter.publications} publications, {jitter.per_s:g} a second, to one channel with its history in memory. "
-        f"{found.cuts:,} sockets were cut.",
         "Delays are from the call of `publish` to the client, the time of being cut included.",
-        "",
-        f"{datetime.datetime.now(tz=datetime.UTC).date()}, {describe()}, chappe {version('chappe')}.",
         "",
         "| clients | deliveries | p50 s | p90 s | p99 s | p99.9 s | longest s |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, delays in rows.items():
+    for name, delays in {"all": everything, **found.delays_s}.items():
         figures = [percentile(delays, share) for share in (0.5, 0.9, 0.99, 0.999, 1.0)]
         lines.append(f"| {name} | {len(delays):,} | " + " | ".join(f"{each:.3f}" for each in figures) + " |")
     false = sum(finding.kind is Kind.FALSE_RECOVERED for finding in found.judged.findings)
@@ -302,38 +244,19 @@ def report(jitter: Jitter, found: Outcome) -> str:
         "| expected | lost | doubled | resubscriptions that recovered | of these falsely |",
         "| --- | --- | --- | --- | --- |",
         f"| {found.expected:,} | {found.lost:,} | {found.doubled:,} | {found.judged.recovered:,} | {false:,} |",
-        "",
-        f"- The offline checker: {found.judged}.",
-        f"- Demanded: {promised}: {'met' if found.kept else '**missed**'}.",
-        "",
     ]
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Run it and write the report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=int, default=Jitter.clients)
-    parser.add_argument("--sdk-clients", type=int, default=Jitter.sdk_clients)
-    parser.add_argument("--publications", type=int, default=Jitter.publications)
-    parser.add_argument("--seed", type=int, default=Jitter.seed)
-    parser.add_argument("--print", action="store_true", help="print the report and write no file")
-    options = parser.parse_args()
-    jitter = Jitter(
-        clients=options.clients,
-        sdk_clients=options.sdk_clients,
-        publications=options.publications,
-        seed=options.seed,
+async def result(jitter: Jitter) -> Result:
+    """Return what jitter came to."""
+    found = await run(jitter)
+    said = f"{found.lost} lost, {found.doubled} doubled, p99 {found.p99_s:.1f} s (<= {MOST_P99_S:g} s); {found.judged}"
+    return Result(
+        part="jitter",
+        done=f"{jitter.clients:,} clients are cut again and again, and offline for a while",
+        times=f"{found.cuts:,} cuts",
+        verdict=said,
+        kept=found.kept,
+        details=details(jitter, found),
     )
-    found = uvloop.run(run(jitter))
-    text = report(jitter, found)
-    print(text)
-    for finding in found.judged.findings[:20]:
-        print(finding, file=sys.stderr)
-    if not options.print:
-        REPORT.write_text(text, encoding="utf-8")
-    return 0 if found.kept else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,11 +4,13 @@ It is written from spec/protocol.md (CH, WS) and shares nothing with the SDK, so
 """
 
 import asyncio
+import random
 import time
 from typing import Final, cast
 
 import msgspec
 
+from chappe.client.reconnection import ReconnectionPolicy
 from chappe.testing.checker import payload_hash
 from chappe.testing.checker.journal import Closed, Event, Place, Seen, Subscribed
 
@@ -18,7 +20,10 @@ _HANDSHAKE: Final = (
     b"Sec-WebSocket-Protocol: chappe.v1\r\n\r\n"
 )
 _TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
-_AGAIN_S: Final = 0.05
+#: Dials again at once: whoever cuts it decides how long it is away.
+AT_ONCE: Final = ReconnectionPolicy(interval_ms=50, max_ms=50, jitter="none")
+#: A hub that starts, or has enough to do, is asked again.
+_BUSY: Final = (b"HTTP/1.1 429 ", b"HTTP/1.1 503 ")
 
 
 class _Message(msgspec.Struct):
@@ -41,7 +46,18 @@ class LightClient:
         failure: what the hub refused, if it did.
     """
 
-    def __init__(self, port: int, channel: str, name: str, journal: list[Event], expected: int) -> None:
+    def __init__(
+        self,
+        port: int,
+        channel: str,
+        name: str,
+        journal: list[Event],
+        expected: int,
+        *,
+        policy: ReconnectionPolicy = AT_ONCE,
+        source: str = "127.0.0.1",
+    ) -> None:
+        """Take where to go and what to expect; `source` is the address that it comes from."""
         self.complete = asyncio.Event()
         self.failure = ""
         self._port = port
@@ -49,6 +65,10 @@ class LightClient:
         self._name = name
         self._journal = journal
         self._missing = expected
+        self._policy = policy
+        self._source = source
+        self._attempt = 0
+        self._transport: asyncio.Transport | None = None
         self._place: Place | None = None
         self._subscribed = asyncio.Event()
         self._living: asyncio.Task[None] | None = None
@@ -72,19 +92,29 @@ class LightClient:
             self._living.cancel()
             await asyncio.gather(self._living, return_exceptions=True)
 
+    def drop(self) -> None:
+        """Cut the connection of the moment, if there is one, without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+
     async def _live(self) -> None:
         loop = asyncio.get_running_loop()
         while not self.failure:
             connection = _Socket(self)
             try:
-                transport, _ = await loop.create_connection(connection.itself, "127.0.0.1", self._port)
+                transport, _ = await loop.create_connection(
+                    connection.itself, "127.0.0.1", self._port, local_addr=(self._source, 0)
+                )
             except OSError:
-                await asyncio.sleep(_AGAIN_S)
-                continue
-            try:
-                await connection.lost.wait()
-            finally:
-                transport.abort()
+                pass
+            else:
+                self._transport = transport
+                try:
+                    await connection.lost.wait()
+                finally:
+                    transport.abort()
+            self._attempt += 1
+            await asyncio.sleep(self._policy.delay_ms(self._attempt, random.random()) / 1_000)
         raise RuntimeError(f"{self._name} was refused: {self.failure}")
 
     def command(self) -> bytes:
@@ -113,6 +143,7 @@ class LightClient:
             )
             if not message.recovered:
                 self._place = Place(message.epoch, message.offset)
+            self._attempt = 0
             self._subscribed.set()
         elif message.type == "error":
             self.failure = message.reason
@@ -169,7 +200,8 @@ class _Socket(asyncio.Protocol):
             if end < 0:
                 return
             if not self._buffer.startswith(b"HTTP/1.1 101 "):
-                self._client.failure = self._buffer[:end].decode("latin-1")
+                if not self._buffer.startswith(_BUSY):
+                    self._client.failure = self._buffer[:end].decode("latin-1")
                 self._end()
                 return
             del self._buffer[: end + 4]

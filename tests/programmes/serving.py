@@ -1,4 +1,8 @@
-"""Run as a program: a hub for many clients on a free port, which is printed; ends with its standard input."""
+"""Run as a program: a hub for many clients.
+
+python -m tests.programmes.serving              on a free port, which is printed; ends with its standard input
+python -m tests.programmes.serving BROKER PORT  on this broker and port, until it is killed
+"""
 
 import asyncio
 import os
@@ -23,15 +27,17 @@ OPEN = Namespace(
 )
 
 
-async def main() -> None:
-    """Serve until standard input ends."""
+async def main(broker: str = "memory://", port: int = 0) -> None:
+    """Serve until standard input ends, or for ever on a port that was given."""
     settings = load(os.devnull, flags={"server.dev": True, **LIMITS}).settings
-    server = Server(Hub(settings=settings, namespaces=[OPEN]), port=0)
+    server = Server(Hub(settings=settings, namespaces=[OPEN], broker=broker), port=port)
     await server.start()
+    if port:
+        await asyncio.Event().wait()
     print(server.port, flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await server.stop()
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(sys.argv[1], int(sys.argv[2])) if len(sys.argv) > 2 else main())

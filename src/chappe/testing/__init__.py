@@ -1,4 +1,4 @@
-"""The public test kit: `running_hub`, `check_broker`, `FaultyBroker`, `FakeClock`, `FaultProxy`, the offline checker.
+"""The public test kit: hubs to test against, brokers and networks that make faults, programmes of them, the checker.
 
 May import everything but `chappe.cli`, which stands beside it; nothing outside tests imports it. The checker is a
 package of its own, `chappe.testing.checker`, which also runs from the command line.
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from chappe.testing.faulty_broker import HARMLESS as HARMLESS
     from chappe.testing.faulty_broker import Faults as Faults
     from chappe.testing.faulty_broker import FaultyBroker as FaultyBroker
+    from chappe.testing.hub_process import HubProcess as HubProcess
+    from chappe.testing.kill_programme import KillProgramme as KillProgramme
+    from chappe.testing.kill_programme import Victim as Victim
+    from chappe.testing.load import Load as Load
+    from chappe.testing.partition_programme import Partition as Partition
+    from chappe.testing.partition_programme import PartitionProgramme as PartitionProgramme
+    from chappe.testing.partition_programme import partitioned as partitioned
     from chappe.testing.running import RunningHub as RunningHub
     from chappe.testing.running import running_hub as running_hub
 
@@ -28,8 +35,15 @@ _HOMES = {
     "Faults": "faulty_broker",
     "FaultyBroker": "faulty_broker",
     "HARMLESS": "faulty_broker",
+    "HubProcess": "hub_process",
+    "KillProgramme": "kill_programme",
+    "Load": "load",
+    "Partition": "partition_programme",
+    "PartitionProgramme": "partition_programme",
     "RunningHub": "running",
+    "Victim": "kill_programme",
     "check_broker": "broker_contract",
+    "partitioned": "partition_programme",
     "running_hub": "running",
 }
 __all__ = list(_HOMES)

@@ -207,6 +207,7 @@ async def test_a_full_server_refuses_and_what_it_has_stays(own_engine: Engine) -
         await hub.probe.store(*items("a", 1))
         own_engine.call("CONFIG", "SET", "maxmemory", 1)
         assert (await hub.probe.append(item("a", b"2")))[0].error == Code.NOT_AVAILABLE
+        assert (await hub.probe.append(item("l", namespace=LIVE)))[0].error == Code.NOT_AVAILABLE
         own_engine.call("CONFIG", "SET", "maxmemory", 0)
         (position,) = await hub.probe.store(item("a", b"3"))
         assert position.offset == 2

@@ -1,0 +1,40 @@
+"""The parts of the fault programme are known by name, and each result replaces the last one of its part."""
+
+from pathlib import Path
+
+from tests.programmes import faults
+from tests.programmes.result import Result, keep, load, render
+
+
+def made(part: str, *, kept: bool = True, verdict: str = "clean") -> Result:
+    return Result(
+        part=part, done="it is killed", times="3 kills", verdict=verdict, kept=kept, details=f"All of {part}."
+    )
+
+
+def test_every_part_of_the_programme_is_there() -> None:
+    parts = set(faults.parts())
+    assert parts >= {"hub-memory", "hub-sqlite-recoverable", "hub-sqlite-durable", "damage", "full-disk"}
+    assert parts >= {f"{kind}-{engine}" for kind in ("kills", "partitions", "loss") for engine in faults.ENGINES}
+    assert parts >= {"failover", "rolling-redis", "rolling-nats", "avalanche", "jitter"}
+    assert faults.order()[:-1] == list(faults.parts())
+
+
+def test_a_result_takes_the_place_of_the_last_one_of_its_part(tmp_path: Path) -> None:
+    file, page = tmp_path / "faults.json", tmp_path / "FAULTS.md"
+    order = ["first", "second"]
+    for result in (made("second"), made("first", verdict="broken", kept=False), made("second", verdict="cleaner")):
+        keep(result, order, file, page)
+    assert [each.verdict for each in load(file).values()] == ["broken", "cleaner"]
+    text = page.read_text()
+    assert "| `first` | it is killed | 3 kills | 0 | **missed**: broken |" in text
+    assert text.index("| `first`") < text.index("| `second` | it is killed | 3 kills | 0 | cleaner |")
+    assert "## Second\n\nAll of second." in text
+
+
+def test_the_page_says_where_each_part_was_done() -> None:
+    one, other = made("one"), made("other")
+    one.machine, other.machine = "a machine", "another"
+    text = render([one, other])
+    assert "a machine, : `one`." in text
+    assert "another, : `other`." in text
