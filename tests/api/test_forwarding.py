@@ -209,6 +209,10 @@ async def test_a_session_of_a_node_that_is_gone_is_unknown() -> None:
     async with two_nodes() as (a, b), httpx.AsyncClient(timeout=10) as http:
         begun = (await http.get(f"{a.url}/poll")).json()
         await a.stop()
+        left = b.hub.core.cluster
+        assert left is not None
+        # Its goodbye is on its way for a moment; who asks meanwhile gets 503.
+        await until(lambda: not left.nodes.others)
         answer = await http.get(f"{b.url}/poll", params={"session": begun["session"], "cursor": begun["cursor"]})
         assert (answer.status_code, answer.json()["code"]) == (404, 117)
 
