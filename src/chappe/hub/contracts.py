@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import msgspec
 
 from chappe.hub.namespaces import Namespace
+from chappe.model.errors import ChappeError
 from chappe.model.frame import Frame
 from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication, Sender
@@ -313,12 +314,19 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     token_id: str | None = None
 
 
+Identified: TypeAlias = Callable[[Claims | None, ChappeError | None], None]
+"""Take the claims of a credential, or why it is refused."""
+
+
 class Authenticator(Protocol):
     """Verifies credentials."""
 
-    def authenticate(self, token: str, wall_s: float) -> Claims:
+    def authenticate(self, token: str, wall_s: float) -> Claims | Awaitable[Claims]:
         """Verify a bearer token at a wall-clock time.
 
+        Returns the claims, or what has to be awaited for them, because somebody else is asked.
+
         Raises:
-            ChappeError: 101 with the reason (never the token), 109 expired.
+            ChappeError: 101 with the reason (never the token), 109 expired, 108 who has to be asked cannot be; so does
+                the awaitable.
         """

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from chappe.hub.authentication import Authentication
 from chappe.hub.calling import Calling
 from chappe.hub.channels import Channels
 from chappe.hub.cluster import Cluster
@@ -34,7 +35,7 @@ from chappe.hub.permissions import Action, Actor, Permissions
 from chappe.hub.publishing import Publishing, check_payload
 from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
-from chappe.hub.revocation import Revocations, RevokingAuthenticator
+from chappe.hub.revocation import Revocations
 from chappe.hub.rooms import Rooms
 from chappe.hub.session import Handler, Peer, Session
 from chappe.hub.subscribing import Subscribing
@@ -105,9 +106,6 @@ class HubCore:
         self.limits = options.limits
         self.namespaces = options.namespaces
         self.revocations = Revocations()
-        self.authenticator: Authenticator | None = None
-        if options.authenticator is not None:
-            self.authenticator = RevokingAuthenticator(options.authenticator, self.revocations)
         self.version = options.version
         self.node = options.node
         _check_levels(options.namespaces, options.broker)
@@ -122,6 +120,8 @@ class HubCore:
         self.expiry = Expiry(self)
         self.rooms = Rooms(self)
         self.cluster = Cluster(self) if options.broker.shared else None
+        self.authenticator = options.authenticator
+        self.authentication = Authentication(self)
         self.delivery = Delivery(self)
         self.connecting = Connecting(self)
         self.resumption = Resumption(self)

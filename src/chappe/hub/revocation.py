@@ -3,10 +3,6 @@
 from collections.abc import Iterable
 from typing import Final
 
-from chappe.hub.contracts import Authenticator, Claims
-from chappe.model.error_codes import Code
-from chappe.model.errors import ChappeError
-
 #: How long a token is refused whose end nobody knows, seconds; who issues tokens that live longer tells their end.
 UNKNOWN_S: Final = 30 * 86_400.0
 #: Ids kept; beyond, those that would expire first are forgotten.
@@ -48,22 +44,3 @@ class Revocations:
     def __len__(self) -> int:
         """Return how many ids are kept, those included whose time is over and that nobody asked for since."""
         return len(self._until)
-
-
-class RevokingAuthenticator:
-    """Verifies credentials as another one does, and refuses what was revoked."""
-
-    def __init__(self, inner: Authenticator, revocations: Revocations) -> None:
-        self._inner = inner
-        self._revocations = revocations
-
-    def authenticate(self, token: str, wall_s: float) -> Claims:
-        """Verify a bearer token at a wall-clock time.
-
-        Raises:
-            ChappeError: 101 with the reason (never the token), 109 expired.
-        """
-        claims = self._inner.authenticate(token, wall_s)
-        if claims.token_id is not None and self._revocations.refuses(claims.token_id, wall_s):
-            raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "the token was revoked"})
-        return claims
