@@ -16,12 +16,11 @@ import msgspec
 from chappe.api import ApiContext, Forwarding, PageContext, answer_nodes, build_api, build_events, build_polling
 from chappe.asgi import HubApp
 from chappe.auth.api_keys import ApiKeys
-from chappe.auth.jwt import JwtAuthenticator
-from chappe.config import Settings, load, make_bridges, make_broker
+from chappe.config import Settings, load, make_authenticator, make_bridges, make_broker, make_reader
 from chappe.config.checking import log_problems
 from chappe.console import build_console
 from chappe.hub import hooks as hub_hooks
-from chappe.hub.contracts import Authenticator, Broker, Outcome, ReadResult
+from chappe.hub.contracts import Broker, Outcome, ReadResult
 from chappe.hub.hub import HubCore, HubOptions
 from chappe.hub.namespaces import Namespace, Namespaces
 from chappe.hub.permissions import APPLICATION
@@ -99,6 +98,8 @@ class Hub:
         if broker is None or isinstance(broker, str):
             broker = make_broker(broker or settings.broker.url, self._clock, os.urandom)
         self._broker = broker
+        self._authenticator = make_authenticator(settings, self._clock)
+        self._reader = make_reader(settings)
         self._core = HubCore(
             HubOptions(
                 broker=self._broker,
@@ -109,7 +110,7 @@ class Hub:
                 limits=settings.limits.limits(),
                 namespaces=Namespaces(settings.hub_namespaces() if namespaces is None else namespaces),
                 anonymous=settings.auth.anonymous if anonymous is None else anonymous,
-                authenticator=_make_authenticator(settings),
+                authenticator=self._authenticator,
                 reserved_names=tuple(settings.users),
                 version=importlib.metadata.version("chappe"),
                 node=secrets.token_hex(4),
@@ -117,7 +118,9 @@ class Hub:
             )
         )
         self._core.make_handle = Session
-        self._endpoints = Endpoints(self._core, settings.server.root_protocol, settings.server.default_language)
+        self._endpoints = Endpoints(
+            self._core, settings.server.root_protocol, settings.server.default_language, self._reader
+        )
         self._proxies = Proxies(settings.server.trusted_proxies)
         if settings.log.payloads:
             self._core.hooks.message.append(_log_payload)
@@ -130,6 +133,9 @@ class Hub:
         if cluster:
             answer_nodes(self._core, cluster)
         self._lobbies: list[Lobby] = []
+        if self._authenticator is not None:
+            self._start_hooks.append(self._authenticator.start)
+            self._stop_hooks.append(self._authenticator.stop)
         for bridge in make_bridges(settings, self._core):
             self._start_hooks.append(bridge.start)
             self._stop_hooks.append(bridge.stop)
@@ -342,6 +348,7 @@ class Hub:
             batch_window_s=server.batch_window_ms / 1_000,
             data_plane=choose(server.data_plane, tls=bool(server.cert)),
             http_sessions=self._http_sessions,
+            certificate_name=self.settings.auth.certificate_user,
         )
         self._lobbies.append(lobby)
         return lobby
@@ -369,12 +376,13 @@ class Hub:
             version=self._core.version,
             node=self._core.node,
             default_language=settings.server.default_language,
+            reader=self._reader,
         )
-        page = PageContext(gate, self._proxies, self._admission)
+        page = PageContext(gate, self._proxies, self._admission, self._reader)
         polling = build_polling(context, page, self._http_sessions)
         routes = [
             *build_events(context, page, self._http_sessions, settings.sse.default_channels),
-            *build_api(context),
+            *build_api(context, page),
             *build_console(STATIC_DIR),
         ]
         return HubApp(
@@ -464,7 +472,10 @@ class Hub:
             "chappe_sessions": len(self._core.sessions),
             "chappe_channels": len(self._core.channels),
             **self._http_sessions.metrics(),
+            **self._core.authentication.tickets.metrics(),
         }
+        if self._authenticator is not None:
+            metrics |= self._authenticator.metrics()
         if self._core.cluster is not None:
             metrics |= self._core.cluster.metrics()
         if self._forwarding is not None:
@@ -500,19 +511,6 @@ class Hub:
             return self._pool.run(functools.partial(function, *arguments, **named))
 
         return run
-
-
-def _make_authenticator(settings: Settings) -> Authenticator | None:
-    auth = settings.auth
-    if not auth.hmac_secret_file and not auth.public_keys:
-        return None
-    return JwtAuthenticator.from_files(
-        hmac_secret_file=auth.hmac_secret_file,
-        public_key_files=auth.public_keys,
-        algorithms=auth.algorithms,
-        audience=auth.audience,
-        issuer=auth.issuer,
-    )
 
 
 def _write_log(level: str, message: str, *values: object) -> None:

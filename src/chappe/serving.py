@@ -75,6 +75,8 @@ class Server:
             watchdog_s=settings.watchdog_s,
             cert=settings.cert,
             key=settings.key,
+            client_ca=settings.client_ca,
+            client_required=settings.client_certificates == "required",
             handle_signals=handle_signals,
         )
         was_started = self.hub.is_started

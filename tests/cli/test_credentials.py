@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from chappe.auth.api_keys import ApiKeys
+from chappe.auth.passwords import hash_password
 from chappe.cli.credentials import (
     add_api_key,
-    hash_password,
     key_line,
     make_api_key,
     parse_ttl,

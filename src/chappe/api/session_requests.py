@@ -11,7 +11,7 @@ from chappe.model.errors import ChappeError
 from chappe.protocols.validation import bad_request
 from chappe.transports.http_sessions import HttpSessions
 from chappe.transports.poll_link import Mailbox
-from chappe.transports.upgrade import Request, bearer_token
+from chappe.transports.upgrade import Request
 
 _MAX_CLIENT_ID_CHARS: Final = 64
 
@@ -47,8 +47,17 @@ class HttpSessionEndpoint(PageEndpoint):
         if protocol not in ("chappe.v1", "classic"):
             raise bad_request("protocol", 'expected "chappe.v1" or "classic"')
         self.admit(head.address)
-        peer = Peer(address=head.address, carrier="poll", language=language, token=bearer_token(head))
+        peer = self.peer(head, "poll", language)
         return self.sessions.begin(peer, protocol == "classic", client_id)
+
+    def peer(self, head: Request, carrier: str, language: str) -> Peer:
+        """Return what a request tells of who asks.
+
+        Raises:
+            ChappeError: 101, its cookie may not be used so.
+        """
+        token = self.page.reader.read(head)
+        return Peer(address=head.address, carrier=carrier, language=language, token=token, claims=head.certificate)
 
     async def take_over(self, handle: str, head: Request, language: str) -> Mailbox:
         """Begin a session in place of one that is on another connection or was cut.
@@ -57,7 +66,7 @@ class HttpSessionEndpoint(PageEndpoint):
             ChappeError: 117, there is none; 108, 3504; what refuses who asks.
         """
         self.admit(head.address)
-        peer = Peer(address=head.address, carrier="poll", language=language, token=bearer_token(head))
+        peer = self.peer(head, "poll", language)
         return await self.sessions.take_over(handle, peer)
 
     def find_simple(self, client_id: str) -> Mailbox:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-
 from chappe.auth.claims import refused
 from chappe.auth.exchange import Service, Unreachable
 from chappe.auth.keys import Key, UnusableKey, prepare_jwk
@@ -42,7 +41,13 @@ class KeySet:
     """
 
     def __init__(
-        self, url: str, algorithms: Sequence[str], clock: Clock, *, refresh_s: float = 3_600.0, timeout_s: float = _TIMEOUT_S
+        self,
+        url: str,
+        algorithms: Sequence[str],
+        clock: Clock,
+        *,
+        refresh_s: float = 3_600.0,
+        timeout_s: float = _TIMEOUT_S,
     ) -> None:
         """Take the address, the algorithms that keys may serve, and how long a set counts as fresh, in seconds."""
         self.fetches = self.failures = self.skipped = 0

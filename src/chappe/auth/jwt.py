@@ -241,7 +241,7 @@ class _UnknownKey(Exception):
 
 
 def read_issuer(token: str) -> str | None:
-    """Return whose token a text says it is, unverified, to find the keys that it must be signed with; None: nobody's."""
+    """Return whose a token says it is, unverified, to find the keys that must have signed it; None: nobody's."""
     if len(token) > TOKEN_CHARACTERS or not token.isascii():
         return None
     try:

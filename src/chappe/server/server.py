@@ -32,6 +32,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         drain_timeout_s: how long clients have to go once they are told to.
         watchdog_s: how long the loop may stand still before its stack is logged; 0: not watched.
         cert, key: PEM files; with both, TLS.
+        client_ca: PEM file of the authorities for clients' certificates; empty: none are asked for.
+        client_required: clients must have one.
         handle_signals: end at SIGTERM and SIGINT; False where the process belongs to somebody else.
     """
 
@@ -39,6 +41,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     watchdog_s: float = 10.0
     cert: str = ""
     key: str = ""
+    client_ca: str = ""
+    client_required: bool = False
     handle_signals: bool = True
 
 
@@ -133,7 +137,8 @@ class HubServer(uvicorn.Server):
         return max(0.0, self._drain_until - asyncio.get_running_loop().time())
 
     async def _listen_tls(self, listener: socket.socket) -> Listening:
-        context = server_context(self._options.cert, self._options.key)
+        options = self._options
+        context = server_context(options.cert, options.key, options.client_ca, options.client_required)
 
         def make_protocol() -> asyncio.Protocol:
             door: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]

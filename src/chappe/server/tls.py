@@ -39,17 +39,22 @@ class Listening(Protocol):
         """Wait until that is so."""
 
 
-def server_context(cert: str, key: str) -> ssl.SSLContext:
+def server_context(cert: str, key: str, client_ca: str = "", client_required: bool = False) -> ssl.SSLContext:
     """Return what a TLS server needs: TLS 1.2 at least, HTTP/1.1, no renegotiation.
 
     Args:
         key: file of the private key; empty: it stands in `cert`.
+        client_ca: file of the authorities whose clients' certificates are accepted; empty: clients are asked for none.
+        client_required: a client without a certificate is not let in.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.set_alpn_protocols(["http/1.1"])
     context.load_cert_chain(cert, key or None)
+    if client_ca:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED if client_required else ssl.CERT_OPTIONAL
     return context
 
 

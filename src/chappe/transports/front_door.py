@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from chappe.hub.contracts import Claims
 from chappe.hub.fanout import LinkSet, MakeAudience
 from chappe.hub.hub import HubCore
 from chappe.hub.session import Session
@@ -21,6 +22,7 @@ from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
 from chappe.transports import portable
 from chappe.transports.admission import Admission
+from chappe.transports.certificates import CertificateName, certificate_claims
 from chappe.transports.data_plane import DataPlane, choose
 from chappe.transports.departure import EXTENSION as DEPARTURE
 from chappe.transports.departure import Departure
@@ -34,6 +36,7 @@ from chappe.transports.proxies import Proxies
 from chappe.transports.sse_link import SseLink
 from chappe.transports.takeover import Takeover, offer_takeover
 from chappe.transports.upgrade import (
+    CERTIFICATE,
     Gate,
     Rejected,
     Request,
@@ -65,6 +68,7 @@ class Lobby:
         links: all open WebSocket links, and those of streams of events.
         streams: sessions of streams that could not be taken over.
         http_sessions: sessions that have no connection, which go when the server goes; None: there are none.
+        certificate_name: the part of a TLS certificate that names the user; empty: none does.
         upgrades, rejected: handshakes that were accepted and refused.
         head_timeouts: connections that sent no request head in time.
         besieged: connections cut at once because their address has too many.
@@ -87,6 +91,7 @@ class Lobby:
         batch_window_s: float = 0.0,
         data_plane: DataPlane | None = None,
         http_sessions: HttpSessions | None = None,
+        certificate_name: CertificateName = "",
     ) -> None:
         self.hub = hub
         self.endpoints = endpoints
@@ -99,6 +104,7 @@ class Lobby:
         self.compression_min_bytes = compression_min_bytes
         self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
         self.http_sessions = http_sessions
+        self.certificate_name = certificate_name
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
         self.batch_window_s = batch_window_s
@@ -217,6 +223,7 @@ class FrontDoor(HttpToolsProtocol):
         self._is_websocket = False
         self._takeovers: Sequence[Takeover] = ()
         self._departure: Departure | None = None
+        self._certificate: Claims | None = None
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -227,6 +234,9 @@ class FrontDoor(HttpToolsProtocol):
         """Give the peer a time to say what it wants."""
         super().connection_made(transport)
         lobby, address = self.lobby, self.client[0] if self.client else ""
+        if lobby.certificate_name:
+            shown = transport.get_extra_info("peercert")
+            self._certificate = certificate_claims(shown, lobby.certificate_name)
         # All clients behind a proxy have its address: they are counted when their own is known.
         if address and not lobby.proxies.trusts(address):
             if lobby.admission.is_besieged(address):
@@ -317,6 +327,8 @@ class FrontDoor(HttpToolsProtocol):
 
     def _serve(self) -> None:
         super().on_headers_complete()
+        if self._certificate is not None:
+            self.scope[CERTIFICATE] = self._certificate  # type: ignore[typeddict-unknown-key]
         if self.scope["path"].endswith("/poll"):
             if self._departure is None:
                 self._departure = Departure()
@@ -450,6 +462,7 @@ class FrontDoor(HttpToolsProtocol):
             headers=headers,
             address=self.client[0] if self.client else "",
             secure=self.scheme == "https",
+            certificate=self._certificate,
         )
 
     def _answer(self, rejected: Rejected) -> None:

@@ -7,9 +7,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from chappe.hub.contracts import Claims
 from chappe.wire.deflate import Deflate, negotiate
 from chappe.wire.websocket import accept_key
 
+#: Where the scope of a request has the claims of its TLS certificate.
+CERTIFICATE: Final = "chappe.certificate"
 _MAX_PARAMETERS: Final = 100
 _SPECIAL_PORTS: Final = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
@@ -20,6 +23,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         headers: names in lower case; of several with one name their values joined by a comma (RFC 9110, 5.3).
         query: the first value of each parameter.
+        certificate: who a verified TLS certificate says it is, or None.
     """
 
     method: str
@@ -28,6 +32,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     address: str
     secure: bool = False
+    certificate: Claims | None = None
 
 
 class Rejected(Exception):
