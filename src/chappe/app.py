@@ -100,23 +100,7 @@ class Hub:
         self._broker = broker
         self._authenticator = make_authenticator(settings, self._clock)
         self._reader = make_reader(settings)
-        self._core = HubCore(
-            HubOptions(
-                broker=self._broker,
-                clock=self._clock,
-                random=os.urandom,
-                spawn=self._tasks.spawn,
-                log=_write_log,
-                limits=settings.limits.limits(),
-                namespaces=Namespaces(settings.hub_namespaces() if namespaces is None else namespaces),
-                anonymous=settings.auth.anonymous if anonymous is None else anonymous,
-                authenticator=self._authenticator,
-                reserved_names=tuple(settings.users),
-                version=importlib.metadata.version("chappe"),
-                node=secrets.token_hex(4),
-                make_audience=audience_maker(),
-            )
-        )
+        self._core = self._make_core(namespaces, anonymous)
         self._core.make_handle = Session
         self._endpoints = Endpoints(
             self._core, settings.server.root_protocol, settings.server.default_language, self._reader
@@ -484,6 +468,26 @@ class Hub:
             for name, count in lobby.metrics().items():
                 metrics[name] = metrics.get(name, 0) + count
         return metrics
+
+    def _make_core(self, namespaces: Iterable[Namespace] | None, anonymous: bool | None) -> HubCore:
+        settings = self.settings
+        return HubCore(
+            HubOptions(
+                broker=self._broker,
+                clock=self._clock,
+                random=os.urandom,
+                spawn=self._tasks.spawn,
+                log=_write_log,
+                limits=settings.limits.limits(),
+                namespaces=Namespaces(settings.hub_namespaces() if namespaces is None else namespaces),
+                anonymous=settings.auth.anonymous if anonymous is None else anonymous,
+                authenticator=self._authenticator,
+                reserved_names=tuple(settings.users),
+                version=importlib.metadata.version("chappe"),
+                node=secrets.token_hex(4),
+                make_audience=audience_maker(),
+            )
+        )
 
     def _register(self, hook: F | None, blocking: bool, add: Callable[[hub_hooks.Hook], None]) -> Any:
         """Serve both `@hub.on_connect` and `@hub.on_connect(blocking=True)`."""
