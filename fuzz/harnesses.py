@@ -3,6 +3,8 @@
 Each knows more than "it does not crash": what comes out is within its limits, and the same however the bytes came.
 """
 
+import base64
+import hmac
 import importlib
 import json
 from collections.abc import Callable, Iterator
@@ -10,6 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
+from chappe.auth.jwks import NoKeySet, read_key_set
+from chappe.auth.jwt import JwtAuthenticator, JwtOptions, read_issuer
+from chappe.auth.keys import PUBLIC_ALGORITHMS
 from chappe.model.channels import check_channel, check_pattern, is_pattern, pattern_matches, patterns_intersect
 from chappe.model.errors import ChappeError, RemoteProtocolError
 from chappe.model.limits import Limits
@@ -177,6 +182,38 @@ def sse_cursor(data: bytes) -> None:
     msgspec.json.encode(places)
 
 
+_SECRET: Final = b"0123456789abcdef0123456789abcdef"
+_TOKENS: Final = JwtAuthenticator(JwtOptions(algorithms=("HS256",), hmac_secret=_SECRET))
+
+
+def token(data: bytes) -> None:
+    """Verify a token as it is, and its claims as if we had signed them."""
+    body = base64.urlsafe_b64encode(data).rstrip(b"=")
+    head = b"eyJhbGciOiJIUzI1NiJ9." + body
+    signature = base64.urlsafe_b64encode(hmac.digest(_SECRET, head, "sha256")).rstrip(b"=")
+    for text in (data.decode("latin-1"), (head + b"." + signature).decode()):
+        read_issuer(text)
+        try:
+            claims = _TOKENS.verify(text, 1_000.0)
+        except ChappeError as error:
+            assert error.code in (101, 109)
+            continue
+        assert claims.user or claims.scopes
+        assert claims.expires_at is not None
+        assert claims.expires_at > 1_000.0
+        msgspec.json.encode(msgspec.to_builtins(claims))
+
+
+def key_set(data: bytes) -> None:
+    """Read a set of keys."""
+    try:
+        keys, _ = read_key_set(data, sorted(PUBLIC_ALGORITHMS))
+    except NoKeySet:
+        return
+    assert keys
+    assert all(set(key.prepared) <= PUBLIC_ALGORITHMS for key in keys)
+
+
 HARNESSES: Final[dict[str, Callable[[bytes], None]]] = {
     harness.__name__: harness
     for harness in (
@@ -190,5 +227,7 @@ HARNESSES: Final[dict[str, Callable[[bytes], None]]] = {
         upgrade,
         channels,
         sse_cursor,
+        token,
+        key_set,
     )
 }

@@ -93,19 +93,14 @@ async def test_a_token_lets_in_by_message_header_and_poll(tmp_path: Path) -> Non
         assert await status_of(hub, "/events?channel=a") == 401
         async with httpx.AsyncClient(base_url=hub.url, trust_env=False) as http:
             begun = (await http.get("/poll", headers=bearer)).json()
-            said = await http.post(
-                f"/send?session={begun['session']}", json={"type": "subscribe", "id": 1, "channel": "a"}
-            )
-            assert said.json()["messages"][0]["type"] == "reply"
-            newer = {"type": "refresh", "id": 2, "token": token()}
-            assert (await http.post(f"/send?session={begun['session']}", json=newer)).json()["messages"][0] == {
-                "type": "reply",
-                "id": 2,
-            }
-            other = {"type": "refresh", "id": 3, "token": token("eve")}
-            assert (await http.post(f"/send?session={begun['session']}", json=other)).json()["messages"][0][
-                "code"
-            ] == 101
+
+            async def said(**command: Any) -> Any:
+                answer = await http.post(f"/send?session={begun['session']}", json=command)
+                return answer.json()["messages"][0]
+
+            assert (await said(type="subscribe", id=1, channel="a"))["type"] == "reply"
+            assert await said(type="refresh", id=2, token=token()) == {"type": "reply", "id": 2}
+            assert (await said(type="refresh", id=3, token=token("eve")))["code"] == 101
 
 
 @pytest.mark.slow
