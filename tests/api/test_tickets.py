@@ -26,7 +26,7 @@ async def test_a_ticket_for_the_bearer_of_a_token_has_what_the_token_has() -> No
     told: list[Claims | None] = []
     api.hub.authentication.verify(answer["ticket"], lambda claims, error: told.append(claims))
     assert told[0] is not None
-    assert (told[0].user, told[0].scopes, told[0].publish) == ("bob", {"operator"}, ("#",))
+    assert told[0] == Claims(user="bob", scopes=frozenset({"operator"}), subscribe=("#",), publish=("#",))
     assert (await api.refused("tickets", {"token": "rubbish"}))["code"] == 101
     assert (await api.refused("tickets", {"token": "expired"}))["code"] == 109
 

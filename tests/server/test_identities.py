@@ -153,17 +153,18 @@ async def test_of_two_that_show_one_ticket_at_once_one_gets_in(tmp_path: Path) -
 async def test_a_backend_gets_tickets_for_its_users_and_a_user_only_for_itself(tmp_path: Path) -> None:
     async with served(tmp_path) as hub:
         backend, user = {"Authorization": f"Bearer {KEY}"}, {"Authorization": f"Bearer {token()}"}
-        for body, name in (({"user": "bob"}, "bob"), ({"token": token("eve")}, "eve")):
-            answer = await ticket_of(hub, body, **backend)
+        for asked, name in (({"user": "bob"}, "bob"), ({"token": token("eve")}, "eve")):
+            answer = await ticket_of(hub, asked, **backend)
             assert await user_of(f"{hub.ws_url}?ticket={answer.json()['ticket']}") == name
-        for body, status in (
+        refused: list[tuple[dict[str, object], int]] = [
             ({}, 400),
             ({"user": "a/b"}, 400),
             ({"user": "a", "token": "b"}, 400),
             ({"token": "rubbish"}, 401),
             ({"token": token(exp=1)}, 401),
             ({"ttl": 1}, 400),
-        ):
+        ]
+        for body, status in refused:
             assert (await ticket_of(hub, body, **backend)).status_code == status, body
         assert (await ticket_of(hub, {"user": "bob"}, **user)).status_code == 403
         assert (await ticket_of(hub)).status_code == 401

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ CLAIMS = Claims(user="ada")
 READER = CredentialReader(cookie_name="session", origins=frozenset({PAGE}))
 
 
-def request(method: str = "GET", query: dict[str, str] | None = None, **headers: str) -> Request:
+def request(method: str = "GET", query: Any = None, **headers: str) -> Request:
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
     return Request(method=method, path="/ws", query=query or {}, headers=fields, address="192.0.2.1")
 
