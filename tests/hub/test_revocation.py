@@ -1,28 +1,27 @@
 """Tokens that are refused before they expire."""
 
-import pytest
-
 from chappe.hub.contracts import Claims
-from chappe.hub.revocation import Revocations, RevokingAuthenticator
-from chappe.model.error_codes import Code
-from chappe.model.errors import ChappeError
-from tests.hub.harness import Tokens
+from chappe.hub.revocation import Revocations
+from tests.hub.harness import Tokens, World
 
 TOKENS = Tokens(one=Claims(user="Ada", token_id="1"), other=Claims(user="Ada", token_id="2"), none=Claims(user="Ada"))
 
 
 def test_a_revoked_token_is_refused_until_its_end_and_others_are_not() -> None:
-    revocations = Revocations()
-    authenticator = RevokingAuthenticator(TOKENS, revocations)
-    revocations.add([("1", 100.0)], 0.0)
-    with pytest.raises(ChappeError) as refused:
-        authenticator.authenticate("one", 99.9)
-    assert refused.value.code == Code.UNAUTHORIZED
-    assert "one" not in str(refused.value)
-    for token in ("other", "none"):
-        assert authenticator.authenticate(token, 99.9).user == "Ada"
-    assert authenticator.authenticate("one", 100.0).user == "Ada"
-    assert len(revocations) == 0
+    world = World(anonymous=False, authenticator=TOKENS)
+    end = world.clock.wall_ms() / 1_000 + 10
+    world.hub.revocations.add([("1", end)], 0.0)
+
+    def code(credential: str) -> int:
+        told: list[int] = []
+        world.hub.authentication.verify(credential, lambda _, error: told.append(error.code if error else 0))
+        return told[0]
+
+    ticket, _ = world.hub.authentication.tickets.issue(TOKENS.claims["one"])
+    assert [code(token) for token in ("one", "other", "none", ticket)] == [101, 0, 0, 101]
+    world.clock.advance(10)
+    assert code("one") == 0
+    assert len(world.hub.revocations) == 0
 
 
 def test_the_later_end_counts() -> None:
