@@ -57,6 +57,7 @@ class _Request(TypedDict):
     headers: list[tuple[bytes, bytes]]
     client: str
     scheme: str
+    certificate: Any
     body: bytes
 
 
