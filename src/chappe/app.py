@@ -31,6 +31,7 @@ from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication
 from chappe.protocols import base
 from chappe.session import Session
+from chappe.telemetry import labelled
 from chappe.transports.admission import Admission
 from chappe.transports.data_plane import choose
 from chappe.transports.endpoints import Endpoints
@@ -38,6 +39,7 @@ from chappe.transports.event_loop import LoopClock, Tasks
 from chappe.transports.front_door import Lobby, audience_maker
 from chappe.transports.hook_pool import HookPool
 from chappe.transports.http_sessions import HttpSessions
+from chappe.transports.overload import Overload
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate, host_names
 
@@ -121,7 +123,8 @@ class Hub:
         self._proxies = Proxies(settings.server.trusted_proxies)
         if settings.log.payloads:
             self._core.hooks.message.append(_log_payload)
-        self._admission = Admission(self._core.limits.connections_per_address, settings.server.connections_max)
+        self._admission = Admission.of(self._core, settings.server.connections_max)
+        self._overload = Overload(self._admission, self._core.limits, settings.server.workers)
         self._http_sessions = HttpSessions(self._core, self._admission, settings.poll.options())
         cluster, server = self._core.cluster, settings.server
         self._forwarding = (
@@ -397,6 +400,7 @@ class Hub:
         await self._broker.start(self._core.delivery)
         if self._core.cluster is not None:
             self._core.cluster.start()
+        self._overload.start()
         try:
             for hook in self._start_hooks:
                 await _call(hook)
@@ -405,6 +409,7 @@ class Hub:
                 await self._forwarding.stop()
             if self._core.cluster is not None:
                 self._core.cluster.stop()
+            self._overload.stop()
             await self._broker.stop()
             raise
 
@@ -437,6 +442,7 @@ class Hub:
                 await self._call_stop_hook(hook, deadline)
             await self._tasks.stop(max(0.0, deadline - loop.time()))
         finally:
+            self._overload.stop()
             if self._pool is not None:
                 self._pool.stop()
                 self._pool = None
@@ -464,7 +470,10 @@ class Hub:
             "chappe_sessions": len(self._core.sessions),
             "chappe_channels": len(self._core.channels),
             **self._http_sessions.metrics(),
+            **self._overload.metrics(),
         }
+        for why, refused in self._admission.refused.items():
+            metrics[labelled("chappe_connections_refused_total", reason=why)] = refused
         if self._core.cluster is not None:
             metrics |= self._core.cluster.metrics()
         if self._forwarding is not None:

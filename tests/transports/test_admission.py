@@ -2,7 +2,8 @@
 
 import pytest
 
-from chappe.transports.admission import Admission, Seats
+from chappe.hub.seats import Seats
+from chappe.transports.admission import Admission
 from chappe.transports.upgrade import Rejected
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from chappe.hub.seats import address_group
 from chappe.transports.upgrade import (
     Gate,
     Rejected,
     Request,
-    address_group,
     bare_host,
     bearer_token,
     check_handshake,

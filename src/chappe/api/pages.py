@@ -88,10 +88,10 @@ class PageEndpoint(Endpoint):
         try:
             if self.is_leaving:
                 raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
-            self.page.admission.admit()
+            self.page.admission.admit(address)
         except Rejected as rejected:
             raise HttpError(rejected.status, Code.NOT_AVAILABLE, rejected.text, headers=rejected.headers) from None
-        if self.page.admission.is_crowded(address):
+        if self.page.admission.turns_away(address):
             raise ChappeError(Code.CONNECTION_LIMIT)
 
     def _let_in(self, head: Request) -> Request:

@@ -167,6 +167,10 @@ class NamespaceSettings(Section, frozen=True, kw_only=True):
     """Who may subscribe; `token` needs a capability in the token, `hook` asks the application."""
     publish: Right = "nobody"
     """Who may publish; the same words as `subscribe`."""
+    messages_per_s: Seconds = 0.0
+    """Publications a second of all clients together in one channel; above: error 111. 0 is no limit."""
+    messages_burst: Positive = 100
+    """Publications that a channel takes at once before `messages_per_s` counts."""
     slow_consumer: SlowPolicy = "disconnect"
     """What happens to a client whose send queue is full: cut with 3008, lose the oldest, or keep the latest."""
 
@@ -183,6 +187,8 @@ class NamespaceSettings(Section, frozen=True, kw_only=True):
             room=self.room,
             subscribe=Access(self.subscribe),
             publish=Access(self.publish),
+            messages_per_s=self.messages_per_s,
+            messages_burst=self.messages_burst,
             slow_consumer=SlowConsumer(self.slow_consumer),
         )
 

@@ -32,10 +32,12 @@ from chappe.hub.names import NameRegistry
 from chappe.hub.namespaces import Level, Namespaces
 from chappe.hub.permissions import Action, Actor, Permissions
 from chappe.hub.publishing import Publishing, check_payload
+from chappe.hub.quotas import ChannelQuotas, Excess, Quotas
 from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
 from chappe.hub.revocation import Revocations, RevokingAuthenticator
 from chappe.hub.rooms import Rooms
+from chappe.hub.seats import Seats, address_group
 from chappe.hub.session import Handler, Peer, Session
 from chappe.hub.subscribing import Subscribing
 from chappe.hub.subscription import Stage
@@ -88,6 +90,10 @@ class HubCore:
 
     Carriers call `open` for each connection and then the session it returns; backends call the methods below, after
     `permissions.authorize`.
+
+    Attributes:
+        quotas: rates of users and addresses; None: there are none, and nobody asks.
+        strangers: sessions that have not said who they are, by address.
     """
 
     error_codes = ERRORS
@@ -113,6 +119,10 @@ class HubCore:
         _check_levels(options.namespaces, options.broker)
         self.counters = Counters()
         self.pace = Pace(options.limits.messages_per_s, options.limits.messages_burst)
+        quotas = Quotas(options.limits)
+        self.quotas = quotas if quotas.is_needed else None
+        self.channel_quotas = ChannelQuotas()
+        self.strangers = Seats()
         self.permissions = Permissions(options.namespaces, options.anonymous)
         self.hooks = Hooks(options.spawn)
         self.sessions: dict[str, Session] = {}
@@ -140,6 +150,7 @@ class HubCore:
         """Begin a session for a new connection."""
         session = Session(self, link, protocol, peer, self.random(_ID_BYTES).hex())
         self.sessions[session.id] = session
+        self.strangers.take(peer.address)
         self.counters.connections += 1
         self.log("INFO", "session %s connects from %s", session.id, peer.address)
         link.limit(protocol.frame_bytes[0])
@@ -173,6 +184,8 @@ class HubCore:
     def forget(self, session: Session, code: int) -> None:
         """Take an ended session out of everything; its subscriptions, name and locks are free at once."""
         self.sessions.pop(session.id, None)
+        if not session.was_open:
+            self.strangers.give_back(address_group(session.peer.address))
         self.expiry.forget(session)
         if code in (Code.DISCONNECTED, Code.INVALID_TOKEN, Code.EXPIRED):
             self.resumption.revoke(session)
@@ -341,6 +354,12 @@ class HubCore:
         if len(known) >= _KNOWN_CHANNELS:
             known.clear()
         known.add(channel)
+
+    def too_fast(self, excess: Excess) -> ChappeError:
+        """Return error 111, which is counted by the limit that was crossed."""
+        self.counters.count_excess(excess.limit)
+        detail = {"limit": excess.limit, "retry_after_s": max(round(excess.wait_s, 3), 0.001)}
+        return ChappeError(Code.TOO_MANY_REQUESTS, detail=detail)
 
     def as_refusal(self, error: BaseException) -> ChappeError:
         """Return what a client is told when a hook raised: its refusal, or 100 for anything unforeseen."""

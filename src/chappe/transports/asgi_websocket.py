@@ -74,7 +74,7 @@ class AsgiWebSockets:
         default_language: str = "en",
     ) -> None:
         self._hub = hub
-        self._admission = admission or Admission(hub.limits.connections_per_address)
+        self._admission = admission or Admission.of(hub)
         self._default_language = default_language
         self._endpoints = endpoints
         self._gate = gate
@@ -87,7 +87,7 @@ class AsgiWebSockets:
             request = self._proxies.resolve(_request(scope))
             self._gate.check(request)
             endpoint = self._endpoints.find(request)
-            self._admission.admit()
+            self._admission.admit(request.address)
         except Rejected as rejected:
             await reject(scope, send, rejected)
             return
@@ -95,7 +95,7 @@ class AsgiWebSockets:
             await reject(scope, send, Rejected(401, error.reason))
             return
         seats = self._admission.websockets
-        is_crowded = self._admission.is_crowded(request.address)
+        is_crowded = self._admission.turns_away(request.address)
         # Taken before the first await, so that many at once cannot pass together.
         seat = seats.take(request.address)
         try:

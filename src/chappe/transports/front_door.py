@@ -97,7 +97,7 @@ class Lobby:
         self.head_timeout_s = head_timeout_s
         self.compression = compression
         self.compression_min_bytes = compression_min_bytes
-        self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
+        self.admission = admission or Admission.of(hub, connections_max)
         self.http_sessions = http_sessions
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
@@ -113,7 +113,7 @@ class Lobby:
         self.besieged = 0
         self._commons: Commons | None = None
 
-    def admit(self) -> None:
+    def admit(self, address: str) -> None:
         """Refuse a connection that the server as a whole cannot take.
 
         Raises:
@@ -121,7 +121,7 @@ class Lobby:
         """
         if self.draining:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
-        self.admission.admit()
+        self.admission.admit(address)
 
     def metrics(self) -> dict[str, float]:
         """Return what is counted here, by name of the metric."""
@@ -374,7 +374,7 @@ class FrontDoor(HttpToolsProtocol):
             accept = check_handshake(request)
             deflate = negotiate_deflate(request) if lobby.compression else None
             endpoint = lobby.endpoints.find(request)
-            lobby.admit()
+            lobby.admit(request.address)
         except Rejected as rejected:
             lobby.rejected += 1
             self._answer(rejected)
@@ -384,7 +384,7 @@ class FrontDoor(HttpToolsProtocol):
             self._answer(Rejected(401, error.reason, {"WWW-Authenticate": "Bearer"}))
             return
         head = _switching_protocols(accept, endpoint.subprotocol, deflate)
-        if lobby.admission.is_crowded(request.address):
+        if lobby.admission.turns_away(request.address):
             lobby.rejected += 1
             self.transport.write(head)
             self._turn_away(language_of(request, lobby.default_language))

@@ -1,6 +1,5 @@
 """The opening handshake of WebSocket (RFC 6455, section 4.2), and who may make it."""
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -182,22 +181,6 @@ def bare_host(host: str) -> str:
 def host_names(hosts: Iterable[str]) -> frozenset[str]:
     """Return hosts as a Host header names them, without a port: IPv6 addresses in brackets, all in lower case."""
     return frozenset(f"[{host}]".lower() if host.count(":") > 1 and host[0] != "[" else host.lower() for host in hosts)
-
-
-def address_group(address: str) -> str:
-    """Return what counts as one address: itself, for IPv6 its /64 (one customer has that many)."""
-    if ":" not in address:
-        # IPv4, or no address at all: asked several times for each connection.
-        return address
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address
 
 
 def choose_subprotocol(offered: Sequence[str], known: Sequence[str]) -> str | None:
