@@ -62,6 +62,8 @@ def _identified(address: str, carrier: str, language: str) -> Peer:
 
 
 _NEVER: Final = math.inf
+#: What a timer may miss its moment by, seconds.
+_TIMER_S: Final = 0.001
 #: Channels whose epoch a session is known to have been told, beyond its subscriptions.
 _TOLD_EPOCHS: Final = 512
 #: Commands refused one after the other before the connection ends: who is told so often and goes on does not listen.
@@ -502,7 +504,8 @@ class Session:
         self.fail(getattr(command, "id", None), self.hub.too_fast(excess))
         if not self._paused and not self.is_over:
             self._pause()
-            self.hub.clock.call_later(excess.wait_s, self._read_again)
+            # Timers may be a millisecond early, and then the next command would be refused too.
+            self.hub.clock.call_later(excess.wait_s + _TIMER_S, self._read_again)
 
     def _refused(self) -> bool:
         """Count a refusal; return False if it was one too many and the connection ended."""

@@ -37,7 +37,7 @@ class Overload:
         self._admission = admission
         self._lag_limit_s = limits.loop_lag_s
         self._late = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self.memory_limit_bytes = limits.memory_bytes or int(available_bytes() * _SHARE / processes)
         self.memory_bytes = resident_bytes()
         self.lag_s = 0.0
@@ -64,11 +64,19 @@ class Overload:
         }
 
     def _look(self, loop: asyncio.AbstractEventLoop, expected: float) -> None:
-        now = loop.time()
-        self.lag_s = max(0.0, now - expected)
+        late_s = max(0.0, loop.time() - expected)
+        # A turn may be long and this timer punctual all the same: one whole turn is measured too.
+        self._timer = loop.call_soon(lambda: self._begin_turn(loop, late_s))
+
+    def _begin_turn(self, loop: asyncio.AbstractEventLoop, late_s: float) -> None:
+        began = loop.time()
+        self._timer = loop.call_soon(lambda: self._judge(loop, max(late_s, loop.time() - began)))
+
+    def _judge(self, loop: asyncio.AbstractEventLoop, lag_s: float) -> None:
+        self.lag_s = lag_s
         self.memory_bytes = resident_bytes()
         self._admission.overload = "memory" if self._is_full() else "event loop" if self._is_late() else ""
-        self._timer = loop.call_later(INTERVAL_S, self._look, loop, now + INTERVAL_S)
+        self._timer = loop.call_later(INTERVAL_S, self._look, loop, loop.time() + INTERVAL_S)
 
     def _is_full(self) -> bool:
         relieved = _RELIEVED if self._admission.overload == "memory" else 1.0
