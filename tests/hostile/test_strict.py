@@ -83,11 +83,10 @@ async def code_of(client: websockets.ClientConnection, **command: Any) -> int:
 
 
 async def close_code(client: websockets.ClientConnection) -> int:
-    with pytest.raises(websockets.ConnectionClosed) as closed:
-        while True:
-            await asyncio.wait_for(client.recv(), 15)
-    assert closed.value.rcvd is not None
-    return closed.value.rcvd.code
+    async with asyncio.timeout(15):
+        await client.wait_closed()
+    assert client.close_code is not None
+    return client.close_code
 
 
 async def get(place: Place, path: str, address: str) -> httpx.Response:
@@ -280,7 +279,7 @@ async def test_strict_slows_an_avalanche_down(strict: Place) -> None:
 
 async def room_again(place: Place) -> None:
     async with asyncio.timeout(10):
-        while (await get(place, "/poll", next(_addresses))).status_code != 200:
+        while (await get(place, "/poll", next(_addresses))).status_code != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 

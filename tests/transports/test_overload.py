@@ -1,6 +1,7 @@
 """Overload: new sessions are refused while memory or the event loop suffers; those that are here notice nothing."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -35,7 +36,7 @@ async def served(**limits: float) -> AsyncIterator[Server]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - nobody is told
             await asyncio.sleep(0.02)
 
 
@@ -44,7 +45,7 @@ def connect(server: Server) -> Any:
 
 
 async def echo(client: websockets.ClientConnection, number: int) -> None:
-    await client.send('{"type":"ping","id":%d}' % number)
+    await client.send(json.dumps({"type": "ping", "id": number}))
     assert str(number) in str(await client.recv())
 
 
