@@ -15,6 +15,7 @@ import msgspec
 
 from chappe.api import ApiContext, Forwarding, PageContext, answer_nodes, build_api, build_events, build_polling
 from chappe.asgi import HubApp
+from chappe.audit import AuditLog
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.jwt import JwtAuthenticator
 from chappe.config import Settings, load, make_bridges, make_broker
@@ -101,23 +102,9 @@ class Hub:
         if broker is None or isinstance(broker, str):
             broker = make_broker(broker or settings.broker.url, self._clock, os.urandom)
         self._broker = broker
-        self._core = HubCore(
-            HubOptions(
-                broker=self._broker,
-                clock=self._clock,
-                random=os.urandom,
-                spawn=self._tasks.spawn,
-                log=_write_log,
-                limits=settings.limits.limits(),
-                namespaces=Namespaces(settings.hub_namespaces() if namespaces is None else namespaces),
-                anonymous=settings.auth.anonymous if anonymous is None else anonymous,
-                authenticator=_make_authenticator(settings),
-                reserved_names=tuple(settings.users),
-                version=importlib.metadata.version("chappe"),
-                node=secrets.token_hex(4),
-                make_audience=audience_maker(),
-            )
-        )
+        node = secrets.token_hex(4)
+        self._audit = _make_audit(settings, node)
+        self._core = HubCore(self._hub_options(namespaces, anonymous, node))
         self._core.make_handle = Session
         self._endpoints = Endpoints(self._core, settings.server.root_protocol, settings.server.default_language)
         self._proxies = Proxies(settings.server.trusted_proxies)
@@ -396,7 +383,28 @@ class Hub:
 
     # --- Inside ------------------------------------------------------------------------------------------------------
 
+    def _hub_options(self, namespaces: Iterable[Namespace] | None, anonymous: bool | None, node: str) -> HubOptions:
+        """Return what the domain is made of; arguments are over the settings."""
+        settings = self.settings
+        return HubOptions(
+            broker=self._broker,
+            clock=self._clock,
+            random=os.urandom,
+            spawn=self._tasks.spawn,
+            log=_write_log,
+            limits=settings.limits.limits(),
+            namespaces=Namespaces(settings.hub_namespaces() if namespaces is None else namespaces),
+            anonymous=settings.auth.anonymous if anonymous is None else anonymous,
+            authenticator=_make_authenticator(settings),
+            reserved_names=tuple(settings.users),
+            version=importlib.metadata.version("chappe"),
+            node=node,
+            audit=self._audit.write if self._audit is not None else None,
+            make_audience=audience_maker(),
+        )
+
     async def _start(self) -> None:
+        self._begin_audit()
         await self._broker.start(self._core.delivery)
         if self._core.cluster is not None:
             self._core.cluster.start()
@@ -412,6 +420,21 @@ class Hub:
             self._overload.stop()
             await self._broker.stop()
             raise
+
+    def _begin_audit(self) -> None:
+        """Note that the hub starts, and with which settings.
+
+        Raises:
+            ConfigurationError: the file cannot be written: what is to be audited must not happen unseen.
+        """
+        if self._audit is None:
+            return
+        try:
+            self._audit.open()
+        except OSError as error:
+            reason = f"log.audit_file {self.settings.log.audit_file!r} cannot be written: {error.strerror}"
+            raise ConfigurationError(reason) from None
+        self._audit.write("start", {"version": self._core.version, "settings": msgspec.to_builtins(self.settings)})
 
     async def _leave(self, old: asyncio.AbstractEventLoop) -> None:
         """Forget an event loop that ended without `stop`, with the connections that it had."""
@@ -446,6 +469,9 @@ class Hub:
             if self._pool is not None:
                 self._pool.stop()
                 self._pool = None
+            if self._audit is not None:
+                self._audit.write("stop", {})
+                self._audit.close()
             async with asyncio.timeout(max(_BROKER_STOP_S, deadline - loop.time())):
                 await self._broker.stop()
 
@@ -474,6 +500,8 @@ class Hub:
         }
         for why, refused in self._admission.refused.items():
             metrics[labelled("chappe_connections_refused_total", reason=why)] = refused
+        if self._audit is not None:
+            metrics |= self._audit.metrics()
         if self._core.cluster is not None:
             metrics |= self._core.cluster.metrics()
         if self._forwarding is not None:
@@ -509,6 +537,13 @@ class Hub:
             return self._pool.run(functools.partial(function, *arguments, **named))
 
         return run
+
+
+def _make_audit(settings: Settings, node: str) -> AuditLog | None:
+    log = settings.log
+    if not log.audit_file:
+        return None
+    return AuditLog(log.audit_file, log.audit_bytes, log.audit_files, node=node, process=os.getpid())
 
 
 def _make_authenticator(settings: Settings) -> Authenticator | None:

@@ -24,12 +24,6 @@ def test_other_connections_have_seats_of_their_own() -> None:
     assert not admission.is_crowded("192.0.2.1")
 
 
-def test_the_neighbours_of_a_64_are_one_address() -> None:
-    seats = Seats()
-    seats.take("2001:db8::1")
-    assert (seats.of("2001:db8::2"), seats.of("2001:db8:0:1::1")) == (1, 0)
-
-
 def test_the_hub_as_a_whole_has_a_cap() -> None:
     admission = Admission(connections_max=1)
     admission.admit()

@@ -3,6 +3,7 @@
 from typing import Final
 
 from chappe.api.context import ApiContext
+from chappe.hub.auditing import about
 from chappe.hub.contracts import Claims
 from chappe.hub.permissions import Actor
 from chappe.model.error_codes import Code
@@ -18,12 +19,14 @@ class Caller:
 
     Attributes:
         name: how logs call it.
+        is_backend: it is a program with a key, not somebody with a token.
     """
 
-    __slots__ = ("_actors", "_claims", "name")
+    __slots__ = ("_actors", "_claims", "is_backend", "name")
 
-    def __init__(self, claims: Claims, name: str) -> None:
+    def __init__(self, claims: Claims, name: str, is_backend: bool = False) -> None:
         self.name = name
+        self.is_backend = is_backend
         self._claims = claims
         self._actors: dict[frozenset[str], Actor] = {}
 
@@ -47,7 +50,7 @@ class Credentials:
         self._hub = context.hub
         self._keys = context.api_keys
         # No subject of a token has a slash, so nobody else owns the idempotency keys of a backend.
-        self._open = Caller(Claims(user="api/open", scopes=_ALL), "anybody") if context.api_open else None
+        self._open = Caller(Claims(user="api/open", scopes=_ALL), "anybody", True) if context.api_open else None
         self._backends: dict[str, Caller] = {}
 
     def identify(self, head: Request) -> Caller:
@@ -60,8 +63,11 @@ class Credentials:
             return self._open
         try:
             return self._verify(head)
-        except ChappeError:
+        except ChappeError as error:
             self._hub.counters.unauthorized += 1
+            if self._hub.audit is not None:
+                told = {"code": int(error.code), "address": head.address, "path": head.path[:255], **about(error)}
+                self._hub.audit("refused", told)
             raise
 
     def _verify(self, head: Request) -> Caller:
@@ -81,5 +87,5 @@ class Credentials:
     def _backend(self, name: str) -> Caller:
         caller = self._backends.get(name)
         if caller is None:
-            caller = self._backends[name] = Caller(Claims(user=f"api/{name}", scopes=_ALL), f"key {name}")
+            caller = self._backends[name] = Caller(Claims(user=f"api/{name}", scopes=_ALL), f"key {name}", True)
         return caller

@@ -38,10 +38,10 @@ class Service:
         self.credentials = Credentials(context)
         self.started_at = time.monotonic()
 
-    def call(self, command: Command, caller: Caller, language: str) -> Call:
+    def call(self, command: Command, caller: Caller, language: str, address: str = "") -> Call:
         """Return a call of a command, with no more rights than the command needs."""
         actor = caller.actor(command.scopes)
-        return Call(self.hub, caller, actor, language, time.monotonic() - self.started_at)
+        return Call(self.hub, caller, actor, language, address, time.monotonic() - self.started_at)
 
     def language(self, head: Request) -> str:
         """Return the language of error texts: `?lang=`, Accept-Language, the default."""
@@ -104,7 +104,7 @@ class CommandEndpoint(Endpoint):
             asked = decode_body(body, self.command.asked, self.service.hub.limits)
         else:
             asked = decode_parameters(read_parameters(scope), self.command.asked)
-        answer = self.command.run(self.service.call(self.command, caller, language), asked)
+        answer = self.command.carry_out(self.service.call(self.command, caller, language, head.address), asked)
         if isinstance(answer, Waiting):
             answer = await settled(answer)
         elif inspect.isawaitable(answer):

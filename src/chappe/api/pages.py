@@ -13,7 +13,7 @@ from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.transports.admission import Admission
 from chappe.transports.proxies import Proxies
-from chappe.transports.upgrade import Gate, Rejected, Request
+from chappe.transports.upgrade import Gate, Rejected, Request, rejection
 
 #: Set in the scope of a request whose Origin may connect.
 _MAY_READ: Final = "chappe.may_read"
@@ -99,6 +99,9 @@ class PageEndpoint(Endpoint):
         try:
             self.page.gate.check(resolved)
         except Rejected as rejected:
+            audit = self.service.hub.audit
+            if audit is not None and rejected.status == 403:
+                audit("refused", rejection(resolved, rejected))
             code = Code.PERMISSION_DENIED if rejected.status == 403 else Code.BAD_REQUEST
             raise HttpError(rejected.status, code, rejected.text, headers=rejected.headers) from None
         return resolved

@@ -251,6 +251,12 @@ class LogSettings(Section, frozen=True, kw_only=True):
     """File to append to, instead of standard error; `auto` makes `websocket_YYYYMMDD_HHMMSS.log`."""
     payloads: bool = False
     """Whether message texts appear at DEBUG."""
+    audit_file: str = ""
+    """File of JSON lines to append refusals, changes by operators and the settings at start to; empty: none."""
+    audit_bytes: Positive = 10_485_760
+    """Size at which the audit file is renamed to `.1` and begun anew."""
+    audit_files: Positive = 10
+    """Audit files that are kept, the current one included."""
     utc: bool = False
     """Whether text lines carry UTC instead of the local time; JSON lines always carry UTC."""
 

@@ -282,6 +282,10 @@ Spawn: TypeAlias = Callable[[Awaitable[Any], Callable[[Any, BaseException | None
 """Run an awaitable to its end and call back, once, with its result or its exception."""
 
 
+Audit: TypeAlias = Callable[[str, Mapping[str, Any]], None]
+"""Note for good that something happened: its name, such as `refused`, and what belongs to it. Never blocks for long."""
+
+
 class Log(Protocol):
     """Where the hub tells what happened; the values stay arguments, so that the edge can redact and escape them."""
 

@@ -12,6 +12,7 @@ from chappe.hub.cluster import Cluster
 from chappe.hub.connecting import Connecting, Resumption
 from chappe.hub.contracts import (
     Append,
+    Audit,
     Authenticator,
     Broker,
     Clock,
@@ -67,6 +68,7 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True):
         spawn: runs the awaitables of hooks.
         reserved_names: known users; nobody may claim their names, whether they are here or not.
         version, node: told to clients.
+        audit: notes refusals; None: nobody wants to know.
         make_audience: how links that get the same frames are kept; native code has its own.
     """
 
@@ -82,6 +84,7 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True):
     reserved_names: Collection[str] = ()
     version: str = ""
     node: str = ""
+    audit: Audit | None = None
     make_audience: MakeAudience = LinkSet
 
 
@@ -116,6 +119,7 @@ class HubCore:
             self.authenticator = RevokingAuthenticator(options.authenticator, self.revocations)
         self.version = options.version
         self.node = options.node
+        self.audit = options.audit
         _check_levels(options.namespaces, options.broker)
         self.counters = Counters()
         self.pace = Pace(options.limits.messages_per_s, options.limits.messages_burst)

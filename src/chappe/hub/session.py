@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from chappe.hub.auditing import AUDITED, refusal
 from chappe.hub.contracts import Claims, Link
 from chappe.hub.permissions import Actor
 from chappe.hub.quotas import Excess
@@ -386,6 +387,8 @@ class Session:
     def failure(self, answered: int | None, error: ChappeError) -> base.Failed:
         """Return an error as this session's user reads it; it is counted."""
         self.hub.counters.count_error(error.code)
+        if self.hub.audit is not None and error.code in AUDITED:
+            self.hub.audit("refused", refusal(self, error))
         text = error.reason
         if self.peer.language != "en" and error.code in self.hub.error_codes:
             # `problem` is English prose about a field; the other language has a sentence for the field itself.

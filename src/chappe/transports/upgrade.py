@@ -1,7 +1,7 @@
 """The opening handshake of WebSocket (RFC 6455, section 4.2), and who may make it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -10,6 +10,8 @@ from chappe.wire.deflate import Deflate, negotiate
 from chappe.wire.websocket import accept_key
 
 _MAX_PARAMETERS: Final = 100
+#: Characters of what a peer made up that are repeated.
+_SHOWN: Final = 255
 _SPECIAL_PORTS: Final = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
@@ -84,6 +86,17 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         wanted = _with_port(host.lower(), "https" if secure else "http")
         # Behind a TLS proxy the hub itself is not secure: the page's scheme decides its port.
         return _with_port(parts.netloc.lower(), parts.scheme) in (wanted, _with_port(host.lower(), parts.scheme))
+
+
+def rejection(request: Request, rejected: Rejected) -> dict[str, Any]:
+    """Return what the audit log is told of a page that may not connect."""
+    return {
+        "status": rejected.status,
+        "address": request.address,
+        "path": request.path[:_SHOWN],
+        "origin": request.headers.get("origin", "")[:_SHOWN],
+        "problem": rejected.text,
+    }
 
 
 def check_handshake(request: Request) -> str:
