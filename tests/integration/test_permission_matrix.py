@@ -79,7 +79,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder: Path = tmp_path_factory.mktemp("matrix")
     (folder / "secret").write_text(SECRET)
     (folder / "keys").write_text(f"backend:{hashlib.sha256(KEY.encode()).hexdigest()}\n")
-    spaces = {}
+    spaces: dict[str, Any] = {}
     for name in ("team", "chat", "broadcast", "closed"):
         access = "nobody" if name == "closed" else "token"
         options = {"level": "recoverable", "presence": True, "patterns": True, "subscribe": access, "publish": access}
@@ -134,7 +134,8 @@ async def over_websocket(
     place: Place, token: str | None, heard: bytearray, msgpack: bool = False
 ) -> AsyncIterator[Ask]:
     subprotocol: Any = "chappe.v1.msgpack" if msgpack else "chappe.v1"
-    encode, decode = (msgspec.msgpack.encode, msgspec.msgpack.decode) if msgpack else (_json, json.loads)
+    encode: Callable[[Any], str | bytes] = msgspec.msgpack.encode if msgpack else _json
+    decode: Callable[[Any], Any] = msgspec.msgpack.decode if msgpack else json.loads
     async with place.connect(subprotocols=[subprotocol], additional_headers=bearer(token)) as client:
 
         async def ask(command: dict[str, Any]) -> Any:
@@ -142,8 +143,8 @@ async def over_websocket(
                 await client.send(encode(command))
                 while True:
                     frame = await asyncio.wait_for(client.recv(), 5)
-                    heard.extend(frame if isinstance(frame, bytes) else frame.encode())
-                    message: Any = decode(frame)
+                    heard.extend(frame.encode() if isinstance(frame, str) else frame)
+                    message = decode(frame)
                     if message.get("id") == command["id"]:
                         return message
             except websockets.ConnectionClosed:
@@ -321,7 +322,7 @@ async def test_broadcast_carries_frames_of_who_may_and_to_nobody_else(place: Pla
                         break
         except (websockets.ConnectionClosed, websockets.InvalidStatus):
             await witness.send(HIDDEN)
-        said = []
+        said: list[Any] = []
         while not said or said[-1] != HIDDEN:
             said.append(await asyncio.wait_for(witness.recv(), 5))
     if actor == "right user":
