@@ -29,19 +29,20 @@ _log = logging.getLogger("chappe.telemetry")
 
 _STANDARD_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-# One alternation a kind of secret. The name stays, so that a reader sees what was there.
+# One alternation a kind of secret. The name stays, so that a reader sees what was there. Nothing is tried twice over a
+# long run of characters: lines may be as long as a message, and a peer chooses what is in it.
 _SECRETS: Final = re.compile(
     r"""
-      (?P<header>\b(?:proxy-)?authorization|\b(?:set-)?cookie|\bchappe-session|\bx-api-key)  # up to the end of the line
+      (?P<header>authorization|cookie|chappe-session|x-api-key)  # up to the end of the line
         (?P<colon>["']?\s*[:=,]\s*(?:b(?=["']))?["']?)[^"'\r\n]+
     | (?P<scheme>\b(?:bearer|basic))\s+[A-Za-z0-9._~+/=-]{6,}
-    | (?P<member>\b(?:access_token|refresh_token|token|ticket|resume|password|passwd|secret|api_key|apikey)
+    | (?P<member>(?:token|ticket|resume|password|passwd|password_hash|secret|api_key|apikey|private_key)
         \\?["']?\s*[:=]\s*)
         (?: (?P<open>\\?)(?P<quote>["'])(?:(?!(?P=quote))[^\r\n])* | [^\s"'\\&,;})\]]+ )
     | (?P<query>[?&]session=)[^\s"'&#]+                          # the private handle of a polling session
-    | (?P<handle>\bsession\\?["']?\s*[:=]\s*\\?["']?)[0-9a-f]{32,}  # the same elsewhere; public ids are shorter
-    | (?P<url>\b[a-z][a-z0-9+.-]*://)[^\s/@"']*:[^\s/@"']*@      # user:password@host
-    | \bey[JK][A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?   # a JWT, wherever it is
+    | (?P<handle>session\\?["']?\s*[:=]\s*\\?["']?)[0-9a-f]{32,}  # the same elsewhere; public ids are shorter
+    | (?P<url>\b[a-z][a-z0-9+.-]{0,30}://)[^\s/@:"']*:[^\s/@"']*@      # user:password@host
+    | (?<![A-Za-z0-9_-])ey[JK][A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?   # a JWT, wherever it is
     | \bchappe_[A-Za-z0-9_-]{20,}                                # an API key of ours
     """,
     re.IGNORECASE | re.VERBOSE,
