@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chappe.hub.auditing import shortened
 from chappe.hub.contracts import Claims
 from chappe.model.error_codes import Code
 from tests.hub.harness import Tokens, World
@@ -73,6 +74,11 @@ def test_a_name_that_fills_the_disk_is_cut(audited: tuple[World, list[dict[str, 
     client.ask("rpc", method="x" * 60_000)
     assert len(told) == 2
     assert all(len(str(value)) <= 255 for line in told for value in line.values())
+
+
+def test_what_backends_name_is_cut_too() -> None:
+    assert shortened(["x" * 1_000] * 1_000) == ["x" * 255] * 20
+    assert shortened(7) == 7
 
 
 def test_rights_that_a_newer_token_withdraws_are_told(audited: tuple[World, list[dict[str, Any]]]) -> None:

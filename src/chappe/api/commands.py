@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 
 from chappe.api.credentials import Caller
-from chappe.hub.auditing import AUDITED, about
+from chappe.hub.auditing import AUDITED, about, shortened
 from chappe.hub.hub import HubCore
 from chappe.hub.permissions import Actor
 from chappe.model.error_codes import Code
@@ -92,7 +92,7 @@ class Command:
         if audit is None or routine:
             return self.run(call, asked)
         told = {"by": call.caller.name, "address": call.address, "command": self.name}
-        told |= {name: value for name in _TOLD if (value := getattr(asked, name, None)) is not None}
+        told |= {name: shortened(value) for name in _TOLD if (value := getattr(asked, name, None)) is not None}
         try:
             answer = self.run(call, asked)
         except ChappeError as error:

@@ -13,7 +13,7 @@ from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.transports.admission import Admission
 from chappe.transports.proxies import Proxies
-from chappe.transports.upgrade import Gate, Rejected, Request, rejection
+from chappe.transports.upgrade import Gate, Rejected, Request, check_page
 
 #: Set in the scope of a request whose Origin may connect.
 _MAY_READ: Final = "chappe.may_read"
@@ -97,11 +97,8 @@ class PageEndpoint(Endpoint):
     def _let_in(self, head: Request) -> Request:
         resolved = self.page.proxies.resolve(head)
         try:
-            self.page.gate.check(resolved)
+            check_page(self.page.gate, resolved, self.service.hub.audit)
         except Rejected as rejected:
-            audit = self.service.hub.audit
-            if audit is not None and rejected.status == 403:
-                audit("refused", rejection(resolved, rejected))
             code = Code.PERMISSION_DENIED if rejected.status == 403 else Code.BAD_REQUEST
             raise HttpError(rejected.status, code, rejected.text, headers=rejected.headers) from None
         return resolved

@@ -16,6 +16,7 @@ AUDITED: Final = frozenset(
 #: Members of an error's detail that say what it was about; others may be as long as a message.
 _TOLD: Final = ("action", "channel", "field", "feature", "problem")
 _MOST_CHARACTERS: Final = 255
+_MOST_ENTRIES: Final = 20
 
 
 def refusal(session: "Session", error: ChappeError) -> dict[str, Any]:
@@ -38,4 +39,11 @@ def refusal(session: "Session", error: ChappeError) -> dict[str, Any]:
 
 def about(error: ChappeError) -> dict[str, str]:
     """Return what an error was about."""
-    return {name: str(error.detail[name])[:_MOST_CHARACTERS] for name in _TOLD if name in error.detail}
+    return {name: shortened(str(error.detail[name])) for name in _TOLD if name in error.detail}
+
+
+def shortened(value: Any) -> Any:
+    """Return a text or a list of texts that fills no disk."""
+    if isinstance(value, list):
+        return [shortened(each) for each in value[:_MOST_ENTRIES]]
+    return value[:_MOST_CHARACTERS] if isinstance(value, str) else value

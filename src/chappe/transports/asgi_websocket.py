@@ -15,7 +15,7 @@ from chappe.transports.asgi_link import AsgiLink, Receive, Scope, Send
 from chappe.transports.endpoints import Endpoint, Endpoints
 from chappe.transports.portable import Receiver
 from chappe.transports.proxies import Proxies
-from chappe.transports.upgrade import Gate, Rejected, Request, first_values, language_of
+from chappe.transports.upgrade import Gate, Rejected, Request, check_page, first_values, language_of
 from chappe.transports.websocket import closing_code
 from chappe.wire.websocket import shorten_reason
 
@@ -85,7 +85,7 @@ class AsgiWebSockets:
         await receive()  # websocket.connect
         try:
             request = self._proxies.resolve(_request(scope))
-            self._gate.check(request)
+            check_page(self._gate, request, self._hub.audit)
             endpoint = self._endpoints.find(request)
             self._admission.admit(request.address)
         except Rejected as rejected:

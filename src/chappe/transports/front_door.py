@@ -39,10 +39,10 @@ from chappe.transports.upgrade import (
     Request,
     bare_host,
     check_handshake,
+    check_page,
     first_values,
     language_of,
     negotiate_deflate,
-    rejection,
 )
 from chappe.transports.websocket import WebSocketLink
 from chappe.wire.deflate import Deflate, inflate
@@ -123,19 +123,6 @@ class Lobby:
         if self.draining:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
         self.admission.admit(address)
-
-    def check(self, request: Request) -> None:
-        """Refuse a request by its Host and Origin; a foreign page's is audited.
-
-        Raises:
-            Rejected: 400, 403, 421.
-        """
-        try:
-            self.gate.check(request)
-        except Rejected as rejected:
-            if self.hub.audit is not None and rejected.status == HTTPStatus.FORBIDDEN:
-                self.hub.audit("refused", rejection(request, rejected))
-            raise
 
     def metrics(self) -> dict[str, float]:
         """Return what is counted here, by name of the metric."""
@@ -384,7 +371,7 @@ class FrontDoor(HttpToolsProtocol):
             return
         try:
             request = lobby.proxies.resolve(self._request())
-            lobby.check(request)
+            check_page(lobby.gate, request, lobby.hub.audit)
             accept = check_handshake(request)
             deflate = negotiate_deflate(request) if lobby.compression else None
             endpoint = lobby.endpoints.find(request)

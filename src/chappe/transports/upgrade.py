@@ -1,11 +1,13 @@
 """The opening handshake of WebSocket (RFC 6455, section 4.2), and who may make it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from chappe.hub.contracts import Audit
 from chappe.wire.deflate import Deflate, negotiate
 from chappe.wire.websocket import accept_key
 
@@ -88,15 +90,20 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         return _with_port(parts.netloc.lower(), parts.scheme) in (wanted, _with_port(host.lower(), parts.scheme))
 
 
-def rejection(request: Request, rejected: Rejected) -> dict[str, Any]:
-    """Return what the audit log is told of a page that may not connect."""
-    return {
-        "status": rejected.status,
-        "address": request.address,
-        "path": request.path[:_SHOWN],
-        "origin": request.headers.get("origin", "")[:_SHOWN],
-        "problem": rejected.text,
-    }
+def check_page(gate: Gate, request: Request, audit: Audit | None) -> None:
+    """Refuse a request by its Host and Origin; that a page of a foreign site was refused is audited.
+
+    Raises:
+        Rejected: 400, 403, 421.
+    """
+    try:
+        gate.check(request)
+    except Rejected as rejected:
+        if audit is not None and rejected.status == HTTPStatus.FORBIDDEN:
+            origin = request.headers.get("origin", "")[:_SHOWN]
+            about = {"address": request.address, "path": request.path[:_SHOWN], "origin": origin}
+            audit("refused", {"status": rejected.status, **about, "problem": rejected.text})
+        raise
 
 
 def check_handshake(request: Request) -> str:
