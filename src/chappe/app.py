@@ -17,7 +17,9 @@ from chappe.api import ApiContext, Forwarding, PageContext, answer_nodes, build_
 from chappe.asgi import HubApp
 from chappe.audit import AuditLog
 from chappe.auth.api_keys import ApiKeys
+from chappe.auth.asking import ask_webhook
 from chappe.auth.jwt import JwtAuthenticator
+from chappe.auth.webhook import Webhook
 from chappe.config import Settings, load, make_bridges, make_broker
 from chappe.config.checking import log_problems
 from chappe.console import build_console
@@ -120,6 +122,10 @@ class Hub:
         if cluster:
             answer_nodes(self._core, cluster)
         self._lobbies: list[Lobby] = []
+        self._webhook = _make_webhook(settings, self._core)
+        if self._webhook is not None:
+            self._start_hooks.append(self._webhook.start)
+            self._stop_hooks.append(self._webhook.stop)
         for bridge in make_bridges(settings, self._core):
             self._start_hooks.append(bridge.start)
             self._stop_hooks.append(bridge.stop)
@@ -500,6 +506,8 @@ class Hub:
         }
         for why, refused in self._admission.refused.items():
             metrics[labelled("chappe_connections_refused_total", reason=why)] = refused
+        if self._webhook is not None:
+            metrics |= self._webhook.metrics()
         if self._audit is not None:
             metrics |= self._audit.metrics()
         if self._core.cluster is not None:
@@ -557,6 +565,14 @@ def _make_authenticator(settings: Settings) -> Authenticator | None:
         audience=auth.audience,
         issuer=auth.issuer,
     )
+
+
+def _make_webhook(settings: Settings, core: HubCore) -> Webhook | None:
+    if not settings.auth.authorize_url:
+        return None
+    webhook = Webhook(settings.auth.authorize_url, settings.auth.authorize_timeout_s, settings.auth.authorize_cache_s)
+    ask_webhook(core, webhook)
+    return webhook
 
 
 def _write_log(level: str, message: str, *values: object) -> None:

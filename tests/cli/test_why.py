@@ -37,7 +37,7 @@ def configured(run: Run) -> None:
 
 
 def token(user: str | None = "ada", scope: str = "", **capabilities: list[str]) -> str:
-    claims = {"aud": "chappe", "exp": time.time() + 60, "chappe": capabilities, "scope": scope}
+    claims = {"aud": "chappe", "exp": time.time() + 3_600, "chappe": capabilities, "scope": scope}
     return jwt.encode(claims | ({"sub": user} if user else {}), SECRET, algorithm="HS256")
 
 

@@ -103,6 +103,12 @@ class AuthSettings(Section, frozen=True, kw_only=True):
     """The `aud` a token must have."""
     issuer: str = ""
     """The `iss` a token must have; empty accepts any issuer whose key is known."""
+    authorize_url: str = ""
+    """Where to ask who may subscribe and publish in namespaces that say `hook`; empty: the hooks of the application."""
+    authorize_timeout_s: Seconds = 5.0
+    """Seconds to wait for its answer; then the answer is no (108)."""
+    authorize_cache_s: Seconds = 10.0
+    """Seconds an answer holds; 0 asks each time."""
     anonymous: bool = False
     """Whether sessions without a token are let in; what they may do is up to each namespace."""
 
