@@ -166,7 +166,10 @@ async def test_a_hub_audits_its_settings_refusals_and_what_operators_change(tmp_
         await http.post("/api/publish", json={"channel": "news", "data": SECRET})
         session = next(iter(server.hub.core.sessions))
         await http.post("/api/unsubscribe", json={"channel": "news", "user": "ada"})
-        await http.post("/api/batch", json={"commands": [{"type": "disconnect", "session": session}]})
+        await http.post(
+            "/api/batch",
+            json={"commands": [{"type": "revoke", "token": "jti-1"}, {"type": "disconnect", "session": session}]},
+        )
     with pytest.raises(websockets.InvalidStatus):
         await websockets.connect(url, proxy=None, origin="https://evil.example")  # type: ignore[arg-type]
     await server.stop()
@@ -175,14 +178,19 @@ async def test_a_hub_audits_its_settings_refusals_and_what_operators_change(tmp_
     assert SECRET not in raw
     assert JWT not in raw
     events = [line["event"] for line in found]
-    assert events == ["start", "refused", "refused", "command", "command", "refused", "stop"]
+    assert events == ["start", "refused", "refused", *["command"] * 3, "refused", "stop"]
     assert found[0]["settings"]["server"]["dev"] is True
     assert found[0]["settings"]["users"]["ada"]["password_hash"] == "[redacted]"
     refused = found[1]
     assert (refused["code"], refused["action"], refused["channel"]) == (103, "subscribe", "$hub/secrets")
-    assert (refused["rule"], refused["address"], refused["carrier"]) == ("hub_channel", "127.0.0.1", "websocket")
+    assert (refused["rule"], refused["address"], refused["carrier"]) == ("inner", "127.0.0.1", "websocket")
     commands = [line for line in found if line["event"] == "command"]
-    assert [(line["command"], line.get("user")) for line in commands] == [("unsubscribe", "ada"), ("disconnect", None)]
-    assert commands[1]["session"] == session
+    assert [(line["command"], line.get("user")) for line in commands] == [
+        ("unsubscribe", "ada"),
+        ("revoke", None),
+        ("disconnect", None),
+    ]
+    assert commands[1]["token_id"] == "jti-1"
+    assert commands[2]["session"] == session
     assert (found[-2]["status"], found[-2]["origin"]) == (403, "https://evil.example")
     assert {line["process"] for line in found} == {os.getpid()}

@@ -21,7 +21,7 @@ NAMESPACES = Namespaces(
 USERS = [None, "ada"]
 GRANTS = [None, (), ("#",), ("token/#", "user/+"), ("nobody/a",)]
 SCOPES: list[frozenset[str]] = [frozenset(), frozenset({"operator"}), frozenset({"api"})]
-CHANNELS = ["#", "+/a", "$user/ada", "$user/bob", "$hub/x", "other/a", "token/#"]
+CHANNELS = ["#", "+/a", "$user/ada", "$user/bob", "$hub/x", "$session/1", "other/a", "token/#"]
 CHANNELS += [f"{access.value}/{last}" for access in Access for last in ("a", "+")]
 
 

@@ -56,7 +56,8 @@ MATRIX: Final[list[tuple[Action, dict[str, Any], frozenset[str]]]] = [
     (Action.SUBSCRIBE_PATTERN, {"type": "subscribe", "channel": "team/#"}, RIGHT),
     (Action.SUBSCRIBE_PATTERN, {"type": "subscribe", "channel": "#"}, frozenset()),
     (Action.SUBSCRIBE, {"type": "subscribe", "channel": "closed/a"}, frozenset()),
-    (Action.SUBSCRIBE, {"type": "subscribe", "channel": "$hub/events"}, frozenset({"operator"})),
+    (Action.SUBSCRIBE, {"type": "subscribe", "channel": "$hub/events"}, frozenset()),
+    (Action.SUBSCRIBE, {"type": "subscribe", "channel": "$session/9f"}, frozenset({"operator"})),
     (Action.SUBSCRIBE, {"type": "subscribe", "channel": "$user/ada"}, RIGHT | {"operator"}),
     (Action.HISTORY, {"type": "history", "channel": "team/a"}, RIGHT),
     (Action.HISTORY, {"type": "history", "channel": "closed/a"}, frozenset()),
@@ -251,7 +252,8 @@ async def test_whoever_asks_gets_the_same_answer_on_each_path(place: Place, path
         ("channel=closed/a", frozenset()),
         ("channel=team/a&channel=closed/a", frozenset()),
         ("channel=team/a&last_event_id=x", RIGHT),
-        ("channel=$hub/events", frozenset({"operator"})),
+        ("channel=$hub/events", frozenset()),
+        ("channel=$session/9f", frozenset({"operator"})),
     ],
 )
 async def test_a_stream_of_events_begins_for_who_may_and_for_nobody_else(
@@ -347,6 +349,7 @@ async def test_the_api_serves_backends_and_operators_and_nobody_else(place: Plac
         "locks": {},
         "info": {},
         "disconnect": {"user": "nobody-here"},
+        "revoke": {"user": "nobody-here"},
         "subscribe": {"channel": "team/a", "user": "nobody-here"},
         "unsubscribe": {"channel": "team/a", "user": "nobody-here"},
         "rpc": {"method": "none"},

@@ -19,7 +19,11 @@ OPERATOR: Final = frozenset({"operator"})
 EITHER: Final = frozenset({"api", "operator"})
 
 #: Members of a request that say what it is about; never what is published.
-_TOLD: Final = ("channel", "channels", "user", "session", "resource", "method")
+_TOLD: Final = {
+    **{name: name for name in ("channel", "channels", "user", "session", "resource", "method")},
+    # Its id; members called `token` are secrets, and hidden.
+    "token": "token_id",
+}
 #: Rows of one answer, at most.
 PAGE: Final = 1_000
 
@@ -92,7 +96,11 @@ class Command:
         if audit is None or routine:
             return self.run(call, asked)
         told = {"by": call.caller.name, "address": call.address, "command": self.name}
-        told |= {name: shortened(value) for name in _TOLD if (value := getattr(asked, name, None)) is not None}
+        told |= {
+            told_as: shortened(value)
+            for name, told_as in _TOLD.items()
+            if (value := getattr(asked, name, None)) is not None
+        }
         try:
             answer = self.run(call, asked)
         except ChappeError as error:
