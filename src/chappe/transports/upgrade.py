@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from chappe.transports.peer_certificate import PeerCertificate
 from chappe.wire.deflate import Deflate, negotiate
 from chappe.wire.websocket import accept_key
 
@@ -20,6 +21,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         headers: names in lower case; of several with one name their values joined by a comma (RFC 9110, 5.3).
         query: the first value of each parameter.
+        certificate: what a TLS client showed, verified; None: nothing, or a proxy ends TLS.
     """
 
     method: str
@@ -28,6 +30,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     address: str
     secure: bool = False
+    certificate: PeerCertificate | None = None
 
 
 class Rejected(Exception):
