@@ -320,6 +320,8 @@ class FrontDoor(HttpToolsProtocol):
             super().on_message_complete()
 
     def _serve(self) -> None:
+        if not self.url.startswith(b"/"):
+            self._check_line()
         super().on_headers_complete()
         if self._certificate is not None:
             self._extend(CERTIFICATE, self._certificate)
@@ -331,6 +333,12 @@ class FrontDoor(HttpToolsProtocol):
         takeover = offer_takeover(self)
         if takeover is not None:
             self._takeovers = [*(each for each in self._takeovers if not each.is_over), takeover]
+
+    def _check_line(self) -> None:
+        """Refuse a request line with a host that the Host header does not have: a proxy may have looked at the other."""
+        host = b", ".join(value for name, value in self.headers if name == b"host")
+        if _is_other_host(httptools.parse_url(self.url).host, host.decode("latin-1").strip()):
+            raise ValueError("the request line and the Host header name different hosts")
 
     def _extend(self, name: str, value: Any) -> None:
         self.scope["extensions"] = {**(self.scope.get("extensions") or {}), name: value}

@@ -1,6 +1,7 @@
 """The opening handshake of WebSocket (RFC 6455, section 4.2), and who may make it."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -12,6 +13,7 @@ from chappe.wire.deflate import Deflate, negotiate
 from chappe.wire.websocket import accept_key
 
 _MAX_PARAMETERS: Final = 100
+_HOST: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::[0-9]{0,5})?")
 _SPECIAL_PORTS: Final = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
@@ -176,10 +178,9 @@ def bearer_token(request: Request) -> str | None:
 
 
 def bare_host(host: str) -> str:
-    """Return a Host without its port, in lower case."""
-    if host.startswith("["):
-        return host.partition("]")[0].lower() + "]"
-    return host.partition(":")[0].lower()
+    """Return a Host without its port, in lower case; empty if it is none: `localhost:x` is nobody's."""
+    found = _HOST.fullmatch(host)
+    return found[1].lower() if found else ""
 
 
 def host_names(hosts: Iterable[str]) -> frozenset[str]:
