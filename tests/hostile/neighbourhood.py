@@ -20,7 +20,7 @@ from chappe.serving import Server
 PATIENCE_S: Final = 5.0
 #: After so long without a byte the hub has nothing more to say to a hostile connection.
 SILENCE_S: Final = 0.5
-#: What a hostile input may make the hub and its sender hold for a moment: a message inflated as far as allowed, and more.
+#: What a hostile input may make the hub and its sender hold for a moment: a message inflated as far as allowed, twice.
 MOMENT_BYTES: Final = 16 * 1_048_576
 CHANNEL: Final = "neighbour"
 

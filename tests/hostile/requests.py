@@ -24,9 +24,7 @@ def post(path: str, body: bytes | str, *fields: str, kind: str = "application/js
 
 def chunked(path: str, body: bytes, *fields: str) -> bytes:
     """Return a POST whose body has the framing that is given."""
-    return request(
-        f"POST {path}", "Content-Type: application/json", "Transfer-Encoding: chunked", *fields, body=body
-    )
+    return request(f"POST {path}", "Content-Type: application/json", "Transfer-Encoding: chunked", *fields, body=body)
 
 
 def status_of(answer: bytes) -> int:

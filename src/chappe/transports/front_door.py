@@ -335,7 +335,7 @@ class FrontDoor(HttpToolsProtocol):
             self._takeovers = [*(each for each in self._takeovers if not each.is_over), takeover]
 
     def _check_line(self) -> None:
-        """Refuse a request line with a host that the Host header does not have: a proxy may have looked at the other."""
+        """Refuse a request line with another host than the Host header's: a proxy may have looked at that."""
         host = b", ".join(value for name, value in self.headers if name == b"host")
         if _is_other_host(httptools.parse_url(self.url).host, host.decode("latin-1").strip()):
             raise ValueError("the request line and the Host header name different hosts")
