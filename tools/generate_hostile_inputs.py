@@ -37,9 +37,9 @@ incomplete.
 FRENCH = """# Entrées hostiles
 
 Ce que `tests/hostile` envoie à un hub par de vraies sockets : {count} entrées nommées, sans compter les vecteurs mal
-formés de `spec/vectors`. Pour chacune, le test vérifie la réponse, que le processus ne grandit pas de plus de 16 Mio, que
-la boucle du hub n'a vu aucune exception non rattrapée, et qu'un client sain, à côté, reçoit tout ce qui est publié pendant
-ce temps, une fois et dans l'ordre, et obtient sa réponse aussitôt. Les noms sont ceux des tests, en anglais.
+formés de `spec/vectors`. Pour chacune, le test vérifie la réponse, que le processus ne grandit pas de plus de 16 Mio,
+que la boucle du hub n'a vu aucune exception non rattrapée, et qu'un client sain, à côté, reçoit tout ce qui est publié
+pendant ce temps, une fois et dans l'ordre, et obtient sa réponse aussitôt. Les noms sont ceux des tests, en anglais.
 
 Les réponses de trois chiffres jusqu'à 199 sont des [erreurs](../../reference/errors.md) du hub, les autres des statuts
 HTTP ; à quatre chiffres, ce sont des codes de fermeture.
