@@ -48,13 +48,24 @@ class Authority:
             days: from when to when it is valid, from now.
             to: files to write over.
         """
-        self._count += 1
         key = ec.generate_private_key(ec.SECP256R1())
         found: list[x509.GeneralName] = [_general(name) for name in names]
         extensions: list[tuple[x509.ExtensionType, bool]] = [(x509.BasicConstraints(ca=False, path_length=None), True)]
         if found:
             extensions.append((x509.SubjectAlternativeName(found), False))
         signed = self._sign(_subject(common_name), key, _span(*days), extensions)
+        return self._write(key, signed, to)
+
+    def sign_itself(self, name: str) -> Issued:
+        """Return this authority's own key with a certificate that it made for itself, for a server."""
+        extensions: list[tuple[x509.ExtensionType, bool]] = [
+            (x509.SubjectAlternativeName([_general(name)]), False),
+            (x509.BasicConstraints(ca=False, path_length=None), True),
+        ]
+        return self._write(self._key, self._sign(self._name, self._key, _span(-1, 1), extensions), None)
+
+    def _write(self, key: ec.EllipticCurvePrivateKey, signed: x509.Certificate, to: Issued | None) -> Issued:
+        self._count += 1
         base = self._folder / f"{id(self)}-{self._count}"
         files = to or Issued(base.with_suffix(".pem"), base.with_suffix(".key"))
         Path(files.key).write_bytes(
