@@ -10,7 +10,7 @@ import chappe
 from chappe.client.connection import Transport
 from chappe.client.errors import ConnectionLost
 from tests.server.authority import Authority, Issued
-from tests.server.test_certificates import serving, trusting
+from tests.server.tls_harness import serving, trusting
 
 REASONS = {
     "expired": "its certificate has expired",
