@@ -8,7 +8,6 @@ import httpx
 import pytest
 import websockets
 
-from chappe.api.heads import read_head
 from chappe.transports.peer_certificate import PeerCertificate, certificate_of, read_certificate
 from chappe.transports.upgrade import Request
 from tests.server.authority import Authority
@@ -52,19 +51,25 @@ def test_two_common_names_are_none() -> None:
     assert read_certificate({}) is None
 
 
-async def test_an_app_finds_it_in_its_scope(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", ["/version", "/poll", "/events?channel=chat/lobby"])
+async def test_an_app_finds_it_in_the_scope_of_every_request(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    # Found by this test: the takeover of a stream put its own extension in the place of this one.
     ada, main = authority.issue("ada"), authority.issue("main", "127.0.0.1")
     seen: list[PeerCertificate | None] = []
 
-    def read(scope: MutableMapping[str, Any]) -> Request:
+    def note(scope: MutableMapping[str, Any]) -> PeerCertificate | None:
         seen.append(certificate_of(scope))
-        head = read_head(scope)
-        assert head.certificate == seen[-1]
-        return head
+        return seen[-1]
 
-    monkeypatch.setattr("chappe.api.gate.read_head", read)
+    monkeypatch.setattr("chappe.api.heads.certificate_of", note)
     async with serving(main, server__client_ca=authority.cert, server__client_cert="optional") as server:
         for client in (ada, None):
-            async with httpx.AsyncClient(verify=trusting(authority, client), trust_env=False) as http:
-                assert (await http.get(f"https://127.0.0.1:{server.port}/version")).status_code == 200
+            url = f"https://127.0.0.1:{server.port}{path}"
+            async with (
+                httpx.AsyncClient(verify=trusting(authority, client), trust_env=False) as http,
+                http.stream("GET", url) as response,
+            ):
+                assert response.status_code == 200
     assert [found.common_name if found else None for found in seen] == ["ada", None]

@@ -8,8 +8,6 @@ from chappe.model.error_codes import ERRORS
 
 #: Refusals of credentials: another transport brings the same ones.
 _CREDENTIALS: Final = frozenset({401, 407})
-
-
 #: What OpenSSL's codes for a certificate that is refused mean (x509_vfy.h), in words that say what to do.
 _CERTIFICATES: Final = {
     9: "its certificate is not valid yet; check the clock of this machine",

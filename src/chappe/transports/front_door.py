@@ -324,11 +324,11 @@ class FrontDoor(HttpToolsProtocol):
             self._check_line()
         super().on_headers_complete()
         if self._certificate is not None:
-            self._extend(CERTIFICATE, self._certificate)
+            self.extend(CERTIFICATE, self._certificate)
         if self.scope["path"].endswith("/poll"):
             if self._departure is None:
                 self._departure = Departure()
-            self._extend(DEPARTURE, self._departure)
+            self.extend(DEPARTURE, self._departure)
             return
         takeover = offer_takeover(self)
         if takeover is not None:
@@ -340,7 +340,8 @@ class FrontDoor(HttpToolsProtocol):
         if _is_other_host(httptools.parse_url(self.url).host, host.decode("latin-1").strip()):
             raise ValueError("the request line and the Host header name different hosts")
 
-    def _extend(self, name: str, value: Any) -> None:
+    def extend(self, name: str, value: Any) -> None:
+        """Put an extension beside those that the scope of the current request has."""
         self.scope["extensions"] = {**(self.scope.get("extensions") or {}), name: value}
 
     def _should_upgrade(self) -> bool:
