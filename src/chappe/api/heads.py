@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
+from chappe.transports.peer_certificate import certificate_of
 from chappe.transports.upgrade import Request, first_values
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -47,6 +48,7 @@ def read_head(scope: Scope) -> Request:
         headers=headers,
         address=client[0] if client else "",
         secure=scope.get("scheme") == "https",
+        certificate=certificate_of(scope),
     )
     return head
 

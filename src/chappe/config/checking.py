@@ -79,10 +79,21 @@ def _tls(settings: Settings) -> Iterator[Problem]:
             yield Problem("file_missing", {"name": name, "path": path})
             return
     if cert:
+        yield from _more_tls(settings)
         try:
             ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
         except (OSError, ssl.SSLError) as error:
             yield Problem("unusable", {"reason": f"server.cert, server.key: {error}"})
+
+
+def _more_tls(settings: Settings) -> Iterator[Problem]:
+    server = settings.server
+    paths = [("server.extra_certs", path) for pair in server.extra_certs for path in pair.split("=") if path]
+    if server.client_cert != "none" or server.client_ca:
+        paths.append(("server.client_ca", server.client_ca))
+    for name, path in paths:
+        if not Path(path).is_file():
+            yield Problem("file_missing", {"name": name, "path": path})
 
 
 def _tokens(settings: Settings) -> Iterator[Problem]:

@@ -49,6 +49,12 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     """File with the certificate chain (PEM); with `key` it turns TLS on."""
     key: str = ""
     """File with the private key of `cert` (PEM)."""
+    extra_certs: tuple[str, ...] = ()
+    """Certificates for clients that ask for one of their names (SNI): `CERT.pem=KEY.pem`, or one file with both."""
+    client_ca: str = ""
+    """File with the authorities (PEM) whose certificates clients may show."""
+    client_cert: Literal["none", "optional", "required"] = "none"
+    """Whether TLS clients are asked for a certificate (`optional`), and refused without one (`required`)."""
     allowed_origins: tuple[str, ...] = ()
     """Origins of web pages that may connect, exactly as browsers send them; empty means the hub's own host only."""
     allowed_hosts: tuple[str, ...] = ()

@@ -29,6 +29,8 @@ from chappe.transports.endpoints import Endpoints
 from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.http_sessions import HttpSessions
+from chappe.transports.peer_certificate import EXTENSION as CERTIFICATE
+from chappe.transports.peer_certificate import PeerCertificate, read_certificate
 from chappe.transports.portable import Commons, LinkCounters
 from chappe.transports.proxies import Proxies
 from chappe.transports.sse_link import SseLink
@@ -218,6 +220,7 @@ class FrontDoor(HttpToolsProtocol):
         self._is_websocket = False
         self._takeovers: Sequence[Takeover] = ()
         self._departure: Departure | None = None
+        self._certificate: PeerCertificate | None = None
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -227,6 +230,7 @@ class FrontDoor(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the peer a time to say what it wants."""
         super().connection_made(transport)
+        self._certificate = read_certificate(transport.get_extra_info("peercert"))
         lobby, address = self.lobby, self.client[0] if self.client else ""
         # All clients behind a proxy have its address: they are counted when their own is known.
         if address and not lobby.proxies.trusts(address):
@@ -317,15 +321,29 @@ class FrontDoor(HttpToolsProtocol):
             super().on_message_complete()
 
     def _serve(self) -> None:
+        if not self.url.startswith(b"/"):
+            self._check_line()
         super().on_headers_complete()
+        if self._certificate is not None:
+            self.extend(CERTIFICATE, self._certificate)
         if self.scope["path"].endswith("/poll"):
             if self._departure is None:
                 self._departure = Departure()
-            self.scope["extensions"] = {DEPARTURE: self._departure}  # type: ignore[dict-item]
+            self.extend(DEPARTURE, self._departure)
             return
         takeover = offer_takeover(self)
         if takeover is not None:
             self._takeovers = [*(each for each in self._takeovers if not each.is_over), takeover]
+
+    def _check_line(self) -> None:
+        """Refuse a request line with another host than the Host header's: a proxy may have looked at that."""
+        host = b", ".join(value for name, value in self.headers if name == b"host")
+        if _is_other_host(httptools.parse_url(self.url).host, host.decode("latin-1").strip()):
+            raise ValueError("the request line and the Host header name different hosts")
+
+    def extend(self, name: str, value: Any) -> None:
+        """Put an extension beside those that the scope of the current request has."""
+        self.scope["extensions"] = {**(self.scope.get("extensions") or {}), name: value}
 
     def _should_upgrade(self) -> bool:
         return False
@@ -451,6 +469,7 @@ class FrontDoor(HttpToolsProtocol):
             headers=headers,
             address=self.client[0] if self.client else "",
             secure=self.scheme == "https",
+            certificate=self._certificate,
         )
 
     def _answer(self, rejected: Rejected) -> None:

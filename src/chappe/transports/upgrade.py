@@ -1,5 +1,6 @@
 """The opening handshake of WebSocket (RFC 6455, section 4.2), and who may make it."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
@@ -8,12 +9,14 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from chappe.hub.contracts import Audit
+from chappe.transports.peer_certificate import PeerCertificate
 from chappe.wire.deflate import Deflate, negotiate
 from chappe.wire.websocket import accept_key
 
 _MAX_PARAMETERS: Final = 100
 #: Characters of what a peer made up that are repeated.
 _SHOWN: Final = 255
+_HOST: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::[0-9]{0,5})?")
 _SPECIAL_PORTS: Final = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
@@ -23,6 +26,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         headers: names in lower case; of several with one name their values joined by a comma (RFC 9110, 5.3).
         query: the first value of each parameter.
+        certificate: what a TLS client showed, verified; None: nothing, or a proxy ends TLS.
     """
 
     method: str
@@ -31,6 +35,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     address: str
     secure: bool = False
+    certificate: PeerCertificate | None = None
 
 
 class Rejected(Exception):
@@ -192,10 +197,9 @@ def bearer_token(request: Request) -> str | None:
 
 
 def bare_host(host: str) -> str:
-    """Return a Host without its port, in lower case."""
-    if host.startswith("["):
-        return host.partition("]")[0].lower() + "]"
-    return host.partition(":")[0].lower()
+    """Return a Host without its port, in lower case; empty if it is none: `localhost:x` is nobody's."""
+    found = _HOST.fullmatch(host)
+    return found[1].lower() if found else ""
 
 
 def host_names(hosts: Iterable[str]) -> frozenset[str]:
