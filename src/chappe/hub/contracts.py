@@ -269,6 +269,8 @@ class Broker(Protocol):
     def attach(self, channel: str) -> None:
         """Ask for the feed of a channel or pattern; the feed is complete for every read that is asked after this.
 
+        What is appended through this broker after this is in the feed as well.
+
         Attaching again does nothing: calls are not counted, one `detach` ends it.
         """
 
