@@ -9,7 +9,7 @@ WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis check generate docs
-.PHONY: bench faults soak models sanitize conformance fuzz flakes
+.PHONY: proxies bench attacks faults soak models sanitize conformance fuzz flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,9 +41,9 @@ $(WEB_STAMP): $(WEB_SOURCES) tools/build_web.py
 demo: setup ## run a hub with its console and sample rooms on http://127.0.0.1:8080
 	@$(BIN)/chappe demo
 
-test: setup chromium redis test-python test-browser test-typescript ## run every test
+test: setup chromium redis proxies test-python test-browser test-typescript ## run every test
 
-test-python: setup redis ## run the Python tests
+test-python: setup redis proxies ## run the Python tests
 	@$(BUDGET) 15 "Python tests" -- $(BIN)/pytest tests --ignore=tests/browser
 
 test-browser: setup chromium ## run the tests that drive Chromium
@@ -68,6 +68,16 @@ redis:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
 	  else \
 	    echo "the tests of the broker need redis-server: sudo apt-get install redis-server, then again" >&2; exit 1; \
+	  fi; }
+
+proxies:
+	@for program in nginx caddy haproxy; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	[ -z "$$missing" ] || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "set-up: installing$$missing for the tests behind proxies"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	  else \
+	    echo "the tests behind proxies need$$missing: sudo apt-get install$$missing, then again" >&2; exit 1; \
 	  fi; }
 
 check: setup ## run the linters, the type checkers and the checks of generated files
@@ -104,6 +114,9 @@ faults: setup redis ## do all that must not break anything, judge it, write benc
 MINUTES ?= 80
 soak: setup redis ## load a hub with 2,000 clients that come and go, fit what grows, write benchmarks/soak (80 minutes; MINUTES=...)
 	@$(BIN)/python -m tests.programmes.soak --minutes $(MINUTES)
+
+attacks: setup ## attack a hub in twelve ways, measure a healthy client beside it, write benchmarks/ATTACKS.md (5 minutes, idle machine)
+	@$(BIN)/python -m tests.programmes.attacks
 
 models: setup ## run the state machine of the whole hub 20,000 times (about half an hour)
 	@CHAPPE_EXAMPLES=20000 $(BIN)/pytest tests/hub/test_hub_machine.py --timeout 7200

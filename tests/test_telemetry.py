@@ -157,6 +157,58 @@ def test_secrets_are_redacted_in_both_formats(text: str) -> None:
     assert "s3cret" not in JsonFormatter().format(record("got %s", text, header=text, nested={"list": [text]}))
 
 
+#: What stands before a secret; what it is called may be the end of a longer word.
+NAMES = [
+    "token=",
+    "auth_token: ",
+    '"resume":"',
+    "&access_token=",
+    "mypassword='",
+    "client_secret = ",
+    "x session=",
+    "Cookie: ",
+]
+HANDLE = "0123456789abcdef" * 2 + "0badcafe"
+
+
+@given(
+    before=st.text(max_size=30),
+    after=st.text(max_size=30),
+    name=st.sampled_from(NAMES),
+    end=st.sampled_from([" ", "&", "\n", '"', "'", ",", "}"]),
+)
+def test_no_line_has_a_secret_whatever_stands_around_it(before: str, after: str, name: str, end: str) -> None:
+    text = f"{before}{name}{HANDLE}{end}{after}"
+    for formatter in (TextFormatter(), JsonFormatter()):
+        assert HANDLE not in formatter.format(record("got %s", text, extra=[{"a": text}], resume=HANDLE))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a",
+        "a-",
+        "eyJ-",
+        "://",
+        ":",
+        "x://:",
+        "token",
+        "token =",
+        "session=",
+        "?session=",
+        "Bearer ",
+        '\\"',
+        "chappe_",
+        " ",
+    ],
+)
+@pytest.mark.parametrize("before", ["", "redis://", "token=", "Cookie"])
+def test_a_hostile_line_is_redacted_in_time_in_proportion_to_its_length(before: str, piece: str) -> None:
+    """Quadratic work on half a megabyte would take minutes; the time a test may take catches that."""
+    assert redact(before + piece * (500_000 // len(piece)))
+
+
 def test_a_jwt_is_redacted_wherever_it_stands() -> None:
     assert redact(f"weird{{{JWT}}}") == "weird{[redacted]}"
 

@@ -15,8 +15,18 @@ import msgspec
 
 from chappe.api import ApiContext, Forwarding, PageContext, answer_nodes, build_api, build_events, build_polling
 from chappe.asgi import HubApp
+from chappe.audit import AuditLog
 from chappe.auth.api_keys import ApiKeys
-from chappe.config import Settings, load, make_authenticator, make_bridges, make_broker, make_reader
+from chappe.auth.asking import ask_webhook
+from chappe.config import (
+    Settings,
+    load,
+    make_authenticator,
+    make_authorizer,
+    make_bridges,
+    make_broker,
+    make_reader,
+)
 from chappe.config.checking import log_problems
 from chappe.console import build_console
 from chappe.hub import hooks as hub_hooks
@@ -30,6 +40,7 @@ from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication
 from chappe.protocols import base
 from chappe.session import Session
+from chappe.telemetry import labelled
 from chappe.transports.admission import Admission
 from chappe.transports.data_plane import choose
 from chappe.transports.endpoints import Endpoints
@@ -37,6 +48,7 @@ from chappe.transports.event_loop import LoopClock, Tasks
 from chappe.transports.front_door import Lobby, audience_maker
 from chappe.transports.hook_pool import HookPool
 from chappe.transports.http_sessions import HttpSessions
+from chappe.transports.overload import Overload
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate, host_names
 
@@ -100,7 +112,9 @@ class Hub:
         self._broker = broker
         self._authenticator = make_authenticator(settings, self._clock)
         self._reader = make_reader(settings)
-        self._core = self._make_core(namespaces, anonymous)
+        node = secrets.token_hex(4)
+        self._audit = _make_audit(settings, node)
+        self._core = HubCore(self._hub_options(namespaces, anonymous, node))
         self._core.make_handle = Session
         self._endpoints = Endpoints(
             self._core, settings.server.root_protocol, settings.server.default_language, self._reader
@@ -108,7 +122,8 @@ class Hub:
         self._proxies = Proxies(settings.server.trusted_proxies)
         if settings.log.payloads:
             self._core.hooks.message.append(_log_payload)
-        self._admission = Admission(self._core.limits.connections_per_address, settings.server.connections_max)
+        self._admission = Admission.of(self._core, settings.server.connections_max)
+        self._overload = Overload(self._admission, self._core.limits, settings.server.workers)
         self._http_sessions = HttpSessions(self._core, self._admission, settings.poll.options())
         cluster, server = self._core.cluster, settings.server
         self._forwarding = (
@@ -120,6 +135,10 @@ class Hub:
         if self._authenticator is not None:
             self._start_hooks.append(self._authenticator.start)
             self._stop_hooks.append(self._authenticator.stop)
+        self._authorizer = make_authorizer(settings)
+        if self._authorizer is not None:
+            ask_webhook(self._core, self._authorizer)
+            self._stop_hooks.append(self._authorizer.stop)
         for bridge in make_bridges(settings, self._core):
             self._start_hooks.append(bridge.start)
             self._stop_hooks.append(bridge.stop)
@@ -332,7 +351,6 @@ class Hub:
             batch_window_s=server.batch_window_ms / 1_000,
             data_plane=choose(server.data_plane, tls=bool(server.cert)),
             http_sessions=self._http_sessions,
-            certificate_name=self.settings.auth.certificate_user,
         )
         self._lobbies.append(lobby)
         return lobby
@@ -385,10 +403,32 @@ class Hub:
 
     # --- Inside ------------------------------------------------------------------------------------------------------
 
+    def _hub_options(self, namespaces: Iterable[Namespace] | None, anonymous: bool | None, node: str) -> HubOptions:
+        """Return what the domain is made of; arguments are over the settings."""
+        settings = self.settings
+        return HubOptions(
+            broker=self._broker,
+            clock=self._clock,
+            random=os.urandom,
+            spawn=self._tasks.spawn,
+            log=_write_log,
+            limits=settings.limits.limits(),
+            namespaces=Namespaces(settings.hub_namespaces() if namespaces is None else namespaces),
+            anonymous=settings.auth.anonymous if anonymous is None else anonymous,
+            authenticator=self._authenticator,
+            reserved_names=tuple(settings.users),
+            version=importlib.metadata.version("chappe"),
+            node=node,
+            audit=self._audit.write if self._audit is not None else None,
+            make_audience=audience_maker(),
+        )
+
     async def _start(self) -> None:
+        self._begin_audit()
         await self._broker.start(self._core.delivery)
         if self._core.cluster is not None:
             self._core.cluster.start()
+        self._overload.start()
         try:
             for hook in self._start_hooks:
                 await _call(hook)
@@ -397,8 +437,24 @@ class Hub:
                 await self._forwarding.stop()
             if self._core.cluster is not None:
                 self._core.cluster.stop()
+            self._overload.stop()
             await self._broker.stop()
             raise
+
+    def _begin_audit(self) -> None:
+        """Note that the hub starts, and with which settings.
+
+        Raises:
+            ConfigurationError: the file cannot be written: what is to be audited must not happen unseen.
+        """
+        if self._audit is None:
+            return
+        try:
+            self._audit.open()
+        except OSError as error:
+            reason = f"log.audit_file {self.settings.log.audit_file!r} cannot be written: {error.strerror}"
+            raise ConfigurationError(reason) from None
+        self._audit.write("start", {"version": self._core.version, "settings": msgspec.to_builtins(self.settings)})
 
     async def _leave(self, old: asyncio.AbstractEventLoop) -> None:
         """Forget an event loop that ended without `stop`, with the connections that it had."""
@@ -429,9 +485,13 @@ class Hub:
                 await self._call_stop_hook(hook, deadline)
             await self._tasks.stop(max(0.0, deadline - loop.time()))
         finally:
+            self._overload.stop()
             if self._pool is not None:
                 self._pool.stop()
                 self._pool = None
+            if self._audit is not None:
+                self._audit.write("stop", {})
+                self._audit.close()
             async with asyncio.timeout(max(_BROKER_STOP_S, deadline - loop.time())):
                 await self._broker.stop()
 
@@ -457,9 +517,13 @@ class Hub:
             "chappe_channels": len(self._core.channels),
             **self._http_sessions.metrics(),
             **self._core.authentication.tickets.metrics(),
+            **self._overload.metrics(),
         }
-        if self._authenticator is not None:
-            metrics |= self._authenticator.metrics()
+        for why, refused in self._admission.refused.items():
+            metrics[labelled("chappe_connections_refused_total", reason=why)] = refused
+        for part in (self._authenticator, self._authorizer, self._audit):
+            if part is not None:
+                metrics |= part.metrics()
         if self._core.cluster is not None:
             metrics |= self._core.cluster.metrics()
         if self._forwarding is not None:
@@ -468,26 +532,6 @@ class Hub:
             for name, count in lobby.metrics().items():
                 metrics[name] = metrics.get(name, 0) + count
         return metrics
-
-    def _make_core(self, namespaces: Iterable[Namespace] | None, anonymous: bool | None) -> HubCore:
-        settings = self.settings
-        return HubCore(
-            HubOptions(
-                broker=self._broker,
-                clock=self._clock,
-                random=os.urandom,
-                spawn=self._tasks.spawn,
-                log=_write_log,
-                limits=settings.limits.limits(),
-                namespaces=Namespaces(settings.hub_namespaces() if namespaces is None else namespaces),
-                anonymous=settings.auth.anonymous if anonymous is None else anonymous,
-                authenticator=self._authenticator,
-                reserved_names=tuple(settings.users),
-                version=importlib.metadata.version("chappe"),
-                node=secrets.token_hex(4),
-                make_audience=audience_maker(),
-            )
-        )
 
     def _register(self, hook: F | None, blocking: bool, add: Callable[[hub_hooks.Hook], None]) -> Any:
         """Serve both `@hub.on_connect` and `@hub.on_connect(blocking=True)`."""
@@ -515,6 +559,13 @@ class Hub:
             return self._pool.run(functools.partial(function, *arguments, **named))
 
         return run
+
+
+def _make_audit(settings: Settings, node: str) -> AuditLog | None:
+    log = settings.log
+    if not log.audit_file:
+        return None
+    return AuditLog(log.audit_file, log.audit_bytes, log.audit_files, node=node, process=os.getpid())
 
 
 def _write_log(level: str, message: str, *values: object) -> None:

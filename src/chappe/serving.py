@@ -75,8 +75,9 @@ class Server:
             watchdog_s=settings.watchdog_s,
             cert=settings.cert,
             key=settings.key,
+            extra_certs=settings.extra_certs,
             client_ca=settings.client_ca,
-            client_required=settings.client_certificates == "required",
+            client_cert=settings.client_cert,
             handle_signals=handle_signals,
         )
         was_started = self.hub.is_started

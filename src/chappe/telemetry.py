@@ -29,24 +29,43 @@ _log = logging.getLogger("chappe.telemetry")
 
 _STANDARD_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-# One alternation a kind of secret. The name stays, so that a reader sees what was there.
+# One alternation a kind of secret. The name stays, so that a reader sees what was there. Nothing is tried twice over a
+# long run of characters: lines may be as long as a message, and a peer chooses what is in it.
 _SECRETS: Final = re.compile(
     r"""
-      (?P<header>\b(?:proxy-)?authorization|\b(?:set-)?cookie|\bchappe-session|\bx-api-key)  # up to the end of the line
+      (?P<header>authorization|cookie|chappe-session|x-api-key)  # up to the end of the line
         (?P<colon>["']?\s*[:=,]\s*(?:b(?=["']))?["']?)[^"'\r\n]+
     | (?P<scheme>\b(?:bearer|basic))\s+[A-Za-z0-9._~+/=-]{6,}
-    | (?P<member>\b(?:access_token|refresh_token|token|ticket|resume|password|passwd|secret|api_key|apikey)
+    | (?P<member>(?:token|ticket|resume|password|passwd|password_hash|secret|api_key|apikey|private_key)
         \\?["']?\s*[:=]\s*)
         (?: (?P<open>\\?)(?P<quote>["'])(?:(?!(?P=quote))[^\r\n])* | [^\s"'\\&,;})\]]+ )
     | (?P<query>[?&]session=)[^\s"'&#]+                          # the private handle of a polling session
-    | (?P<url>\b[a-z][a-z0-9+.-]*://)[^\s/@"']*:[^\s/@"']*@      # user:password@host
-    | \bey[JK][A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?   # a JWT, wherever it is
+    | (?P<handle>session\\?["']?\s*[:=]\s*\\?["']?)[0-9a-f]{32,}  # the same elsewhere; public ids are shorter
+    | (?P<url>\b[a-z][a-z0-9+.-]{0,30}://)[^\s/@:"']*:[^\s/@"']*@      # user:password@host
+    | (?<![A-Za-z0-9_-])ey[JK][A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?   # a JWT, wherever it is
     | \bchappe_[A-Za-z0-9_-]{20,}                                # an API key of ours
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 _SECRET_NAMES: Final = frozenset(
-    ["authorization", "cookie", "token", "access_token", "ticket", "resume", "password", "secret", "api_key"]
+    [
+        "access_token",
+        "api_key",
+        "authorization",
+        "chappe-session",
+        "cookie",
+        "handle",
+        "password",
+        "password_hash",
+        "proxy-authorization",
+        "refresh_token",
+        "resume",
+        "secret",
+        "set-cookie",
+        "ticket",
+        "token",
+        "x-api-key",
+    ]
 )
 # C0, DEL, C1, what terminals and editors take for a new line, and bidirectional controls, which can forge a line.
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -85,7 +104,7 @@ def _redacted(match: re.Match[str]) -> str:
     if groups["quote"]:
         # A backslash before the closing quote belongs to the quoting around, as in JSON inside JSON.
         return f"{groups['member']}{groups['open']}{groups['quote']}{REDACTED}{groups['open']}"
-    return f"{groups['member'] or groups['query'] or ''}{REDACTED}"
+    return f"{groups['member'] or groups['query'] or groups['handle'] or ''}{REDACTED}"
 
 
 def escape(text: str) -> str:
@@ -138,7 +157,16 @@ class JsonFormatter(logging.Formatter):
                 line[name] = _public(name, value)
         if trace := _trace(record):
             line["exception"] = trace
-        return _CONTROLS.sub(_json_escaped, _LONE_SURROGATES.sub(_json_escaped, json.dumps(line, ensure_ascii=False)))
+        return _escaped_json(line)
+
+
+def json_line(members: Mapping[str, Any]) -> str:
+    """Return members as one line of JSON without secrets, whatever they hold; for files beside the log."""
+    return _escaped_json({name: _public(name, value) for name, value in members.items()})
+
+
+def _escaped_json(line: Mapping[str, Any]) -> str:
+    return _CONTROLS.sub(_json_escaped, _LONE_SURROGATES.sub(_json_escaped, json.dumps(line, ensure_ascii=False)))
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -22,7 +22,7 @@ def test_a_call_of_another_command_has_that_commands_rights() -> None:
     caller = Caller(Claims(scopes=frozenset({"api", "operator"})), "x")
     by_name = {command.name: command for command in COMMANDS}
     publish = by_name["publish"]
-    call = Call(World().hub, caller, caller.actor(publish.scopes), "en", 0.0)
+    call = Call(World().hub, caller, caller.actor(publish.scopes), "en", "", 0.0)
     assert call.actor.claims.scopes == {"api"}
     assert call.of(by_name["disconnect"]).actor.claims.scopes == OPERATOR
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from chappe.auth.issuers import Issuers
 from chappe.auth.jwks import KeySet
 from chappe.auth.jwt import JwtAuthenticator, JwtOptions
-from chappe.auth.webhook import WebhookAuthenticator
+from chappe.auth.token_webhook import WebhookAuthenticator
 from chappe.hub.contracts import Claims
 from chappe.model.errors import ChappeError, ConfigurationError
 from chappe.testing.fake_clock import FakeClock

@@ -66,7 +66,7 @@ async def test_a_certificate_nobody_vouches_for_ends_it_by_name(
 ) -> None:
     async with hub_behind_tls(authority) as url:
         client = chappe.connect(url, transports=transports, retry_first=True)
-        with pytest.raises(ConnectionLost, match=r"self-signed certificate|unable to get local issuer") as caught:
+        with pytest.raises(ConnectionLost, match=r"signed by itself|unknown authority") as caught:
             await client
         assert caught.value.final
         assert client.state == "refused"
@@ -75,7 +75,7 @@ async def test_a_certificate_nobody_vouches_for_ends_it_by_name(
 @pytest.mark.parametrize("transport", ALL)
 async def test_a_certificate_of_another_host_is_refused(transport: Transport, authority: Authority) -> None:
     async with hub_behind_tls(authority, name="127.0.0.2") as url:
-        with pytest.raises(ConnectionLost, match="IP address mismatch") as caught:
+        with pytest.raises(ConnectionLost, match="for another address") as caught:
             await chappe.connect(url, transports=(transport,), ssl=trusting(authority))
         assert caught.value.final
 

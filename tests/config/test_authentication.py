@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from chappe.config import load, make_authenticator, make_reader
+from chappe.config import load, make_authenticator, make_authorizer, make_reader
 from chappe.hub.contracts import Claims
 from chappe.model.errors import ConfigurationError
 from chappe.testing.fake_clock import FakeClock
@@ -75,6 +75,23 @@ def test_a_name_or_several_come_from_the_environment_too() -> None:
     environ = {"CHAPPE_AUTH__AUDIENCE": "one, two", "CHAPPE_AUTH__ISSUER": "https://x"}
     auth = load("/dev/null", environ).settings.auth
     assert (auth.audience, auth.issuer) == (("one", "two"), "https://x")
+
+
+@pytest.mark.parametrize("url", ["ftp://x/", "file:///etc/passwd", "x", "http://", "//x", "http://10.0.0.1/may"])
+def test_a_service_that_decides_has_a_url_of_http_that_nobody_on_the_way_can_change(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"auth\.authorize_url"):
+        make_authorizer(load("/dev/null", {}, {"auth.authorize_url": url}).settings)
+
+
+def test_there_is_one_that_decides_only_where_the_settings_name_it() -> None:
+    def made(**flags: Any) -> bool:
+        named = {f"auth.{name}": value for name, value in flags.items()}
+        return make_authorizer(load("/dev/null", {}, named).settings) is not None
+
+    assert not made()
+    assert made(authorize_url="https://x/may")
+    assert made(authorize_url="http://127.0.0.1:9/may")
+    assert made(authorize_url="http://10.0.0.1/may", insecure_http=True)
 
 
 def test_a_cookie_is_never_for_pages_without_an_origin() -> None:

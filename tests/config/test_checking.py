@@ -96,6 +96,8 @@ def test_settings_that_change_nothing_yet_are_told() -> None:
         ({"auth.cookie_name": "session"}, "cookie_origins"),
         ({"auth.cookie_name": "session", "server.allowed_origins": "https://app.example"}, None),
         ({"server.client_ca": "ca.pem"}, "bare_ca"),
+        ({"auth.certificate_user": "cn"}, "no_client_cert"),
+        ({"auth.authorize_url": "http://10.0.0.1/may"}, "unusable"),
         ({"issuers.two.jwks_url": "https://x/jwks"}, "unusable"),
         ({"issuers.two.issuer": "https://x"}, "unusable"),
         ({"issuers.two.issuer": "https://x", "issuers.two.jwks_url": "https://x/jwks"}, None),

@@ -18,6 +18,7 @@ from tests.docs.library import ROOT
 UNIT = ROOT / "deploy/systemd/chappe.service"
 NGINX = ROOT / "deploy/nginx/chappe.conf"
 CADDY = ROOT / "deploy/caddy/Caddyfile"
+HAPROXY = ROOT / "deploy/haproxy/haproxy.cfg"
 SETTINGS = Settings()
 #: Seconds that HTTP requests get after the drain of the connections.
 REQUESTS_S = 5
@@ -66,8 +67,16 @@ def test_nginx_waits_longer_than_the_longest_silence_of_a_session() -> None:
         assert int(found[1]) > SETTINGS.limits.background_idle_s
 
 
-def test_both_proxies_lead_to_the_default_port_and_keep_the_api_private() -> None:
-    for file in (NGINX, CADDY):
+def test_haproxy_waits_longer_than_the_longest_silence_of_a_session() -> None:
+    text = HAPROXY.read_text(encoding="utf-8")
+    for name in ("client", "server", "tunnel"):
+        found = re.search(rf"timeout {name} (\d+)s\n", text)
+        assert found
+        assert int(found[1]) > SETTINGS.limits.background_idle_s
+
+
+def test_all_proxies_lead_to_the_default_port_and_keep_the_api_private() -> None:
+    for file in (NGINX, CADDY, HAPROXY):
         text = file.read_text(encoding="utf-8")
         assert f"127.0.0.1:{SETTINGS.server.port}" in text
         assert "api" in text

@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
+import psutil
 import websockets
 
 from chappe.app import Hub
@@ -19,6 +20,8 @@ from chappe.serving import Server
 PATIENCE_S: Final = 5.0
 #: After so long without a byte the hub has nothing more to say to a hostile connection.
 SILENCE_S: Final = 0.5
+#: What a hostile input may make the hub and its sender hold for a moment: a message inflated as far as allowed, twice.
+MOMENT_BYTES: Final = 16 * 1_048_576
 CHANNEL: Final = "neighbour"
 
 
@@ -94,12 +97,13 @@ def served(**flags: Any) -> Iterator[Place]:
 
 
 @contextlib.asynccontextmanager
-async def healthy_neighbour(place: Place) -> AsyncIterator[None]:
+async def healthy_neighbour(place: Place, most_bytes: int = MOMENT_BYTES) -> AsyncIterator[None]:
     """Connect a client; when the block ends it must be well.
 
     Well means: everything published meanwhile came, once and in order, nothing else did, it is answered at once, and
-    the hub's event loop saw no exception that nobody caught.
+    the hub's event loop saw no exception that nobody caught, and this process has not grown by more than `most_bytes`.
     """
+    before_bytes = psutil.Process().memory_info().rss
     async with place.connect() as client, place.connect() as other:
         await tell(client, {"type": "subscribe", "id": 1, "channel": CHANNEL})
         assert (await hear(client))["type"] == "reply"
@@ -111,6 +115,7 @@ async def healthy_neighbour(place: Place) -> AsyncIterator[None]:
         assert [message.get("data", message["type"]) for message in heard] == ["before", "after", "pong"]
     unseen, place.unseen[:] = place.unseen[:], []
     assert not unseen
+    assert psutil.Process().memory_info().rss - before_bytes < most_bytes
 
 
 async def publish(client: websockets.ClientConnection, data: str) -> None:

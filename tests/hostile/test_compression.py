@@ -119,40 +119,40 @@ async def test_what_is_well_compressed_and_small_is_taken(place: Place) -> None:
     assert len(data) < 200
 
 
-MALFORMED = [
-    "permessage-deflate;",
-    "permessage-deflate; server_max_window_bits=",
-    'permessage-deflate; server_max_window_bits="',
-    'permessage-deflate; x="\\"',
-    "permessage-deflate, ;",
-    "=",
-    ";" * 4_000,
-    "permessage-deflate; a" * 500 + '="',
-]
+MALFORMED: dict[str, str] = {
+    "a semicolon at the end": "permessage-deflate;",
+    "a value that is missing": "permessage-deflate; server_max_window_bits=",
+    "a quote that stays open": 'permessage-deflate; server_max_window_bits="',
+    "a backslash in quotes": 'permessage-deflate; x="\\"',
+    "an empty element": "permessage-deflate, ;",
+    "an equals sign": "=",
+    "4,000 semicolons": ";" * 4_000,
+    "500 parameters and an open quote": "permessage-deflate; a" * 500 + '="',
+}
 
 
-@pytest.mark.parametrize("offer", MALFORMED, ids=range(len(MALFORMED)))
-async def test_a_malformed_offer_is_400(place: Place, offer: str) -> None:
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_a_malformed_offer_is_400(place: Place, name: str) -> None:
     async with healthy_neighbour(place):
-        answer = await place.send(upgrade("/echo", f"Sec-WebSocket-Extensions: {offer}"))
+        answer = await place.send(upgrade("/echo", f"Sec-WebSocket-Extensions: {MALFORMED[name]}"))
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-DECLINED = [
-    "permessage-deflate; server_max_window_bits=8",
-    "permessage-deflate; server_max_window_bits=99999999999999999999",
-    "permessage-deflate; client_max_window_bits=-1",
-    "permessage-deflate; client_max_window_bits; client_max_window_bits",
-    "permessage-deflate; " + "; ".join(f"p{number}" for number in range(500)),
-    ", ".join(["permessage-deflate; unknown"] * 400),
-    "," * 4_000,
-]
+DECLINED: dict[str, str] = {
+    "a window of 8 bits": "permessage-deflate; server_max_window_bits=8",
+    "a window of 20 digits": "permessage-deflate; server_max_window_bits=99999999999999999999",
+    "a window below zero": "permessage-deflate; client_max_window_bits=-1",
+    "a parameter twice": "permessage-deflate; client_max_window_bits; client_max_window_bits",
+    "500 unknown parameters": "permessage-deflate; " + "; ".join(f"p{number}" for number in range(500)),
+    "400 unknown offers": ", ".join(["permessage-deflate; unknown"] * 400),
+    "4,000 commas": "," * 4_000,
+}
 
 
-@pytest.mark.parametrize("offer", DECLINED, ids=range(len(DECLINED)))
-async def test_an_offer_nobody_can_take_is_passed_over(place: Place, offer: str) -> None:
+@pytest.mark.parametrize("name", DECLINED)
+async def test_an_offer_nobody_can_take_is_passed_over(place: Place, name: str) -> None:
     goodbye = masked(Opcode.CLOSE, (1_000).to_bytes(2))
     async with healthy_neighbour(place):
-        answer = await place.send(upgrade("/echo", f"Sec-WebSocket-Extensions: {offer}", tail=goodbye))
+        answer = await place.send(upgrade("/echo", f"Sec-WebSocket-Extensions: {DECLINED[name]}", tail=goodbye))
     assert b"Sec-WebSocket-Extensions" not in answer
     assert ended_with(answer) == 1_000

@@ -40,30 +40,43 @@ async def test_every_malformed_message_of_the_vectors_is_answered_in_its_post(
         await http.delete("/poll", params={"session": session})
 
 
-@pytest.mark.parametrize(
-    "request_text",
-    [
-        "GET /poll?session=%00%0d%0a HTTP/1.1",
-        "GET /poll?session=" + "a" * 8_000 + " HTTP/1.1",
-        "GET /poll?cursor=" + "9" * 8_000 + " HTTP/1.1",
-        "GET /poll?" + "a=b&" * 200 + " HTTP/1.1",
-        "GET /poll?timeout=1e400 HTTP/1.1",
-        "GET /poll?timeout=-nan HTTP/1.1",
-        "GET /poll?clientId=%ff%fe&timeout=0 HTTP/1.1",
-        "GET /poll?session HTTP/1.1",
-        "POST /send?session=x&seq=99999999999999999999 HTTP/1.1",
-        "POST /send?session=x HTTP/1.1\r\nContent-Length: 99999999999",
-        "DELETE /poll HTTP/1.1",
-        "GET /poll/ HTTP/1.1",
-        "GET //poll HTTP/1.1",
-        "GET /poll?session=x HTTP/1.1\r\nOrigin: null",
-        "GET /poll?session=x HTTP/1.1\r\nOrigin: http://a\r\nOrigin: http://b",
-    ],
-)
-async def test_a_hostile_request_is_refused_or_harmless(place: Place, request_text: str) -> None:
+REQUESTS: dict[str, str] = {
+    "a session of control characters": "GET /poll?session=%00%0d%0a HTTP/1.1",
+    "a session of 8 KB": "GET /poll?session=" + "a" * 8_000 + " HTTP/1.1",
+    "a cursor of 8,000 digits": "GET /poll?cursor=" + "9" * 8_000 + " HTTP/1.1",
+    "200 parameters": "GET /poll?" + "a=b&" * 200 + " HTTP/1.1",
+    "a timeout of 1e400": "GET /poll?timeout=1e400 HTTP/1.1",
+    "a timeout of -nan": "GET /poll?timeout=-nan HTTP/1.1",
+    "a client id that is no UTF-8": "GET /poll?clientId=%ff%fe&timeout=0 HTTP/1.1",
+    "a session without a value": "GET /poll?session HTTP/1.1",
+    "a seq of 20 digits": "POST /send?session=x&seq=99999999999999999999 HTTP/1.1",
+    "a length of 93 GiB": "POST /send?session=x HTTP/1.1\r\nContent-Length: 99999999999",
+    "DELETE of nothing": "DELETE /poll HTTP/1.1",
+    "a slash behind": "GET /poll/ HTTP/1.1",
+    "a slash in front": "GET //poll HTTP/1.1",
+    "Origin null": "GET /poll?session=x HTTP/1.1\r\nOrigin: null",
+    "two Origins": "GET /poll?session=x HTTP/1.1\r\nOrigin: http://a\r\nOrigin: http://b",
+    "a session of 15,000 bytes, encoded": "GET /poll?session=" + "%41" * 5_000 + " HTTP/1.1",
+    "a session that is __proto__": "GET /poll?session=__proto__ HTTP/1.1",
+    "a session that climbs": "GET /poll?session=../../etc HTTP/1.1",
+    "two sessions": "GET /poll?session=a&session=b HTTP/1.1",
+    "a timeout below zero": "GET /poll?timeout=-1 HTTP/1.1",
+    "a timeout of a year": "GET /poll?session=x&timeout=31536000 HTTP/1.1",
+    "a seq below zero": "POST /send?session=x&seq=-1 HTTP/1.1",
+    "a seq of letters": "POST /send?session=x&seq=abc HTTP/1.1",
+    "PUT": "PUT /poll HTTP/1.1",
+    "HEAD of a poll": "HEAD /poll?session=x HTTP/1.1",
+    "a send without a session": "POST /send HTTP/1.1\r\nContent-Length: 0",
+    "a foreign Origin": "POST /send?session=x HTTP/1.1\r\nOrigin: http://evil.example\r\nContent-Length: 0",
+    "a length and chunks": "POST /send?session=x HTTP/1.1\r\nContent-Length: 0\r\nTransfer-Encoding: chunked",
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_a_hostile_request_is_refused_or_harmless(place: Place, name: str) -> None:
     async with healthy_neighbour(place):
         answer = await place.send(
-            f"{request_text}\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode(), b"\r\n\r\n"
+            f"{REQUESTS[name]}\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode(), b"\r\n\r\n"
         )
         status = int(answer.split(b" ")[1])
         # 307: a slash too many, as everywhere.

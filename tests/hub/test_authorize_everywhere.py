@@ -84,6 +84,7 @@ WITHOUT_ACTOR = {
     "send_direct",
     "shutdown",
     "tell",
+    "too_fast",
 }
 
 

@@ -17,6 +17,12 @@ from tests.hub.harness import Client, Gate, World
 
 #: Limits that carriers keep: their tests are in tests/transports.
 OF_CARRIERS = {
+    "connects_burst",
+    "connects_per_s",
+    "loop_lag_s",
+    "memory_bytes",
+    "unauthenticated_connections",
+    "unauthenticated_per_address",
     "connections_per_address",
     "message_fragments",
     "frame_bytes",
@@ -108,8 +114,12 @@ CROSSED: list[tuple[dict[str, Any], Callable[[World, Client], Any], Code]] = [
     ({"batch_commands": 10}, batch_commands, Code.BAD_REQUEST),
     ({"calls_in_flight": 3}, calls_in_flight, Code.LIMIT_EXCEEDED),
 ]
-#: Limits that are no error of anybody; the tests below and those named cross them.
+#: Limits that are no error of anybody, or several sessions' together; the tests below and those named cross them.
 QUIET = {
+    "address_messages_burst",  # test_quotas
+    "address_messages_per_s",  # test_quotas
+    "user_messages_burst",  # test_quotas
+    "user_messages_per_s",  # test_quotas
     "history_page_bytes",  # test_reading
     "hook_queue_frames",
     "name_probe_s",  # test_connecting

@@ -2,9 +2,12 @@
 
 python -m tests.programmes.serving              on a free port, which is printed; ends with its standard input
 python -m tests.programmes.serving BROKER PORT  on this broker and port, until it is killed
+
+A third argument in JSON changes settings: `{"limits.connections_per_address": 100}`.
 """
 
 import asyncio
+import json
 import os
 import sys
 
@@ -27,9 +30,9 @@ OPEN = Namespace(
 )
 
 
-async def main(broker: str = "memory://", port: int = 0) -> None:
+async def main(broker: str = "memory://", port: int = 0, changes: str = "{}") -> None:
     """Serve until standard input ends, or for ever on a port that was given."""
-    settings = load(os.devnull, flags={"server.dev": True, **LIMITS}).settings
+    settings = load(os.devnull, flags={"server.dev": True, **LIMITS, **json.loads(changes)}).settings
     server = Server(Hub(settings=settings, namespaces=[OPEN], broker=broker), port=port)
     await server.start()
     if port:
@@ -40,4 +43,4 @@ async def main(broker: str = "memory://", port: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], int(sys.argv[2])) if len(sys.argv) > 2 else main())
+    uvloop.run(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:4]) if len(sys.argv) > 2 else main())

@@ -285,6 +285,7 @@ async def test_a_certificate_says_who_somebody_is_and_a_token_may_say_otherwise(
         "server.cert": server.cert,
         "server.key": server.key,
         "server.client_ca": authority.file,
+        "server.client_cert": "optional",
         "auth.certificate_user": "cn",
     }
     async with served(tmp_path, **flags) as hub:
@@ -315,7 +316,7 @@ async def test_a_certificate_says_who_somebody_is_and_a_token_may_say_otherwise(
 async def test_where_certificates_are_required_nobody_else_connects(tmp_path: Path) -> None:
     server, authority = Certificate(tmp_path), Authority(tmp_path)
     flags = {"server.cert": server.cert, "server.key": server.key, "server.client_ca": authority.file}
-    async with served(tmp_path, **flags, **{"server.client_certificates": "required"}) as hub:
+    async with served(tmp_path, **flags, **{"server.client_cert": "required"}) as hub:
         async with httpx.AsyncClient(verify=server.client(), trust_env=False) as http:
             with pytest.raises(httpx.TransportError):
                 await http.get(f"https://localhost:{hub.port}/healthz")

@@ -5,14 +5,16 @@ import contextlib
 import json
 import socket
 import ssl
+from collections.abc import Callable
 
 import httpx
 import pytest
 import websockets
 
 from chappe.model.limits import Limits
+from chappe.server.certificates import Certificates, TlsFiles
 from chappe.server.listening import listen
-from chappe.server.tls import TlsListener, server_context
+from chappe.server.tls import TlsListener
 from chappe.transports.admission import Admission
 from chappe.transports.proxies import Proxies
 from tests.server.certificate import Certificate
@@ -33,6 +35,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 async def raw(server: FrontDoorServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", server.port, ssl=server.tls)
+
+
+def files_of(certificate: Certificate) -> TlsFiles:
+    return TlsFiles(cert=certificate.cert, key=certificate.key)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what nobody is told of."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
 
 
 async def until_empty(server: FrontDoorServer) -> None:
@@ -72,12 +84,16 @@ async def test_a_browser_is_told_http_1_1_and_an_old_client_is_refused(certifica
         _, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
         writer.close()
-    assert server_context(certificate.cert, certificate.key).minimum_version == ssl.TLSVersion.TLSv1_2
+    assert Certificates(files_of(certificate)).default.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 async def test_who_speaks_no_tls_is_cut_and_harms_nobody(certificate: Certificate) -> None:
     async with front_door(certificate=certificate) as server, server.connect("/echo") as client:
-        assert b"hello" not in await server.raw(b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        answer = await server.raw(b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.endswith(b"\r\n\r\nthis port speaks HTTPS\n")
+        for other in (b"\x00" * 20, b"SSH-2.0-x\r\n", b"hello"):
+            assert b"hello" not in await server.raw(other)
         await client.send("still here")
         assert await client.recv() == "still here"
         assert server.lobby.admission.handshakes.taken == 0
@@ -197,14 +213,8 @@ async def test_when_descriptors_run_out_it_waits_and_accepts_again(
 
     monkeypatch.setattr("chappe.server.tls._PAUSE_S", 0.05)
     listener = listen("127.0.0.1", 0)
-    made: list[asyncio.Protocol] = []
-
-    def make() -> asyncio.Protocol:
-        made.append(asyncio.Protocol())
-        return made[-1]
-
-    context = server_context(certificate.cert, certificate.key)
-    tls = TlsListener(asyncio.get_running_loop(), listener, context, make, Admission(), Proxies())
+    certificates, admission = Certificates(files_of(certificate)), Admission()
+    tls = TlsListener(asyncio.get_running_loop(), listener, certificates, asyncio.Protocol, admission, Proxies())
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     client = socket.socket()
     client.setblocking(False)
@@ -212,12 +222,11 @@ async def test_when_descriptors_run_out_it_waits_and_accepts_again(
     try:
         await asyncio.get_running_loop().sock_connect(client, listener.getsockname())
         await asyncio.sleep(0.1)
-        assert not made
+        assert not admission.handshakes.taken
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     async with asyncio.timeout(2):
-        while not made:  # noqa: ASYNC110 - a listener tells nobody
-            await asyncio.sleep(0.01)
+        await until(lambda: admission.handshakes.taken == 1)
     client.close()
     tls.close()
     await tls.wait_closed()

@@ -4,6 +4,7 @@ The supervisor runs as users run it. Without a configured broker the workers sha
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from websockets.asyncio.client import connect as websocket
 from websockets.exceptions import ConnectionClosed
 
 import chappe
+from chappe.client.errors import Unconfirmed
 from chappe.server.workers import LINE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
@@ -163,8 +165,11 @@ async def test_a_rolling_restart_under_load_loses_nothing_acknowledged(tmp_path:
             async def publish() -> None:
                 number = 0
                 while not over.is_set():
-                    await writer.publish("news", number)
-                    acknowledged.append(number)
+                    # Without a name or a token a client is nobody else's successor when its worker is gone: what it had
+                    # not heard of by then is of unknown fate, and it is told so.
+                    with contextlib.suppress(Unconfirmed):
+                        await writer.publish("news", number)
+                        acknowledged.append(number)
                     number += 1
 
             async with reader.subscribe("news") as news:
@@ -174,9 +179,10 @@ async def test_a_rolling_restart_under_load_loses_nothing_acknowledged(tmp_path:
                 over.set()
                 await publishing
                 seen: list[Any] = []
-                while len(seen) < len(acknowledged):
+                while not seen or seen[-1] < acknowledged[-1]:
                     seen.append((await anext(news)).data)
-                assert seen == acknowledged
+                assert seen == sorted(set(seen))
+                assert set(acknowledged) <= set(seen)
                 assert len(acknowledged) > 10
         assert len(set(hub.pids)) == 4
 
@@ -218,8 +224,8 @@ async def test_a_worker_that_dies_while_its_successor_starts_is_replaced_once(tm
         (tmp_path / "slow").touch()
         hub.process.send_signal(signal.SIGHUP)
         await hub.said("restarting 2 workers")
-        # The one that began first is the first in turn.
-        os.kill(min(hub.pids, key=lambda pid: psutil.Process(pid).create_time()), signal.SIGKILL)
+        # The one that was started first is the first in turn; their ages may not differ by a tick of the clock.
+        os.kill(min(hub.pids), signal.SIGKILL)
         await hub.said("ended with -9")
         await hub.said("start: serving", 4)
         # Longer than any other successor would take.

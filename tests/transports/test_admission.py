@@ -2,7 +2,8 @@
 
 import pytest
 
-from chappe.transports.admission import Admission, Seats
+from chappe.hub.seats import Seats
+from chappe.transports.admission import Admission
 from chappe.transports.upgrade import Rejected
 
 
@@ -23,12 +24,6 @@ def test_other_connections_have_seats_of_their_own() -> None:
     assert not admission.is_crowded("192.0.2.1")
 
 
-def test_the_neighbours_of_a_64_are_one_address() -> None:
-    seats = Seats()
-    seats.take("2001:db8::1")
-    assert (seats.of("2001:db8::2"), seats.of("2001:db8:0:1::1")) == (1, 0)
-
-
 def test_the_hub_as_a_whole_has_a_cap() -> None:
     admission = Admission(connections_max=1)
     admission.admit()
@@ -46,3 +41,53 @@ def test_without_caps_everybody_is_let_in() -> None:
         admission.websockets.take("192.0.2.1")
     admission.admit()
     assert not admission.is_crowded("192.0.2.1")
+
+
+def test_strangers_are_bounded_in_all_and_for_each_address() -> None:
+    strangers = Seats()
+    admission = Admission(strangers=strangers, strangers_max=3, strangers_per_address=2)
+    groups = [strangers.take(address) for address in ("192.0.2.1", "192.0.2.1")]
+    with pytest.raises(Rejected) as refused:
+        admission.admit("192.0.2.1")
+    assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "1"})
+    admission.admit("192.0.2.2")
+    strangers.take("192.0.2.2")
+    with pytest.raises(Rejected):
+        admission.admit("192.0.2.3")
+    strangers.give_back(groups[0])
+    admission.admit("192.0.2.3")
+    assert admission.refused["unauthenticated"] == 2
+
+
+def test_an_avalanche_is_told_to_come_back_at_different_times() -> None:
+    admission = Admission(connects_per_s=0.5, connects_burst=3)
+    for _ in range(3):
+        admission.admit("192.0.2.1")
+    told = set()
+    for _ in range(200):
+        with pytest.raises(Rejected) as refused:
+            admission.admit("192.0.2.2")
+        assert refused.value.status == 503
+        told.add(int(refused.value.headers["Retry-After"]))
+    assert min(told) >= 1
+    assert max(told) <= 2 + 30
+    assert len(told) > 10
+    assert admission.refused["connects"] == 200
+
+
+def test_an_overloaded_hub_lets_nobody_in_until_it_is_over() -> None:
+    admission = Admission()
+    admission.overload = "memory"
+    with pytest.raises(Rejected, match="overloaded"):
+        admission.admit("192.0.2.1")
+    admission.overload = ""
+    admission.admit("192.0.2.1")
+    assert admission.refused["overload"] == 1
+
+
+def test_who_is_turned_away_is_counted() -> None:
+    admission = Admission(per_address=1)
+    assert not admission.turns_away("192.0.2.1")
+    admission.websockets.take("192.0.2.1")
+    assert admission.turns_away("192.0.2.1")
+    assert admission.refused["address"] == 1

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 
 from chappe.transports.certificates import certificate_claims
+from chappe.transports.peer_certificate import PeerCertificate, read_certificate
 
 UNTIL = "Jan  1 00:00:00 2027 GMT"
 
 
-def certificate(*names: str, **more: Any) -> dict[str, Any]:
+def certificate(*names: str, **more: Any) -> PeerCertificate | None:
     subject = tuple((("commonName", name),) for name in names)
-    return {"subject": ((("organizationName", "Example"),), *subject), "notAfter": UNTIL} | more
+    return read_certificate({"subject": ((("organizationName", "Example"),), *subject), "notAfter": UNTIL} | more)
 
 
 def test_the_common_name_is_the_user_until_the_certificate_ends() -> None:
@@ -33,7 +34,6 @@ def test_an_alternative_name_of_the_kind_asked_for_is_the_user() -> None:
     "shown",
     [
         None,
-        {},
         certificate(),
         certificate("a", "b"),
         certificate(""),
@@ -44,7 +44,7 @@ def test_an_alternative_name_of_the_kind_asked_for_is_the_user() -> None:
         certificate("x" * 256),
     ],
 )
-def test_a_certificate_that_names_no_user_is_nobodys(shown: dict[str, Any] | None) -> None:
+def test_a_certificate_that_names_no_user_is_nobodys(shown: PeerCertificate | None) -> None:
     assert certificate_claims(shown, "cn") is None
 
 

@@ -10,6 +10,7 @@ from chappe.hub.contracts import Claims
 from chappe.hub.tickets import PREFIX
 from chappe.model.errors import ChappeError
 from chappe.transports.credentials import CredentialReader, csrf_token, identify
+from chappe.transports.peer_certificate import read_certificate
 from chappe.transports.upgrade import Request
 from tests.hub.harness import Tokens, World
 
@@ -79,6 +80,16 @@ def test_a_page_that_changes_something_proves_that_it_knows_the_cookie() -> None
 def test_the_proof_is_what_the_documentation_says() -> None:
     digest = hashlib.sha256(b"chappe-csrf:abc").digest()
     assert csrf_token("abc") == base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def test_a_certificate_names_its_holder_only_where_the_settings_say_how() -> None:
+    shown = read_certificate({"subject": ((("commonName", "ada"),),), "notAfter": "Jan  1 00:00:00 2027 GMT"})
+    asked = Request(method="GET", path="/ws", query={}, headers={}, address="192.0.2.1", certificate=shown)
+    assert READER.holder(asked) is None
+    assert CredentialReader(certificate_user="cn").holder(request()) is None
+    found = CredentialReader(certificate_user="cn").holder(asked)
+    assert found is not None
+    assert found.user == "ada"
 
 
 async def test_whoever_is_verified_is_told_and_whoever_is_not_too() -> None:

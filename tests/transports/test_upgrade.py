@@ -10,7 +10,6 @@ from chappe.transports.upgrade import (
     Gate,
     Rejected,
     Request,
-    address_group,
     bare_host,
     bearer_token,
     check_handshake,
@@ -189,21 +188,6 @@ def test_the_language_is_asked_for_in_the_query_then_in_the_header(
 )
 def test_a_bearer_token_is_read_from_its_header_only(header: str, expected: str | None) -> None:
     assert bearer_token(request(authorization=header)) == expected
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("192.0.2.1", "192.0.2.1", True),
-        ("192.0.2.1", "192.0.2.2", False),
-        ("2001:db8::1", "2001:db8::ffff:1", True),
-        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
-        ("::ffff:192.0.2.1", "192.0.2.1", True),
-        ("", "", True),
-    ],
-)
-def test_addresses_of_one_customer_count_as_one(one: str, other: str, same: bool) -> None:
-    assert (address_group(one) == address_group(other)) is same
 
 
 def test_the_first_subprotocol_of_the_client_that_is_known_is_chosen() -> None:

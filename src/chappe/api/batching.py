@@ -55,7 +55,9 @@ def batch_of(commands: Sequence[Command]) -> Command:
     def batch(call: Call, request: BatchRequest) -> Coroutine[Any, Any, BatchAnswer]:
         return _run(by_name, call, request)
 
-    return Command("batch", "Carry out many commands in order.", BatchRequest, BatchAnswer, batch, EITHER)
+    return Command(
+        "batch", "Carry out many commands in order.", BatchRequest, BatchAnswer, batch, EITHER, audited="never"
+    )
 
 
 async def _run(commands: Mapping[str, Command], call: Call, request: BatchRequest) -> BatchAnswer:
@@ -75,7 +77,7 @@ async def _run(commands: Mapping[str, Command], call: Call, request: BatchReques
             command, asked = _decode(commands, bytes(raw))
             if not command.overlaps:
                 await _all(results[:-1], deadline - loop.time())
-            answer = command.run(call.of(command), asked)
+            answer = command.carry_out(call.of(command), asked)
         except ChappeError as error:
             waiting.set_result(error)
             continue

@@ -48,4 +48,4 @@ def rpc(call: Call, request: RpcRequest) -> Waiting[RpcAnswer]:
     return waiting
 
 
-COMMANDS: Final = (Command("rpc", "Call a method of the application.", RpcRequest, RpcAnswer, rpc),)
+COMMANDS: Final = (Command("rpc", "Call a method of the application.", RpcRequest, RpcAnswer, rpc, audited="people"),)

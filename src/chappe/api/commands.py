@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from chappe.api.credentials import Caller
+from chappe.hub.auditing import AUDITED, about, shortened
 from chappe.hub.hub import HubCore
 from chappe.hub.permissions import Actor
 from chappe.model.error_codes import Code
@@ -17,6 +18,12 @@ BACKEND: Final = frozenset({"api"})
 OPERATOR: Final = frozenset({"operator"})
 EITHER: Final = frozenset({"api", "operator"})
 
+#: Members of a request that say what it is about; never what is published.
+_TOLD: Final = {
+    **{name: name for name in ("channel", "channels", "user", "session", "resource", "method")},
+    # Its id; members called `token` are secrets, and hidden.
+    "token": "token_id",
+}
 #: Rows of one answer, at most.
 PAGE: Final = 1_000
 
@@ -41,6 +48,7 @@ class Call:
         caller: whose credential it is.
         actor: who asks the hub: the caller with no more rights than the command needs.
         language: `en` or `fr`.
+        address: where the request came from.
         uptime_s: since the API was built.
     """
 
@@ -48,6 +56,7 @@ class Call:
     caller: Caller
     actor: Actor
     language: str
+    address: str
     uptime_s: float
 
     def of(self, command: "Command") -> "Call":
@@ -67,6 +76,7 @@ class Command:
         scopes: scopes of a credential that let it pass.
         reads: changes nothing, so that GET with a query is allowed too.
         overlaps: a later command of a batch need not wait for its answer.
+        audited: whether it is noted for the audit: always, if somebody with a token does it (`people`), or never.
     """
 
     name: str
@@ -77,6 +87,28 @@ class Command:
     scopes: frozenset[str] = BACKEND
     reads: bool = False
     overlaps: bool = False
+    audited: Literal["always", "people", "never"] = "always"
+
+    def carry_out(self, call: Call, asked: Any) -> Any:
+        """Do as `run`, and audit what changes something, or its refusal."""
+        audit = call.hub.audit
+        routine = self.reads or self.audited == "never" or (self.audited == "people" and call.caller.is_backend)
+        if audit is None or routine:
+            return self.run(call, asked)
+        told = {"by": call.caller.name, "address": call.address, "command": self.name}
+        told |= {
+            told_as: shortened(value)
+            for name, told_as in _TOLD.items()
+            if (value := getattr(asked, name, None)) is not None
+        }
+        try:
+            answer = self.run(call, asked)
+        except ChappeError as error:
+            if error.code in AUDITED:
+                audit("refused", {"code": int(error.code), **told, **about(error)})
+            raise
+        audit("command", told)
+        return answer
 
 
 def one_of(user: str | None, session: str | None) -> None:

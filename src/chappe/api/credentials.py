@@ -3,6 +3,7 @@
 from typing import Final
 
 from chappe.api.context import ApiContext
+from chappe.hub.auditing import AUDITED, about
 from chappe.hub.contracts import Claims
 from chappe.hub.permissions import Actor
 from chappe.model.error_codes import Code
@@ -20,13 +21,15 @@ class Caller:
     Attributes:
         name: how logs call it.
         claims: what its credential says.
+        is_backend: it is a program with a key, not somebody with a token.
     """
 
-    __slots__ = ("_actors", "claims", "name")
+    __slots__ = ("_actors", "claims", "is_backend", "name")
 
-    def __init__(self, claims: Claims, name: str) -> None:
+    def __init__(self, claims: Claims, name: str, is_backend: bool = False) -> None:
         self.name = name
         self.claims = claims
+        self.is_backend = is_backend
         self._actors: dict[frozenset[str], Actor] = {}
 
     def actor(self, scopes: frozenset[str]) -> Actor:
@@ -50,7 +53,7 @@ class Credentials:
         self._keys = context.api_keys
         self._reader = context.reader
         # No subject of a token has a slash, so nobody else owns the idempotency keys of a backend.
-        self._open = Caller(Claims(user="api/open", scopes=_ALL), "anybody") if context.api_open else None
+        self._open = Caller(Claims(user="api/open", scopes=_ALL), "anybody", True) if context.api_open else None
         self._backends: dict[str, Caller] = {}
 
     async def identify(self, head: Request) -> Caller:
@@ -62,9 +65,19 @@ class Credentials:
         """
         if self._open is not None:
             return self._open
+        try:
+            return await self._verify(head)
+        except ChappeError as error:
+            if self._hub.audit is not None and error.code in AUDITED:
+                told = {"code": int(error.code), "address": head.address, "path": head.path[:255], **about(error)}
+                self._hub.audit("refused", told)
+            raise
+
+    async def _verify(self, head: Request) -> Caller:
         credential = self._reader.read(head)
-        if credential is None and head.certificate is not None:
-            return Caller(head.certificate, f"certificate of {head.certificate.user}")
+        holder = self._reader.holder(head) if credential is None else None
+        if holder is not None:
+            return Caller(holder, f"certificate of {holder.user}")
         if credential is None:
             self._hub.counters.unauthorized += 1
             raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "expected Authorization: Bearer KEY"})
@@ -78,5 +91,5 @@ class Credentials:
     def _backend(self, name: str) -> Caller:
         caller = self._backends.get(name)
         if caller is None:
-            caller = self._backends[name] = Caller(Claims(user=f"api/{name}", scopes=_ALL), f"key {name}")
+            caller = self._backends[name] = Caller(Claims(user=f"api/{name}", scopes=_ALL), f"key {name}", True)
         return caller

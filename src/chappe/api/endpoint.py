@@ -38,10 +38,10 @@ class Service:
         self.credentials = Credentials(context)
         self.started_at = time.monotonic()
 
-    def call(self, command: Command, caller: Caller, language: str) -> Call:
+    def call(self, command: Command, caller: Caller, language: str, address: str = "") -> Call:
         """Return a call of a command, with no more rights than the command needs."""
         actor = caller.actor(command.scopes)
-        return Call(self.hub, caller, actor, language, time.monotonic() - self.started_at)
+        return Call(self.hub, caller, actor, language, address, time.monotonic() - self.started_at)
 
     def language(self, head: Request) -> str:
         """Return the language of error texts: `?lang=`, Accept-Language, the default."""
@@ -115,7 +115,7 @@ async def carry_out(
         asked = decode_body(body, command.asked, service.hub.limits)
     else:
         asked = decode_parameters(read_parameters(scope), command.asked)
-    answer = command.run(service.call(command, caller, language), asked)
+    answer = command.carry_out(service.call(command, caller, language, head.address), asked)
     if isinstance(answer, Waiting):
         answer = await settled(answer)
     elif inspect.isawaitable(answer):

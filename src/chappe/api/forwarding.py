@@ -22,11 +22,11 @@ from chappe.api.problems import problem_response
 from chappe.api.session_requests import named_session
 from chappe.hub.cluster import Cluster
 from chappe.hub.cluster.bus import Tell
-from chappe.hub.contracts import Claims
 from chappe.hub.hub import HubCore
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
-from chappe.transports.upgrade import CERTIFICATE, language_of
+from chappe.transports.peer_certificate import EXTENSION, PeerCertificate
+from chappe.transports.upgrade import language_of
 
 #: Beyond the time that a poll is held, for the way there and back, seconds.
 _WAY_S: Final = 5.0
@@ -205,7 +205,7 @@ class Forwarding:
             "client": (asked["client"], 0),
             "scheme": asked["scheme"],
             "http_version": "1.1",
-            CERTIFICATE: msgspec.convert(asked["certificate"], Claims | None),
+            "extensions": {EXTENSION: msgspec.convert(asked["certificate"], PeerCertificate | None)},
         }
         try:
             await app(scope, receive, send)

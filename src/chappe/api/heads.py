@@ -6,7 +6,8 @@ from urllib.parse import parse_qsl
 
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
-from chappe.transports.upgrade import CERTIFICATE, Request, first_values
+from chappe.transports.peer_certificate import certificate_of
+from chappe.transports.upgrade import Request, first_values
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -47,7 +48,7 @@ def read_head(scope: Scope) -> Request:
         headers=headers,
         address=client[0] if client else "",
         secure=scope.get("scheme") == "https",
-        certificate=scope.get(CERTIFICATE),
+        certificate=certificate_of(scope),
     )
     return head
 

@@ -21,6 +21,13 @@ _TEXTS: Final = {
     "chappe_permission_denied_total": "Requests refused by permissions.",
     "chappe_unauthorized_total": "Credentials refused.",
     "chappe_impersonations_total": "Messages refused because they named another speaker.",
+    "chappe_rate_limited_total": "Commands refused because they came too fast, by limit.",
+    "chappe_connections_refused_total": "Sessions refused before they began, by reason.",
+    "chappe_unauthenticated": "Sessions that have not said who they are yet.",
+    "chappe_overloaded": "Whether new sessions are refused because memory or time runs out.",
+    "chappe_memory_bytes": "Resident memory of the process.",
+    "chappe_memory_limit_bytes": "Resident memory at which new sessions are refused.",
+    "chappe_loop_lag_seconds": "How late the event loop was when it was last looked at.",
     "chappe_sessions": "Sessions now.",
     "chappe_channels": "Channels with subscribers now.",
     "chappe_locks": "Locks held now.",
@@ -34,6 +41,9 @@ def hub_metrics(hub: HubCore) -> dict[str, float]:
     metrics["chappe_locks"] = len(hub.locking.grants(hub.clock.now()))
     for code, count in sorted(hub.counters.errors.items()):
         metrics[labelled("chappe_errors_total", code=str(code))] = count
+    for limit, count in sorted(hub.counters.excesses.items()):
+        metrics[labelled("chappe_rate_limited_total", limit=limit)] = count
+    metrics["chappe_unauthenticated"] = hub.strangers.taken
     return metrics
 
 

@@ -14,7 +14,7 @@ from chappe.model.errors import ChappeError
 from chappe.transports.admission import Admission
 from chappe.transports.credentials import NO_COOKIE, CredentialReader
 from chappe.transports.proxies import Proxies
-from chappe.transports.upgrade import Gate, Rejected, Request
+from chappe.transports.upgrade import Gate, Rejected, Request, check_page
 
 #: Set in the scope of a request whose Origin may connect.
 _MAY_READ: Final = "chappe.may_read"
@@ -91,16 +91,16 @@ class PageEndpoint(Endpoint):
         try:
             if self.is_leaving:
                 raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
-            self.page.admission.admit()
+            self.page.admission.admit(address)
         except Rejected as rejected:
             raise HttpError(rejected.status, Code.NOT_AVAILABLE, rejected.text, headers=rejected.headers) from None
-        if self.page.admission.is_crowded(address):
+        if self.page.admission.turns_away(address):
             raise ChappeError(Code.CONNECTION_LIMIT)
 
     def _let_in(self, head: Request) -> Request:
         resolved = self.page.proxies.resolve(head)
         try:
-            self.page.gate.check(resolved)
+            check_page(self.page.gate, resolved, self.service.hub.audit)
         except Rejected as rejected:
             code = Code.PERMISSION_DENIED if rejected.status == 403 else Code.BAD_REQUEST
             raise HttpError(rejected.status, code, rejected.text, headers=rejected.headers) from None

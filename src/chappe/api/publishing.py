@@ -157,6 +157,14 @@ def _result(call: Call, channel: str, outcome: Outcome | None, error: ChappeErro
 
 
 COMMANDS: Final = (
-    Command("publish", "Publish to a channel.", PublishRequest, Published, publish, overlaps=True),
-    Command("broadcast", "Publish to many channels.", BroadcastRequest, BroadcastAnswer, broadcast, overlaps=True),
+    Command("publish", "Publish to a channel.", PublishRequest, Published, publish, overlaps=True, audited="people"),
+    Command(
+        "broadcast",
+        "Publish to many channels.",
+        BroadcastRequest,
+        BroadcastAnswer,
+        broadcast,
+        overlaps=True,
+        audited="people",
+    ),
 )

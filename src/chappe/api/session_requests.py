@@ -56,8 +56,9 @@ class HttpSessionEndpoint(PageEndpoint):
         Raises:
             ChappeError: 101, its cookie may not be used so.
         """
-        token = self.page.reader.read(head)
-        return Peer(address=head.address, carrier=carrier, language=language, token=token, claims=head.certificate)
+        reader = self.page.reader
+        token, holder = reader.read(head), reader.holder(head)
+        return Peer(address=head.address, carrier=carrier, language=language, token=token, claims=holder)
 
     async def take_over(self, handle: str, head: Request, language: str) -> Mailbox:
         """Begin a session in place of one that is on another connection or was cut.

@@ -10,6 +10,7 @@ from chappe.api.endpoint import carry_out
 from chappe.api.heads import Receive, Scope
 from chappe.api.pages import PageEndpoint
 from chappe.auth.claims import check_subject
+from chappe.hub.auditing import AUDITED, about, shortened
 from chappe.hub.contracts import Claims
 from chappe.hub.permissions import Action
 from chappe.model.errors import ChappeError
@@ -52,7 +53,13 @@ async def tickets(call: Call, request: TicketsRequest) -> TicketsAnswer:
     Raises:
         ChappeError: 103, 107; 101, 108, 109 of the token; 111, too many are open.
     """
-    claims = await _claims(call, request)
+    try:
+        claims = await _claims(call, request)
+    except ChappeError as error:
+        if call.hub.audit is not None and error.code in AUDITED:
+            told = {"code": int(error.code), "by": call.caller.name, "address": call.address, "command": "tickets"}
+            call.hub.audit("refused", {**told, "user": shortened(request.user), **about(error)})
+        raise
     ticket, expires_at = call.hub.authentication.tickets.issue(claims)
     return TicketsAnswer(ticket=ticket, expires=rfc3339(int(expires_at * 1_000)))
 
@@ -75,7 +82,10 @@ async def _claims(call: Call, request: TicketsRequest) -> Claims:
     return call.caller.claims
 
 
-COMMAND: Final = Command("tickets", "Give out a one-use ticket for a URL.", TicketsRequest, TicketsAnswer, tickets)
+#: Who connects is not audited, and `token` is a secret: only refusals are noted, above.
+COMMAND: Final = Command(
+    "tickets", "Give out a one-use ticket for a URL.", TicketsRequest, TicketsAnswer, tickets, audited="never"
+)
 
 
 class TicketEndpoint(PageEndpoint):

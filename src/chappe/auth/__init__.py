@@ -7,6 +7,6 @@ from chappe.auth.api_keys import ApiKeys
 from chappe.auth.issuers import Issuers
 from chappe.auth.jwt import JwtAuthenticator, JwtOptions
 from chappe.auth.passwords import Passwords
-from chappe.auth.webhook import WebhookAuthenticator
+from chappe.auth.token_webhook import WebhookAuthenticator
 
 __all__ = ["ApiKeys", "Issuers", "JwtAuthenticator", "JwtOptions", "Passwords", "WebhookAuthenticator"]

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from chappe.auth.claims import refused
 from chappe.auth.jwt import TOKEN_CHARACTERS, JwtAuthenticator, read_issuer
-from chappe.auth.webhook import WebhookAuthenticator
+from chappe.auth.token_webhook import WebhookAuthenticator
 from chappe.hub.contracts import Claims
 from chappe.model.errors import ConfigurationError
 

@@ -98,6 +98,7 @@ def problem_texts(settings: Settings, find: Callable[[Settings], list[Problem]] 
         "no_keys": T["config_no_keys"],
         "half_tls": T["config_half_tls"],
         "bare_ca": T["config_bare_ca"],
+        "no_client_cert": T["config_no_client_cert"],
         "cookie_origins": T["config_cookie_origins"],
         "insecure": T["config_insecure"],
         "open_bind": T["config_open_bind"],

@@ -15,8 +15,9 @@ import click
 import msgspec
 
 from chappe.cli.config import problem_texts
-from chappe.cli.grammar import Command, Failure, config_option, examples, json_option
+from chappe.cli.grammar import USAGE, Command, Failure, config_option, examples, json_option
 from chappe.cli.texts import T
+from chappe.cli.why import explain
 from chappe.cli.wording import word_setting_error
 from chappe.config import SettingError, Settings, load
 from chappe.config.checking import dangers
@@ -44,13 +45,26 @@ class Finding(msgspec.Struct, frozen=True):
     "doctor",
     cls=Command,
     help=T["doctor"],
-    epilog=examples("chappe doctor", "chappe doctor --url http://127.0.0.1:8080"),
+    epilog=examples(
+        "chappe doctor",
+        "chappe doctor --url http://127.0.0.1:8080",
+        "chappe doctor --why ada publish chat/lobby",
+    ),
 )
 @click.option("--url", help=T["doctor_url"])
+@click.option("--why", type=(str, str, str), metavar="USER ACTION CHANNEL", default=None, help=T["doctor_why"])
+@click.option("--token", metavar="TOKEN", help=T["doctor_token"])
 @config_option
 @json_option
-def command(url: str | None, config_file: str | None, as_json: bool) -> None:
+def command(
+    url: str | None, why: tuple[str, str, str] | None, token: str | None, config_file: str | None, as_json: bool
+) -> None:
     """Print one line for each check; exit 1 if one failed."""
+    if why is not None:
+        explain(load(config_file, os.environ).settings, why, token, as_json)
+        return
+    if token is not None:
+        raise Failure(T["doctor_token_alone"], USAGE)
     findings = list(_examine(url, config_file))
     if as_json:
         click.echo(json.dumps([msgspec.to_builtins(finding) for finding in findings], ensure_ascii=False))

@@ -8,6 +8,17 @@ from chappe.model.error_codes import ERRORS
 
 #: Refusals of credentials: another transport brings the same ones.
 _CREDENTIALS: Final = frozenset({401, 407})
+#: What OpenSSL's codes for a certificate that is refused mean (x509_vfy.h), in words that say what to do.
+_CERTIFICATES: Final = {
+    9: "its certificate is not valid yet; check the clock of this machine",
+    10: "its certificate has expired",
+    18: "its certificate is signed by itself; name it as authority (`ssl`, or --ca) if you trust it",
+    19: "its certificate is signed by an unknown authority; name that (`ssl`, or --ca) if you trust it",
+    20: "its certificate is signed by an unknown authority; name that (`ssl`, or --ca) if you trust it",
+    21: "its certificate is signed by an unknown authority; name that (`ssl`, or --ca) if you trust it",
+    62: "its certificate is for another host",
+    64: "its certificate is for another address",
+}
 
 
 def over(code: int, reason: str, *, final: bool, retry_after_ms: float = 0.0) -> ConnectionLost:
@@ -70,5 +81,10 @@ def _is_certificate_refusal(error: OSError) -> bool:
 def _explain(error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there; check host and port, or start the server"
+    told = _CERTIFICATES.get(getattr(error, "verify_code", 0))
+    if told:
+        return told
+    if getattr(error, "reason", "") in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return "it speaks no TLS; check the port, or use ws:// or http://"
     message = getattr(error, "verify_message", "") or error.strerror or str(error) or type(error).__name__
     return message[:1].lower() + message[1:] if message[1:2].islower() else message

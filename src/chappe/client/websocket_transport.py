@@ -159,6 +159,8 @@ async def dial(settings: Settings, timeout_s: float | None = None) -> WebSocketC
     except InvalidStatus as refused:
         status, headers = refused.response.status_code, refused.response.headers
         reason = f"{shown} answers HTTP {status} to the WebSocket handshake"
+        if status == 400 and b"speaks HTTPS" in (refused.response.body or b""):
+            reason += ": it speaks HTTPS, use wss:// or https://"
         raise refusal(status, reason, headers.get("Retry-After", "")) from refused
     except InvalidProxyStatus as refused:
         status = refused.response.status_code

@@ -10,10 +10,10 @@ and the command line import it.
 - checking: what contradicts itself, files that are missing
 - loading: defaults, file, environment, flags; where each value came from
 - implementations: URL to broker
-- authentication: keys and services to what verifies tokens
+- authentication: keys and services to what verifies tokens and decides
 """
 
-from chappe.config.authentication import make_authenticator, make_reader
+from chappe.config.authentication import make_authenticator, make_authorizer, make_reader
 from chappe.config.errors import SettingError
 from chappe.config.implementations import make_bridges, make_broker
 from chappe.config.loading import Loaded, load
@@ -28,6 +28,7 @@ __all__ = [
     "Settings",
     "load",
     "make_authenticator",
+    "make_authorizer",
     "make_bridges",
     "make_broker",
     "make_reader",

@@ -1,12 +1,13 @@
-"""Turn the settings about tokens into what verifies them; nothing is asked of anybody here."""
+"""Turn the settings about who somebody is, and who may do what, into what decides; nobody is asked anything here."""
 
 from collections.abc import Sequence
 
+from chappe.auth.authorize_webhook import AuthorizeWebhook
 from chappe.auth.exchange import check_url
 from chappe.auth.issuers import Issuers
 from chappe.auth.jwks import KeySet
 from chappe.auth.jwt import JwtAuthenticator
-from chappe.auth.webhook import WebhookAuthenticator
+from chappe.auth.token_webhook import WebhookAuthenticator
 from chappe.config.settings import Settings
 from chappe.hub.contracts import Clock
 from chappe.model.errors import ConfigurationError
@@ -55,10 +56,25 @@ def make_authenticator(settings: Settings, clock: Clock) -> Issuers | None:
     return Issuers(issuers, webhook) if issuers or webhook is not None else None
 
 
+def make_authorizer(settings: Settings) -> AuthorizeWebhook | None:
+    """Return what asks the service of `auth.authorize_url`, or None: there is none.
+
+    Raises:
+        ConfigurationError: the URL cannot be used.
+    """
+    auth = settings.auth
+    if not auth.authorize_url:
+        return None
+    check_url("auth.authorize_url", auth.authorize_url, auth.insecure_http)
+    return AuthorizeWebhook(auth.authorize_url, auth.authorize_timeout_s, auth.authorize_cache_s)
+
+
 def make_reader(settings: Settings) -> CredentialReader:
     """Return how requests may bring credentials."""
     return CredentialReader(
-        cookie_name=settings.auth.cookie_name, origins=frozenset(settings.server.allowed_origins) - {"null"}
+        cookie_name=settings.auth.cookie_name,
+        origins=frozenset(settings.server.allowed_origins) - {"null"},
+        certificate_user=settings.auth.certificate_user,
     )
 
 

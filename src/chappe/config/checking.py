@@ -11,7 +11,7 @@ import msgspec
 
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.passwords import PasswordHash
-from chappe.config.authentication import make_authenticator
+from chappe.config.authentication import make_authenticator, make_authorizer
 from chappe.config.implementations import SINGLE_SCHEMES, check_broker_url, scheme_of
 from chappe.config.profiles import DEV_DEFAULTS, is_loopback
 from chappe.config.settings import Settings
@@ -25,6 +25,7 @@ Name = Literal[
     "no_keys",
     "half_tls",
     "bare_ca",
+    "no_client_cert",
     "cookie_origins",
     "namespace_slash",
     "single_workers",
@@ -71,6 +72,7 @@ _TEXTS: dict[Name, str] = {
     "no_keys": "tokens are needed but no key verifies them: set auth.hmac_secret_file or auth.public_keys",
     "half_tls": "server.cert and server.key belong together: set both or none",
     "bare_ca": "server.client_ca asks for certificates in a TLS handshake: set server.cert and server.key too",
+    "no_client_cert": "auth.certificate_user names nobody: set server.client_cert, which asks clients for certificates",
     "cookie_origins": "auth.cookie_name counts only for listed pages: set server.allowed_origins",
     "namespace_slash": "namespaces.{name}: a namespace is one segment of a channel name, without '/', '+' or '#'",
     "single_workers": "server.workers = {workers} needs a broker that processes share, {scheme}:// is for one",
@@ -99,23 +101,33 @@ def _tls(settings: Settings) -> Iterator[Problem]:
     if bool(cert) != bool(key):
         yield Problem("half_tls")
         return
-    authorities = settings.server.client_ca
-    if authorities and not cert:
+    if settings.server.client_ca and not cert:
         yield Problem("bare_ca")
-    elif authorities:
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(authorities)
-        except (OSError, ssl.SSLError) as error:
-            yield Problem("unusable", {"reason": f"server.client_ca {authorities!r}: {error}"})
     for name, path in (("server.cert", cert), ("server.key", key)):
         if path and not Path(path).is_file():
             yield Problem("file_missing", {"name": name, "path": path})
             return
     if cert:
+        yield from _more_tls(settings)
         try:
             ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
         except (OSError, ssl.SSLError) as error:
             yield Problem("unusable", {"reason": f"server.cert, server.key: {error}"})
+
+
+def _more_tls(settings: Settings) -> Iterator[Problem]:
+    server = settings.server
+    paths = [("server.extra_certs", path) for pair in server.extra_certs for path in pair.split("=") if path]
+    if server.client_cert != "none" or server.client_ca:
+        paths.append(("server.client_ca", server.client_ca))
+    for name, path in paths:
+        if not Path(path).is_file():
+            yield Problem("file_missing", {"name": name, "path": path})
+    if server.client_ca and Path(server.client_ca).is_file():
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(server.client_ca)
+        except (OSError, ssl.SSLError) as error:
+            yield Problem("unusable", {"reason": f"server.client_ca {server.client_ca!r}: {error}"})
 
 
 def _tokens(settings: Settings) -> Iterator[Problem]:
@@ -123,7 +135,10 @@ def _tokens(settings: Settings) -> Iterator[Problem]:
     rights = {right for table in settings.namespaces.values() for right in (table.subscribe, table.publish)}
     if auth.cookie_name and not settings.server.allowed_origins:
         yield Problem("cookie_origins")
+    if auth.certificate_user and settings.server.client_cert == "none":
+        yield Problem("no_client_cert")
     try:
+        make_authorizer(settings)
         authenticator = make_authenticator(settings, LoopClock())
     except ConfigurationError as error:
         yield Problem("unusable", {"reason": error.reason})
@@ -143,7 +158,7 @@ def _users(settings: Settings) -> Iterator[Problem]:
 #: What each setting of this kind gives away.
 _INSECURE: dict[str, str] = {
     "api.insecure_open": "anybody who reaches /api may publish and end connections",
-    "auth.insecure_http": "who is on the way can change the keys that tokens are verified with",
+    "auth.insecure_http": "who is on the way can change the keys of tokens, and what services answer",
 }
 
 

@@ -26,7 +26,17 @@ NAMED: dict[str, type[msgspec.Struct]] = {
 }
 
 #: Limits that 0 lifts; any other number below 1 would stop the hub from working.
-ZERO_LIFTS = frozenset({"send_queue_messages", "messages_per_s"})
+ZERO_LIFTS = frozenset(
+    {
+        "address_messages_per_s",
+        "connects_per_s",
+        "loop_lag_s",
+        "memory_bytes",
+        "messages_per_s",
+        "send_queue_messages",
+        "user_messages_per_s",
+    }
+)
 
 #: Keys whose values must not be shown.
 SECRET_KEYS = frozenset({"password_hash"})

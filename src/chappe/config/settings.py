@@ -53,10 +53,12 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     """File with the certificate chain (PEM); with `key` it turns TLS on."""
     key: str = ""
     """File with the private key of `cert` (PEM)."""
+    extra_certs: tuple[str, ...] = ()
+    """Certificates for clients that ask for one of their names (SNI): `CERT.pem=KEY.pem`, or one file with both."""
     client_ca: str = ""
-    """File with the authorities (PEM) whose client certificates are accepted; asks clients for one. Needs `cert`."""
-    client_certificates: Literal["optional", "required"] = "optional"
-    """Whether a client without a certificate may connect, and say by a token who it is."""
+    """File with the authorities (PEM) whose certificates clients may show."""
+    client_cert: Literal["none", "optional", "required"] = "none"
+    """Whether TLS clients are asked for a certificate (`optional`), and refused without one (`required`)."""
     allowed_origins: tuple[str, ...] = ()
     """Origins of web pages that may connect, exactly as browsers send them; empty means the hub's own host only."""
     allowed_hosts: tuple[str, ...] = ()
@@ -119,12 +121,18 @@ class AuthSettings(Section, frozen=True, kw_only=True):
     """Service that is asked whose an opaque token is: `POST {"token": ".."}`."""
     webhook_cache_s: Seconds = 10.0
     """Seconds that an answer of the service counts; so long a withdrawn token still opens sessions."""
+    authorize_url: str = ""
+    """Where to ask who may subscribe and publish in namespaces that say `hook`; empty: the hooks of the application."""
+    authorize_timeout_s: Seconds = 5.0
+    """Seconds to wait for its answer; then the answer is no (108)."""
+    authorize_cache_s: Seconds = 10.0
+    """Seconds an answer holds; 0 asks each time."""
     cookie_name: str = ""
     """Cookie that holds a token; it counts only for pages of `server.allowed_origins`."""
     certificate_user: CertificateName = ""
     """Part of a client certificate that names the user: `cn`, `dns` or `email` (of the alternative names)."""
     insecure_http: bool = False
-    """Whether keys and the webhook may be asked over plain HTTP on another machine."""
+    """Whether keys and the services may be asked over plain HTTP on another machine."""
     anonymous: bool = False
     """Whether sessions without a token are let in; what they may do is up to each namespace."""
 
@@ -204,6 +212,10 @@ class NamespaceSettings(Section, frozen=True, kw_only=True):
     """Who may subscribe; `token` needs a capability in the token, `hook` asks the application."""
     publish: Right = "nobody"
     """Who may publish; the same words as `subscribe`."""
+    messages_per_s: Seconds = 0.0
+    """Publications a second of all clients together in one channel; above: error 111. 0 is no limit."""
+    messages_burst: Positive = 100
+    """Publications that a channel takes at once before `messages_per_s` counts."""
     slow_consumer: SlowPolicy = "disconnect"
     """What happens to a client whose send queue is full: cut with 3008, lose the oldest, or keep the latest."""
 
@@ -220,6 +232,8 @@ class NamespaceSettings(Section, frozen=True, kw_only=True):
             room=self.room,
             subscribe=Access(self.subscribe),
             publish=Access(self.publish),
+            messages_per_s=self.messages_per_s,
+            messages_burst=self.messages_burst,
             slow_consumer=SlowConsumer(self.slow_consumer),
         )
 
@@ -282,6 +296,12 @@ class LogSettings(Section, frozen=True, kw_only=True):
     """File to append to, instead of standard error; `auto` makes `websocket_YYYYMMDD_HHMMSS.log`."""
     payloads: bool = False
     """Whether message texts appear at DEBUG."""
+    audit_file: str = ""
+    """File of JSON lines to append refusals, changes by operators and the settings at start to; empty: none."""
+    audit_bytes: Positive = 10_485_760
+    """Size at which the audit file is renamed to `.1` and begun anew."""
+    audit_files: Positive = 10
+    """Audit files that are kept, the current one included."""
     utc: bool = False
     """Whether text lines carry UTC instead of the local time; JSON lines always carry UTC."""
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from chappe.hub.contracts import Broker, Timer
 from chappe.hub.fanout import Fanout, MakeAudience
-from chappe.hub.namespaces import Namespace, Namespaces
+from chappe.hub.namespaces import Access, Namespace, Namespaces
 from chappe.hub.pattern_index import PatternIndex
 from chappe.hub.presence import ChannelPresence
 from chappe.hub.subscription import Subscription
@@ -82,8 +82,16 @@ class Channels:
         return bool(self._patterns)
 
     def matching(self, channel: str) -> list[Channel]:
-        """Return the patterns with subscribers that a channel matches."""
-        return self._index.match(channel) if self._patterns else []
+        """Return the patterns with subscribers that a channel matches, if anybody may read it at all.
+
+        A pattern over several namespaces reaches into closed ones as well.
+        """
+        found = self._index.match(channel) if self._patterns else []
+        return found if found and self.is_readable(channel) else []
+
+    def is_readable(self, channel: str) -> bool:
+        """Whether its namespace lets any client read a channel."""
+        return self._namespaces.of(channel).subscribe is not Access.NOBODY
 
     def add(self, subscription: Subscription, is_pattern: bool) -> Channel:
         """Add a subscription; the first one attaches the channel to the broker."""

@@ -270,6 +270,8 @@ class Broker(Protocol):
     def attach(self, channel: str) -> None:
         """Ask for the feed of a channel or pattern; the feed is complete for every read that is asked after this.
 
+        What is appended through this broker after this is in the feed as well.
+
         Attaching again does nothing: calls are not counted, one `detach` ends it.
         """
 
@@ -281,6 +283,10 @@ class Broker(Protocol):
 
 Spawn: TypeAlias = Callable[[Awaitable[Any], Callable[[Any, BaseException | None], None]], None]
 """Run an awaitable to its end and call back, once, with its result or its exception."""
+
+
+Audit: TypeAlias = Callable[[str, Mapping[str, Any]], None]
+"""Note for good that something happened: its name, such as `refused`, and what belongs to it. Never blocks for long."""
 
 
 class Log(Protocol):

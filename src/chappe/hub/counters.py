@@ -22,6 +22,7 @@ class Counters:
         protocol_errors: connections ended because the peer broke the protocol.
         hook_errors: hooks and methods that raised something that is no ChappeError.
         errors: answers with an error, by code.
+        excesses: commands refused because they came too fast, by the limit that they crossed.
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class Counters:
         "disconnects",
         "dropped",
         "errors",
+        "excesses",
         "history_cut",
         "hook_errors",
         "impersonations",
@@ -64,11 +66,16 @@ class Counters:
         self.protocol_errors = 0
         self.hook_errors = 0
         self.errors: dict[int, int] = {}
+        self.excesses: dict[str, int] = {}
 
     def count_error(self, code: int) -> None:
         """Count an answer with an error."""
         self.errors[code] = self.errors.get(code, 0) + 1
 
+    def count_excess(self, limit: str) -> None:
+        """Count a command that came too fast."""
+        self.excesses[limit] = self.excesses.get(limit, 0) + 1
+
     def totals(self) -> dict[str, int]:
-        """Return every total by name; errors are apart."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "errors"}
+        """Return every total by name; what is counted by code or limit is apart."""
+        return {name: getattr(self, name) for name in self.__slots__ if name not in ("errors", "excesses")}

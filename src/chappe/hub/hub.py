@@ -13,6 +13,7 @@ from chappe.hub.cluster import Cluster
 from chappe.hub.connecting import Connecting, Resumption
 from chappe.hub.contracts import (
     Append,
+    Audit,
     Authenticator,
     Broker,
     Clock,
@@ -33,10 +34,12 @@ from chappe.hub.names import NameRegistry
 from chappe.hub.namespaces import Level, Namespaces
 from chappe.hub.permissions import Action, Actor, Permissions
 from chappe.hub.publishing import Publishing, check_payload
+from chappe.hub.quotas import ChannelQuotas, Excess, Quotas
 from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
 from chappe.hub.revocation import Revocations
 from chappe.hub.rooms import Rooms
+from chappe.hub.seats import Seats, address_group
 from chappe.hub.session import Handler, Peer, Session
 from chappe.hub.subscribing import Subscribing
 from chappe.hub.subscription import Stage
@@ -66,6 +69,7 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True):
         spawn: runs the awaitables of hooks.
         reserved_names: known users; nobody may claim their names, whether they are here or not.
         version, node: told to clients.
+        audit: notes refusals; None: nobody wants to know.
         make_audience: how links that get the same frames are kept; native code has its own.
     """
 
@@ -81,6 +85,7 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True):
     reserved_names: Collection[str] = ()
     version: str = ""
     node: str = ""
+    audit: Audit | None = None
     make_audience: MakeAudience = LinkSet
 
 
@@ -89,6 +94,10 @@ class HubCore:
 
     Carriers call `open` for each connection and then the session it returns; backends call the methods below, after
     `permissions.authorize`.
+
+    Attributes:
+        quotas: rates of users and addresses; None: there are none, and nobody asks.
+        strangers: sessions that have not said who they are, by address.
     """
 
     error_codes = ERRORS
@@ -108,9 +117,14 @@ class HubCore:
         self.revocations = Revocations()
         self.version = options.version
         self.node = options.node
+        self.audit = options.audit
         _check_levels(options.namespaces, options.broker)
         self.counters = Counters()
         self.pace = Pace(options.limits.messages_per_s, options.limits.messages_burst)
+        quotas = Quotas(options.limits)
+        self.quotas = quotas if quotas.is_needed else None
+        self.channel_quotas = ChannelQuotas()
+        self.strangers = Seats()
         self.permissions = Permissions(options.namespaces, options.anonymous)
         self.hooks = Hooks(options.spawn)
         self.sessions: dict[str, Session] = {}
@@ -140,6 +154,7 @@ class HubCore:
         """Begin a session for a new connection."""
         session = Session(self, link, protocol, peer, self.random(_ID_BYTES).hex())
         self.sessions[session.id] = session
+        self.strangers.take(peer.address)
         self.counters.connections += 1
         self.log("INFO", "session %s connects from %s", session.id, peer.address)
         link.limit(protocol.frame_bytes[0])
@@ -173,6 +188,8 @@ class HubCore:
     def forget(self, session: Session, code: int) -> None:
         """Take an ended session out of everything; its subscriptions, name and locks are free at once."""
         self.sessions.pop(session.id, None)
+        if not session.was_open:
+            self.strangers.give_back(address_group(session.peer.address))
         self.expiry.forget(session)
         if code in (Code.DISCONNECTED, Code.INVALID_TOKEN, Code.EXPIRED):
             self.resumption.revoke(session)
@@ -341,6 +358,12 @@ class HubCore:
         if len(known) >= _KNOWN_CHANNELS:
             known.clear()
         known.add(channel)
+
+    def too_fast(self, excess: Excess) -> ChappeError:
+        """Return error 111, which is counted by the limit that was crossed."""
+        self.counters.count_excess(excess.limit)
+        detail = {"limit": excess.limit, "retry_after_s": max(round(excess.wait_s, 3), 0.001)}
+        return ChappeError(Code.TOO_MANY_REQUESTS, detail=detail)
 
     def as_refusal(self, error: BaseException) -> ChappeError:
         """Return what a client is told when a hook raised: its refusal, or 100 for anything unforeseen."""

@@ -39,6 +39,8 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
         ephemeral: never kept, held back from sessions in background (cursors, typing).
         room: the rules of a chat room hold: nobody speaks under another's name.
         subscribe, publish: who may, when no capability of a token decides.
+        messages_per_s, messages_burst: publications of all clients together in one channel; above: error 111. 0: no
+            limit. Who may not publish takes none of it.
         slow_consumer: what happens to a reader whose send queue is full.
     """
 
@@ -52,6 +54,8 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
     room: bool = False
     subscribe: Access = Access.NOBODY
     publish: Access = Access.NOBODY
+    messages_per_s: float = 0.0
+    messages_burst: int = 100
     slow_consumer: SlowConsumer = SlowConsumer.DISCONNECT
 
     @property

@@ -5,6 +5,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from chappe.hub.contracts import Claims
+from chappe.hub.decision import Decision, Rule
 from chappe.hub.namespaces import Access, Namespace, Namespaces
 from chappe.model.channels import is_pattern, namespace_of, pattern_matches
 from chappe.model.error_codes import Code
@@ -38,7 +39,7 @@ class Action(enum.Enum):
 
 
 #: Reading actions ask for the right to subscribe.
-_READING: Final = frozenset(
+READING: Final = frozenset(
     {
         Action.SUBSCRIBE,
         Action.SUBSCRIBE_PATTERN,
@@ -51,7 +52,7 @@ _READING: Final = frozenset(
 #: What is no channel asks only for an identity (or anonymous access).
 _CHANNELLESS: Final = frozenset({Action.LOCK, Action.RPC, Action.GATEWAY})
 #: Decisions about channels. The others ask for names that nobody checked, or are as quick as remembering them.
-_MEMORABLE: Final = _READING | {Action.PUBLISH}
+_MEMORABLE: Final = READING | {Action.PUBLISH}
 #: What nodes of a hub say to each other: who reads it may take sessions over, who writes it ends them.
 _INNER: Final = "$hub"
 
@@ -116,7 +117,7 @@ class Permissions:
         decisions = actor.decisions or self._of(actor)
         decision = decisions.by_action.get(key)
         if decision is None:
-            decision = self._decide(actor, action, channel)
+            decision = self.explain(actor, action, channel).allowed
             # Whose `$user/<id>` it is, is decided by the user, not by the rights. Who is trusted is not asked for the
             # channel, and outlives the hub: nothing would clear what it remembered.
             if action in _MEMORABLE and channel[:1] != "$" and not actor.trusted:
@@ -125,6 +126,29 @@ class Permissions:
         if not decision:
             self.refused += 1
             raise ChappeError(Code.PERMISSION_DENIED, detail={"action": action.value, "channel": channel[:_SHOWN]})
+
+    def explain(self, actor: Actor, action: Action, channel: str) -> Decision:
+        """Decide anew, and say by which rule; nothing is counted or remembered. `authorize` asks this."""
+        if action in _MEMORABLE and namespace_of(channel) == _INNER:
+            return Decision(False, Rule.INNER)
+        if action is Action.TICKET:
+            allowed = actor.trusted and "api" in actor.claims.scopes
+            return Decision(allowed, Rule.BACKEND if allowed else Rule.NO_SCOPE)
+        if actor.trusted:
+            allowed = "api" in actor.claims.scopes or "operator" in actor.claims.scopes
+            return Decision(allowed, Rule.BACKEND if allowed else Rule.NO_SCOPE)
+        if action in (Action.INSPECT, Action.DISCONNECT):
+            allowed = "operator" in actor.claims.scopes
+            return Decision(allowed, Rule.OPERATOR if allowed else Rule.NO_OPERATOR)
+        if actor.claims.user is None and not self.anonymous:
+            return Decision(False, Rule.NO_IDENTITY)
+        if action in _CHANNELLESS:
+            return Decision(True, Rule.IDENTITY)
+        if channel.startswith("$"):
+            return self._decide_system(actor, action, channel)
+        if action in READING and is_pattern(channel):
+            return self._decide_pattern(actor, channel)
+        return self._decide_channel(actor, action, channel)
 
     def outlet(self, actor: Actor, channel: str) -> Namespace:
         """Return the namespace of a channel with a valid name that may be published in; later it is in `outlets`.
@@ -164,58 +188,58 @@ class Permissions:
                 decisions.by_action.clear()
                 decisions.outlets.clear()
 
-    def _decide(self, actor: Actor, action: Action, channel: str) -> bool:
-        if action in _MEMORABLE and namespace_of(channel) == _INNER:
-            return False
-        if action is Action.TICKET:
-            return actor.trusted and "api" in actor.claims.scopes
-        if actor.trusted:
-            return "api" in actor.claims.scopes or "operator" in actor.claims.scopes
-        if action in (Action.INSPECT, Action.DISCONNECT):
-            return "operator" in actor.claims.scopes
-        if actor.claims.user is None and not self.anonymous:
-            return False
-        if action in _CHANNELLESS:
-            return True
-        if channel.startswith("$"):
-            return self._decide_system(actor, action, channel)
-        if action in _READING and is_pattern(channel):
-            return self._decide_pattern(actor, channel)
-        return self._decide_channel(actor, action, channel)
-
-    def _decide_channel(self, actor: Actor, action: Action, channel: str) -> bool:
+    def _decide_channel(self, actor: Actor, action: Action, channel: str) -> Decision:
         namespace = self._namespaces.of(channel)
-        reading = action in _READING
+        reading = action in READING
         access = namespace.subscribe if reading else namespace.publish
         granted = actor.claims.subscribe if reading else actor.claims.publish
         if access is Access.NOBODY:
-            return False
+            return Decision(False, Rule.CLOSED, namespace.name)
         if granted is not None:
-            return any(pattern_matches(pattern, channel) for pattern in granted)
-        if access is Access.ANONYMOUS or access is Access.HOOK:
-            return True
-        return access is Access.USER and actor.claims.user is not None
+            return _granted(next((each for each in granted if pattern_matches(each, channel)), ""), namespace.name)
+        if access is Access.USER and actor.claims.user is None:
+            return Decision(False, Rule.NO_USER, namespace.name)
+        return Decision(access is not Access.TOKEN, _RULES[access], namespace.name)
 
-    def _decide_pattern(self, actor: Actor, pattern: str) -> bool:
+    def _decide_pattern(self, actor: Actor, pattern: str) -> Decision:
         """A pattern within one namespace asks that namespace; one over several needs a capability that covers it."""
         granted = actor.claims.subscribe
-        first = namespace_of(pattern)
-        if is_pattern(first):
+        covering = next((grant for grant in granted or () if pattern_covers(grant, pattern)), "")
+        if is_pattern(namespace_of(pattern)):
             # Over several namespaces: each must allow patterns, since the capability cannot be narrower than they are.
             everywhere = all(n.patterns and n.subscribe is Access.ANONYMOUS for n in self._namespaces)
-            return everywhere if granted is None else any(pattern_covers(grant, pattern) for grant in granted)
-        if not self._namespaces.of(pattern).patterns:
-            return False
-        if granted is not None:
-            return any(pattern_covers(grant, pattern) for grant in granted)
+            if granted is None:
+                return Decision(everywhere, Rule.ALL_OPEN if everywhere else Rule.WIDE)
+            return Decision(bool(covering), Rule.CAPABILITY if covering else Rule.WIDE, "", covering)
+        namespace = self._namespaces.of(pattern)
+        if not namespace.patterns:
+            return Decision(False, Rule.NO_PATTERNS, namespace.name)
+        if granted is not None and namespace.subscribe is not Access.NOBODY:
+            return _granted(covering, namespace.name)
         return self._decide_channel(actor, Action.SUBSCRIBE, pattern)
 
-    def _decide_system(self, actor: Actor, action: Action, channel: str) -> bool:
+    def _decide_system(self, actor: Actor, action: Action, channel: str) -> Decision:
         """`$user/<id>` is readable by that user; other `$` channels ask for `operator`."""
-        if "operator" in actor.claims.scopes:
-            return action is not Action.PUBLISH
+        if "operator" in actor.claims.scopes and action is not Action.PUBLISH:
+            return Decision(True, Rule.OPERATOR)
         own = actor.claims.user is not None and channel == f"$user/{actor.claims.user}"
-        return own and action in _READING
+        if own and action in READING:
+            return Decision(True, Rule.OWN_CHANNEL)
+        return Decision(False, Rule.HUB_CHANNEL)
+
+
+#: What decides where no capability does.
+_RULES: Final = {
+    Access.ANONYMOUS: Rule.OPEN,
+    Access.HOOK: Rule.HOOK,
+    Access.USER: Rule.USER,
+    Access.TOKEN: Rule.NO_TOKEN,
+}
+
+
+def _granted(capability: str, namespace: str) -> Decision:
+    rule = Rule.CAPABILITY if capability else Rule.NO_CAPABILITY
+    return Decision(bool(capability), rule, namespace, capability)
 
 
 def pattern_covers(grant: str, pattern: str) -> bool:

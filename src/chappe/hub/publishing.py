@@ -51,6 +51,10 @@ class Publishing:
             self._check_large(session, command)
         if command.key is not None and not 0 < len(command.key) <= _KEY_CHARACTERS:
             raise ChappeError(Code.BAD_REQUEST, detail={"field": "key", "problem": "expected 1 to 128 characters"})
+        if namespace.messages_per_s:
+            excess = hub.channel_quotas.take(namespace, channel, hub.clock.now())
+            if excess is not None:
+                raise hub.too_fast(excess)
         if namespace.room:
             self._refuse_impersonation(session, command)
         if not (hub.hooks.publish and hub.hooks.for_publish(channel)):

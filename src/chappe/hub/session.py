@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from chappe.hub.auditing import AUDITED, refusal
 from chappe.hub.contracts import Claims, Link
 from chappe.hub.permissions import Actor
+from chappe.hub.quotas import Excess
+from chappe.hub.seats import address_group
 from chappe.hub.session_state import SessionInput, SessionState, advance
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError, RemoteProtocolError
@@ -64,6 +67,8 @@ def _identified(address: str, carrier: str, language: str) -> Peer:
 
 
 _NEVER: Final = math.inf
+#: What a timer may miss its moment by, seconds.
+_TIMER_S: Final = 0.001
 #: Channels whose epoch a session is known to have been told, beyond its subscriptions.
 _TOLD_EPOCHS: Final = 512
 #: Commands refused one after the other before the connection ends: who is told so often and goes on does not listen.
@@ -343,6 +348,7 @@ class Session:
         """Become identified."""
         self._advance(SessionInput.RECV_CONNECT)
         self.was_open = True
+        self.hub.strangers.give_back(address_group(self.peer.address))
         self.become(claims, name)
 
     def become(self, claims: Claims, name: str) -> None:
@@ -385,6 +391,8 @@ class Session:
     def failure(self, answered: int | None, error: ChappeError) -> base.Failed:
         """Return an error as this session's user reads it; it is counted."""
         self.hub.counters.count_error(error.code)
+        if self.hub.audit is not None and error.code in AUDITED:
+            self.hub.audit("refused", refusal(self, error))
         text = error.reason
         if self.peer.language != "en" and error.code in self.hub.error_codes:
             # `problem` is English prose about a field; the other language has a sentence for the field itself.
@@ -474,9 +482,15 @@ class Session:
                 return
         full_at = self.hub.pace.take(self._full_at, self.last_activity)
         if full_at == _NEVER:
-            self._slow_down(command)
+            wait_s = self.hub.pace.wait_s(self._full_at, self.last_activity)
+            self._slow_down(command, Excess("messages_per_s", wait_s))
             return
         self._full_at = full_at
+        if self.hub.quotas is not None:
+            excess = self.hub.quotas.take(self, self.last_activity)
+            if excess is not None:
+                self._slow_down(command, excess)
+                return
         if type(command) is Rejected:
             if self._refused():
                 self.fail(command.id, command.error)
@@ -490,16 +504,15 @@ class Session:
         except Exception as error:
             self._report(command, error)
 
-    def _slow_down(self, command: Command) -> None:
+    def _slow_down(self, command: Command, excess: Excess) -> None:
         """Answer that this is too fast, and read no more until there is a token again: TCP slows the peer down."""
         if not self._refused():
             return
-        wait_s = self.hub.pace.wait_s(self._full_at, self.last_activity)
-        detail = {"retry_after_s": max(round(wait_s, 3), 0.001)}
-        self.fail(getattr(command, "id", None), ChappeError(Code.TOO_MANY_REQUESTS, detail=detail))
+        self.fail(getattr(command, "id", None), self.hub.too_fast(excess))
         if not self._paused and not self.is_over:
             self._pause()
-            self.hub.clock.call_later(wait_s, self._read_again)
+            # Timers may be a millisecond early, and then the next command would be refused too.
+            self.hub.clock.call_later(excess.wait_s + _TIMER_S, self._read_again)
 
     def _refused(self) -> bool:
         """Count a refusal; return False if it was one too many and the connection ended."""

@@ -364,7 +364,8 @@ class _PatternReading(_Reading):
         recovered = isinstance(since, base.SincePosition) and since.position is not None and result.complete
         self._subscription.after = result.sequence
         reply = base.Subscribed(self._command.id, self._subscription.name, None, result.position, recovered)
-        self._go_live(channel, reply, [*result.publications] if recovered else [*result.retained])
+        gap = result.publications if recovered else result.retained
+        self._go_live(channel, reply, [each for each in gap if self._hub.channels.is_readable(each.channel)])
 
 
 def _told(subscription: Subscription, publication: Publication) -> bool:

@@ -14,9 +14,25 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         send_queue_messages: the same in messages; 0 is no limit (preset strict: 1,000).
         connections_per_address: open WebSockets of one address (IPv6: one /64); above: close 3504. As many other TCP
             connections may be open; above: cut at once.
+        unauthenticated_connections: sessions that have not said who they are, in all, where anonymous is refused;
+            above: 503. Each may hold a connection for `handshake_timeout_s`.
+        unauthenticated_per_address: the same of one address. Half of what it may have once it is known: after a restart
+            an office comes back all at once.
+        connects_per_s: new sessions of all addresses together; above: 503 with a time to come back that is not the same
+            for all, so that those who lost another hub do not come as an avalanche. 0 is no limit.
+        connects_burst: sessions that may begin at once before `connects_per_s` counts.
+        memory_bytes: of the process; above, new sessions are refused (503) and those that are here go on. 0: nine
+            tenths of what the machine or container has left for it at the start.
+        loop_lag_s: how late the event loop may be three times in a row; above, new sessions are refused (503). Half a
+            second is felt by everybody. 0 is no limit.
         channels_per_client: subscriptions of one session; 128 as Centrifugo.
         messages_per_s: sustained commands of one session a second; above: error 111. 0 is no limit.
         messages_burst: commands that may come at once before `messages_per_s` counts.
+        user_messages_per_s: the same of all sessions of one authenticated user together; above: error 111. 0: no limit.
+        user_messages_burst: what they may send at once.
+        address_messages_per_s: the same of all sessions of one address (IPv6: one /64); above: error 111. 0, the
+            default, is no limit: a whole office may be one address.
+        address_messages_burst: what they may send at once.
         channel_bytes: longest channel name.
         json_depth: deepest nesting of a payload; parsers of clients are recursive.
         json_keys: most object members in a payload.
@@ -50,9 +66,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     send_queue_bytes: int = 1_048_576
     send_queue_messages: int = 0
     connections_per_address: int = 100
+    unauthenticated_connections: int = 1_000
+    unauthenticated_per_address: int = 50
+    connects_per_s: float = 0.0
+    connects_burst: int = 200
+    memory_bytes: int = 0
+    loop_lag_s: float = 0.5
     channels_per_client: int = 128
     messages_per_s: float = 50.0
     messages_burst: int = 200
+    user_messages_per_s: float = 0.0
+    user_messages_burst: int = 400
+    address_messages_per_s: float = 0.0
+    address_messages_burst: int = 1_000
     channel_bytes: int = 255
     json_depth: int = 32
     json_keys: int = 1_000

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import secrets
+import signal
 import socket
+import threading
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
@@ -12,8 +14,9 @@ import uvicorn
 
 from chappe.hub.session import Session
 from chappe.model.error_codes import Code
+from chappe.server.certificates import Certificates, ClientCertificate, TlsFiles
 from chappe.server.garbage import Garbage
-from chappe.server.tls import Listening, listen_tls, server_context
+from chappe.server.tls import Listening, listen_tls
 from chappe.server.watchdog import Watchdog
 from chappe.transports.front_door import FrontDoor, Lobby
 
@@ -32,8 +35,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         drain_timeout_s: how long clients have to go once they are told to.
         watchdog_s: how long the loop may stand still before its stack is logged; 0: not watched.
         cert, key: PEM files; with both, TLS.
-        client_ca: PEM file of the authorities for clients' certificates; empty: none are asked for.
-        client_required: clients must have one.
+        extra_certs, client_ca, client_cert: see `TlsFiles`.
         handle_signals: end at SIGTERM and SIGINT; False where the process belongs to somebody else.
     """
 
@@ -41,8 +43,9 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     watchdog_s: float = 10.0
     cert: str = ""
     key: str = ""
+    extra_certs: tuple[str, ...] = ()
     client_ca: str = ""
-    client_required: bool = False
+    client_cert: ClientCertificate = "none"
     handle_signals: bool = True
 
 
@@ -76,21 +79,26 @@ class HubServer(uvicorn.Server):
         self._watchdog = Watchdog(options.watchdog_s)
         self._garbage = Garbage()
         self._drain_until: float | None = None
+        self._certificates: Certificates | None = None
+        self._watching: asyncio.Task[None] | None = None
         super().__init__(_uvicorn_config(app, lobby))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections.
 
         Raises:
-            ConfigurationError: the address cannot be listened on.
+            ConfigurationError: the address cannot be listened on, or a certificate cannot be used.
         """
+        if self._options.cert:
+            self._certificates = Certificates(_tls_files(self._options))
         listener = self._bind()
         self._lobby.start()
         self._watchdog.start()
-        if self._options.cert:
+        if self._certificates is not None:
             await super().startup([])
             # uvicorn asks no more of a server than to close, and when it has.
-            self.servers.append(await self._listen_tls(listener))  # type: ignore[arg-type]
+            self.servers.append(await self._listen_tls(listener, self._certificates))  # type: ignore[arg-type]
+            self._watching = asyncio.create_task(self._certificates.watch())
         else:
             await super().startup([listener])
         if self._options.handle_signals:
@@ -102,6 +110,8 @@ class HubServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, tell every client to come back later, wait for them in bounded time, end HTTP."""
         self._lobby.draining = True
+        if self._watching is not None:
+            self._watching.cancel()
         self._drain_until = asyncio.get_running_loop().time() + self._options.drain_timeout_s
         for server in self.servers:
             server.close()
@@ -115,8 +125,28 @@ class HubServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Listen to signals, if this process is ours."""
-        with super().capture_signals() if self._options.handle_signals else contextlib.nullcontext():
+        if not self._options.handle_signals:
             yield
+            return
+        with super().capture_signals(), self._reload_at_hangup():
+            yield
+
+    @contextlib.contextmanager
+    def _reload_at_hangup(self) -> Generator[None, None, None]:
+        """Read the certificates again at SIGHUP, which would end the process otherwise."""
+        if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+
+    def _reload(self) -> None:
+        if self._certificates is not None:
+            self._certificates.reload()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Take a signal; the second one does not wait."""
@@ -136,17 +166,14 @@ class HubServer(uvicorn.Server):
             return self._options.drain_timeout_s
         return max(0.0, self._drain_until - asyncio.get_running_loop().time())
 
-    async def _listen_tls(self, listener: socket.socket) -> Listening:
-        options = self._options
-        context = server_context(options.cert, options.key, options.client_ca, options.client_required)
-
+    async def _listen_tls(self, listener: socket.socket, certificates: Certificates) -> Listening:
         def make_protocol() -> asyncio.Protocol:
             door: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
                 config=self.config, server_state=self.server_state, app_state=self.lifespan.state
             )
             return door
 
-        return await listen_tls(listener, context, make_protocol, self._lobby.admission, self._lobby.proxies)
+        return await listen_tls(listener, certificates, make_protocol, self._lobby.admission, self._lobby.proxies)
 
     async def _drain(self) -> None:
         if self._lobby.http_sessions is not None:
@@ -178,6 +205,16 @@ class HubServer(uvicorn.Server):
                 transport.abort()
         # Transports tell their end in the next turn.
         await asyncio.sleep(0)
+
+
+def _tls_files(options: ServerOptions) -> TlsFiles:
+    return TlsFiles(
+        cert=options.cert,
+        key=options.key,
+        extra_certs=options.extra_certs,
+        client_ca=options.client_ca,
+        client_cert=options.client_cert,
+    )
 
 
 def _uvicorn_config(app: Any, lobby: Lobby) -> uvicorn.Config:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
+from chappe.server.certificates import Certificates
+from chappe.server.hello import NoTls, choose_context
 from chappe.transports.admission import Admission
 from chappe.transports.proxies import Proxies
 
@@ -39,28 +41,9 @@ class Listening(Protocol):
         """Wait until that is so."""
 
 
-def server_context(cert: str, key: str, client_ca: str = "", client_required: bool = False) -> ssl.SSLContext:
-    """Return what a TLS server needs: TLS 1.2 at least, HTTP/1.1, no renegotiation.
-
-    Args:
-        key: file of the private key; empty: it stands in `cert`.
-        client_ca: file of the authorities whose clients' certificates are accepted; empty: clients are asked for none.
-        client_required: a client without a certificate is not let in.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(cert, key or None)
-    if client_ca:
-        context.load_verify_locations(client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED if client_required else ssl.CERT_OPTIONAL
-    return context
-
-
 async def listen_tls(
     listener: socket.socket,
-    context: ssl.SSLContext,
+    certificates: Certificates,
     make_protocol: MakeProtocol,
     admission: Admission,
     proxies: Proxies,
@@ -72,11 +55,22 @@ async def listen_tls(
         return await loop.create_server(
             make_protocol,
             sock=listener,
-            ssl=context,
+            ssl=_renewing(certificates),
             ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
             ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
         )
-    return TlsListener(loop, listener, context, make_protocol, admission, proxies)
+    return TlsListener(loop, listener, certificates, make_protocol, admission, proxies)
+
+
+def _renewing(certificates: Certificates) -> ssl.SSLContext:
+    """Return a context for the event loop's own TLS, which keeps one: each handshake gets another in its place."""
+    context = certificates.make_default()
+
+    def renew(connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        connection.context = certificates.find(name)
+
+    context.sni_callback = renew
+    return context
 
 
 class TlsListener:
@@ -92,7 +86,7 @@ class TlsListener:
         self,
         loop: asyncio.AbstractEventLoop,
         listener: socket.socket,
-        context: ssl.SSLContext,
+        certificates: Certificates,
         make_protocol: MakeProtocol,
         admission: Admission,
         proxies: Proxies,
@@ -100,7 +94,7 @@ class TlsListener:
         """Begin to accept."""
         self._loop = loop
         self._listener = listener
-        self._context = context
+        self._certificates = certificates
         self._make_protocol = make_protocol
         self._admission = admission
         self._proxies = proxies
@@ -179,16 +173,22 @@ class TlsListener:
         import aiofastnet
 
         options: dict[str, Any] = {
-            "ssl": self._context,
             "ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S,
             "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT_S,
             "ssl_incoming_bio_size": _BUFFER_BYTES,
             "ssl_outgoing_bio_size": _BUFFER_BYTES,
         }
         try:
-            # Who does not know TLS, or goes: nobody is left to be told.
+            connection.setblocking(False)
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
+                context = await choose_context(self._loop, connection, self._certificates)
+            # Who goes in between: nobody is left to be told.
             with contextlib.suppress(OSError):
-                await aiofastnet.connect_accepted_socket(self._loop, self._make_protocol, connection, **options)
+                await aiofastnet.connect_accepted_socket(
+                    self._loop, self._make_protocol, connection, ssl=context, **options
+                )
+        except (NoTls, TimeoutError, asyncio.CancelledError):
+            connection.close()
         finally:
             if seat is not None:
                 self._admission.handshakes.give_back(seat)

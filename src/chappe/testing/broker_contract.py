@@ -169,6 +169,26 @@ async def appends_from_within_callbacks_keep_their_order(probe: Probe, base: str
     _demand_growing([publication.position for publication in publications], base)
 
 
+async def what_is_appended_after_attach_is_fed(probe: Probe, base: str) -> None:
+    """Also when a callback does both in one go, while the broker is busy handing out answers."""
+
+    def follow(name: str) -> None:
+        probe.broker.attach(f"{base}/{name}")
+        probe.append_later(_item(f"{base}/{name}"))
+
+    def fed(batch: Sequence[Publication]) -> None:
+        if any(publication.channel == f"{base}/told" for publication in batch):
+            follow("fed")
+
+    probe.on_published = fed
+    probe.append_later(_item(base), then=lambda _: follow("told"))
+    probe.broker.read(Read(base, _RECOVERABLE), lambda _: follow("read"))
+    probe.broker.read_log(ReadLog(base), lambda _: follow("log"))
+    follow("at once")
+    for name in ("at once", "told", "read", "log", "fed"):
+        await probe.fed(f"{base}/{name}", 1)
+
+
 async def a_transient_publication_is_fed_but_not_numbered(probe: Probe, base: str) -> None:
     """It comes between its neighbours, with offset 0, and leaves no trace."""
     probe.broker.attach(base)
@@ -439,6 +459,7 @@ CHECKS: Final[tuple[_Check, ...]] = (
     the_feed_brings_each_publication_once_in_order,
     attaching_then_reading_misses_nothing,
     appends_from_within_callbacks_keep_their_order,
+    what_is_appended_after_attach_is_fed,
     a_transient_publication_is_fed_but_not_numbered,
     expect_stores_only_at_the_last_position,
     a_key_is_stored_once,

@@ -15,7 +15,7 @@ from chappe.transports.asgi_link import AsgiLink, Receive, Scope, Send
 from chappe.transports.endpoints import Endpoint, Endpoints
 from chappe.transports.portable import Receiver
 from chappe.transports.proxies import Proxies
-from chappe.transports.upgrade import Gate, Rejected, Request, first_values, language_of
+from chappe.transports.upgrade import Gate, Rejected, Request, check_page, first_values, language_of
 from chappe.transports.websocket import closing_code
 from chappe.wire.websocket import shorten_reason
 
@@ -74,7 +74,7 @@ class AsgiWebSockets:
         default_language: str = "en",
     ) -> None:
         self._hub = hub
-        self._admission = admission or Admission(hub.limits.connections_per_address)
+        self._admission = admission or Admission.of(hub)
         self._default_language = default_language
         self._endpoints = endpoints
         self._gate = gate
@@ -85,9 +85,9 @@ class AsgiWebSockets:
         await receive()  # websocket.connect
         try:
             request = self._proxies.resolve(_request(scope))
-            self._gate.check(request)
+            check_page(self._gate, request, self._hub.audit)
             endpoint = self._endpoints.find(request)
-            self._admission.admit()
+            self._admission.admit(request.address)
         except Rejected as rejected:
             await reject(scope, send, rejected)
             return
@@ -95,7 +95,7 @@ class AsgiWebSockets:
             await reject(scope, send, Rejected(401, error.reason))
             return
         seats = self._admission.websockets
-        is_crowded = self._admission.is_crowded(request.address)
+        is_crowded = self._admission.turns_away(request.address)
         # Taken before the first await, so that many at once cannot pass together.
         seat = seats.take(request.address)
         try:

@@ -1,11 +1,10 @@
 """Who a TLS client is by its certificate, which the handshake has verified."""
 
 import re
-import ssl
-from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from chappe.hub.contracts import Claims
+from chappe.transports.peer_certificate import PeerCertificate
 
 CertificateName: TypeAlias = Literal["", "cn", "dns", "email"]
 """The part of a certificate that names the user: the common name of the subject, or a name of that kind beside it."""
@@ -16,22 +15,21 @@ _FORBIDDEN: Final = re.compile("[+#/\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _NAME_BYTES: Final = 255
 
 
-def certificate_claims(certificate: Mapping[str, Any] | None, name: CertificateName) -> Claims | None:
+def certificate_claims(certificate: PeerCertificate | None, name: CertificateName) -> Claims | None:
     """Return who a certificate is for, until it ends.
 
     Args:
-        certificate: as `ssl.SSLSocket.getpeercert` gives it; None or empty: the client showed none.
+        certificate: None: the client showed none.
     Returns:
         None if it names nobody, or more than one, or somebody who cannot be a user.
     """
-    if not certificate or not name:
+    if certificate is None or not name:
         return None
     if name == "cn":
-        names = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
+        user = certificate.common_name
     else:
-        names = [value for kind, value in certificate.get("subjectAltName", ()) if kind == _KINDS[name]]
-    if len(names) != 1 or not isinstance(names[0], str) or _FORBIDDEN.search(names[0]):
+        names = [value for kind, value in certificate.names if kind == _KINDS[name]]
+        user = names[0] if len(names) == 1 else ""
+    if _FORBIDDEN.search(user) or not 1 <= len(user.encode()) <= _NAME_BYTES:
         return None
-    if not 1 <= len(names[0].encode()) <= _NAME_BYTES:
-        return None
-    return Claims(user=names[0], expires_at=float(ssl.cert_time_to_seconds(certificate["notAfter"])))
+    return Claims(user=user, expires_at=certificate.expires_at)

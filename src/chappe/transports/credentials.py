@@ -1,4 +1,4 @@
-"""The credential of a request: a header, a one-use ticket in the URL, or a cookie of a page that may use it."""
+"""The credential of a request: a header, a one-use ticket in the URL, a cookie of a page, or a TLS certificate."""
 
 import asyncio
 import base64
@@ -13,6 +13,7 @@ from chappe.hub.hub import HubCore
 from chappe.hub.tickets import PREFIX
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
+from chappe.transports.certificates import CertificateName, certificate_claims
 from chappe.transports.upgrade import Request, bearer_token
 
 #: The header that proves that a page, and not only the browser, knows the cookie.
@@ -26,10 +27,12 @@ class CredentialReader(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         cookie_name: of the cookie that holds a token; empty: no cookie is looked at.
         origins: pages that may use the cookie, exactly as browsers send their origin.
+        certificate_user: the part of a TLS certificate that names the user; empty: none does.
     """
 
     cookie_name: str = ""
     origins: frozenset[str] = frozenset()
+    certificate_user: CertificateName = ""
 
     def read(self, request: Request) -> str | None:
         """Return the credential of a request, or None: the `Authorization` header, else a ticket, else the cookie.
@@ -45,6 +48,10 @@ class CredentialReader(msgspec.Struct, frozen=True, kw_only=True):
             # Nothing else may stand in a URL: a token in place of a ticket is refused as one that nobody gave out.
             return ticket if ticket.startswith(PREFIX) else PREFIX
         return self._read_cookie(request) if self.cookie_name else None
+
+    def holder(self, request: Request) -> Claims | None:
+        """Return whose certificate the TLS client showed; it counts where `read` finds nothing."""
+        return certificate_claims(request.certificate, self.certificate_user)
 
     def _read_cookie(self, request: Request) -> str | None:
         # Browsers send cookies with what any page asks for: without an origin that is listed it proves nothing.
@@ -62,7 +69,7 @@ class CredentialReader(msgspec.Struct, frozen=True, kw_only=True):
         return found[0]
 
 
-#: What is read where no cookie is configured.
+#: What is read where neither cookies nor certificates are configured.
 NO_COOKIE: Final = CredentialReader()
 
 

@@ -82,7 +82,7 @@ class Endpoints:
             address=request.address,
             language=language_of(request, self._default_language),
             token=token,
-            claims=request.certificate,
+            claims=self._reader.holder(request),
         )
         return Endpoint(chosen, lambda link: self._hub.open(link, self._make[name](), peer))
 
@@ -96,7 +96,7 @@ class Endpoints:
 
     def _echo(self, token: str | None, request: Request) -> OpenReceiver:
         """An echo has no session that could refuse it."""
-        if self._hub.permissions.anonymous or (token is None and request.certificate is not None):
+        if self._hub.permissions.anonymous or (token is None and self._reader.holder(request) is not None):
             return Echo
         if token is None:
             raise Rejected(401, "a token is required", {"WWW-Authenticate": "Bearer"})

@@ -14,7 +14,6 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from chappe.hub.contracts import Claims
 from chappe.hub.fanout import LinkSet, MakeAudience
 from chappe.hub.hub import HubCore
 from chappe.hub.session import Session
@@ -22,7 +21,6 @@ from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
 from chappe.transports import portable
 from chappe.transports.admission import Admission
-from chappe.transports.certificates import CertificateName, certificate_claims
 from chappe.transports.data_plane import DataPlane, choose
 from chappe.transports.departure import EXTENSION as DEPARTURE
 from chappe.transports.departure import Departure
@@ -31,17 +29,19 @@ from chappe.transports.endpoints import Endpoints
 from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.http_sessions import HttpSessions
+from chappe.transports.peer_certificate import EXTENSION as CERTIFICATE
+from chappe.transports.peer_certificate import PeerCertificate, read_certificate
 from chappe.transports.portable import Commons, LinkCounters
 from chappe.transports.proxies import Proxies
 from chappe.transports.sse_link import SseLink
 from chappe.transports.takeover import Takeover, offer_takeover
 from chappe.transports.upgrade import (
-    CERTIFICATE,
     Gate,
     Rejected,
     Request,
     bare_host,
     check_handshake,
+    check_page,
     first_values,
     language_of,
     negotiate_deflate,
@@ -68,7 +68,6 @@ class Lobby:
         links: all open WebSocket links, and those of streams of events.
         streams: sessions of streams that could not be taken over.
         http_sessions: sessions that have no connection, which go when the server goes; None: there are none.
-        certificate_name: the part of a TLS certificate that names the user; empty: none does.
         upgrades, rejected: handshakes that were accepted and refused.
         head_timeouts: connections that sent no request head in time.
         besieged: connections cut at once because their address has too many.
@@ -91,7 +90,6 @@ class Lobby:
         batch_window_s: float = 0.0,
         data_plane: DataPlane | None = None,
         http_sessions: HttpSessions | None = None,
-        certificate_name: CertificateName = "",
     ) -> None:
         self.hub = hub
         self.endpoints = endpoints
@@ -102,9 +100,8 @@ class Lobby:
         self.head_timeout_s = head_timeout_s
         self.compression = compression
         self.compression_min_bytes = compression_min_bytes
-        self.admission = admission or Admission(hub.limits.connections_per_address, connections_max)
+        self.admission = admission or Admission.of(hub, connections_max)
         self.http_sessions = http_sessions
-        self.certificate_name = certificate_name
         self.counters = LinkCounters()
         self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
         self.batch_window_s = batch_window_s
@@ -119,7 +116,7 @@ class Lobby:
         self.besieged = 0
         self._commons: Commons | None = None
 
-    def admit(self) -> None:
+    def admit(self, address: str) -> None:
         """Refuse a connection that the server as a whole cannot take.
 
         Raises:
@@ -127,7 +124,7 @@ class Lobby:
         """
         if self.draining:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
-        self.admission.admit()
+        self.admission.admit(address)
 
     def metrics(self) -> dict[str, float]:
         """Return what is counted here, by name of the metric."""
@@ -223,7 +220,7 @@ class FrontDoor(HttpToolsProtocol):
         self._is_websocket = False
         self._takeovers: Sequence[Takeover] = ()
         self._departure: Departure | None = None
-        self._certificate: Claims | None = None
+        self._certificate: PeerCertificate | None = None
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -233,10 +230,8 @@ class FrontDoor(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the peer a time to say what it wants."""
         super().connection_made(transport)
+        self._certificate = read_certificate(transport.get_extra_info("peercert"))
         lobby, address = self.lobby, self.client[0] if self.client else ""
-        if lobby.certificate_name:
-            shown = transport.get_extra_info("peercert")
-            self._certificate = certificate_claims(shown, lobby.certificate_name)
         # All clients behind a proxy have its address: they are counted when their own is known.
         if address and not lobby.proxies.trusts(address):
             if lobby.admission.is_besieged(address):
@@ -326,17 +321,29 @@ class FrontDoor(HttpToolsProtocol):
             super().on_message_complete()
 
     def _serve(self) -> None:
+        if not self.url.startswith(b"/"):
+            self._check_line()
         super().on_headers_complete()
         if self._certificate is not None:
-            self.scope[CERTIFICATE] = self._certificate  # type: ignore[typeddict-unknown-key]
+            self.extend(CERTIFICATE, self._certificate)
         if self.scope["path"].endswith("/poll"):
             if self._departure is None:
                 self._departure = Departure()
-            self.scope["extensions"] = {DEPARTURE: self._departure}  # type: ignore[dict-item]
+            self.extend(DEPARTURE, self._departure)
             return
         takeover = offer_takeover(self)
         if takeover is not None:
             self._takeovers = [*(each for each in self._takeovers if not each.is_over), takeover]
+
+    def _check_line(self) -> None:
+        """Refuse a request line with another host than the Host header's: a proxy may have looked at that."""
+        host = b", ".join(value for name, value in self.headers if name == b"host")
+        if _is_other_host(httptools.parse_url(self.url).host, host.decode("latin-1").strip()):
+            raise ValueError("the request line and the Host header name different hosts")
+
+    def extend(self, name: str, value: Any) -> None:
+        """Put an extension beside those that the scope of the current request has."""
+        self.scope["extensions"] = {**(self.scope.get("extensions") or {}), name: value}
 
     def _should_upgrade(self) -> bool:
         return False
@@ -382,11 +389,11 @@ class FrontDoor(HttpToolsProtocol):
             return
         try:
             request = lobby.proxies.resolve(self._request())
-            lobby.gate.check(request)
+            check_page(lobby.gate, request, lobby.hub.audit)
             accept = check_handshake(request)
             deflate = negotiate_deflate(request) if lobby.compression else None
             endpoint = lobby.endpoints.find(request)
-            lobby.admit()
+            lobby.admit(request.address)
         except Rejected as rejected:
             lobby.rejected += 1
             self._answer(rejected)
@@ -396,7 +403,7 @@ class FrontDoor(HttpToolsProtocol):
             self._answer(Rejected(401, error.reason, {"WWW-Authenticate": "Bearer"}))
             return
         head = _switching_protocols(accept, endpoint.subprotocol, deflate)
-        if lobby.admission.is_crowded(request.address):
+        if lobby.admission.turns_away(request.address):
             lobby.rejected += 1
             self.transport.write(head)
             self._turn_away(language_of(request, lobby.default_language))

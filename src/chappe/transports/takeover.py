@@ -143,7 +143,7 @@ def offer_takeover(door: "FrontDoor") -> Takeover | None:
     if cycle.scope["method"] != "GET" or not cycle.scope["path"].rstrip("/").endswith("/events"):
         return None
     takeover = Takeover(door, cycle)
-    cycle.scope["extensions"] = {EXTENSION: takeover}  # type: ignore[dict-item]
+    door.extend(EXTENSION, takeover)
     return takeover
 
 

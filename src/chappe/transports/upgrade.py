@@ -1,19 +1,22 @@
 """The opening handshake of WebSocket (RFC 6455, section 4.2), and who may make it."""
 
-import ipaddress
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from chappe.hub.contracts import Claims
+from chappe.hub.contracts import Audit
+from chappe.transports.peer_certificate import PeerCertificate
 from chappe.wire.deflate import Deflate, negotiate
 from chappe.wire.websocket import accept_key
 
-#: Where the scope of a request has the claims of its TLS certificate.
-CERTIFICATE: Final = "chappe.certificate"
 _MAX_PARAMETERS: Final = 100
+#: Characters of what a peer made up that are repeated.
+_SHOWN: Final = 255
+_HOST: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::[0-9]{0,5})?")
 _SPECIAL_PORTS: Final = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
@@ -23,7 +26,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         headers: names in lower case; of several with one name their values joined by a comma (RFC 9110, 5.3).
         query: the first value of each parameter.
-        certificate: who a verified TLS certificate says it is, or None.
+        certificate: what a TLS client showed, verified; None: nothing, or a proxy ends TLS.
     """
 
     method: str
@@ -32,7 +35,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     address: str
     secure: bool = False
-    certificate: Claims | None = None
+    certificate: PeerCertificate | None = None
 
 
 class Rejected(Exception):
@@ -90,6 +93,22 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         wanted = _with_port(host.lower(), "https" if secure else "http")
         # Behind a TLS proxy the hub itself is not secure: the page's scheme decides its port.
         return _with_port(parts.netloc.lower(), parts.scheme) in (wanted, _with_port(host.lower(), parts.scheme))
+
+
+def check_page(gate: Gate, request: Request, audit: Audit | None) -> None:
+    """Refuse a request by its Host and Origin; that a page of a foreign site was refused is audited.
+
+    Raises:
+        Rejected: 400, 403, 421.
+    """
+    try:
+        gate.check(request)
+    except Rejected as rejected:
+        if audit is not None and rejected.status == HTTPStatus.FORBIDDEN:
+            origin = request.headers.get("origin", "")[:_SHOWN]
+            about = {"address": request.address, "path": request.path[:_SHOWN], "origin": origin}
+            audit("refused", {"status": rejected.status, **about, "problem": rejected.text})
+        raise
 
 
 def check_handshake(request: Request) -> str:
@@ -178,31 +197,14 @@ def bearer_token(request: Request) -> str | None:
 
 
 def bare_host(host: str) -> str:
-    """Return a Host without its port, in lower case."""
-    if host.startswith("["):
-        return host.partition("]")[0].lower() + "]"
-    return host.partition(":")[0].lower()
+    """Return a Host without its port, in lower case; empty if it is none: `localhost:x` is nobody's."""
+    found = _HOST.fullmatch(host)
+    return found[1].lower() if found else ""
 
 
 def host_names(hosts: Iterable[str]) -> frozenset[str]:
     """Return hosts as a Host header names them, without a port: IPv6 addresses in brackets, all in lower case."""
     return frozenset(f"[{host}]".lower() if host.count(":") > 1 and host[0] != "[" else host.lower() for host in hosts)
-
-
-def address_group(address: str) -> str:
-    """Return what counts as one address: itself, for IPv6 its /64 (one customer has that many)."""
-    if ":" not in address:
-        # IPv4, or no address at all: asked several times for each connection.
-        return address
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address
 
 
 def choose_subprotocol(offered: Sequence[str], known: Sequence[str]) -> str | None:

@@ -198,7 +198,6 @@ class RedisBroker:
     def _write(self) -> None:
         self._write_due = False
         for shard in self._shards:
-            shard.subscribe()
             shard.write()
 
     def _settle(self) -> None:

@@ -88,7 +88,6 @@ class Shard:
         self._refused: ConfigurationError | None = None
         self._task: asyncio.Task[None] | None = None
         self._fresh = count(1)
-        self._write_due = False
         self._looked_at = 0.0
 
     # --- Life --------------------------------------------------------------------------------------------------------
@@ -353,7 +352,7 @@ class Shard:
                 self._look_at(fresh)
 
     def write(self) -> None:
-        """Write the appends that wait."""
+        """Write the appends that wait, behind the subscriptions that were asked for before them."""
         connection = self._connection
         if connection is None:
             self.pipeline.fail()
@@ -362,6 +361,8 @@ class Shard:
         if self.pipeline.needs_scripts:
             self.pipeline.needs_scripts = False
             connection.send_all([(("SCRIPT", "LOAD", script.text), _ignore) for script in self._scripts])
+        if self.subscriptions.is_due:
+            self.subscribe()
         self.pipeline.write(self._identity.run_id, self.feed.knows, connection.send_all)
 
     def _read_on(self) -> None:

@@ -61,6 +61,7 @@ FRENCH: Texts = {
     ),
     "config_half_tls": "server.cert et server.key vont ensemble : réglez les deux ou aucun",
     "config_bare_ca": "server.client_ca demande des certificats TLS : réglez aussi server.cert et server.key",
+    "config_no_client_cert": "auth.certificate_user ne nomme personne : réglez server.client_cert, qui les demande",
     "config_cookie_origins": "auth.cookie_name ne vaut que pour les pages listées : réglez server.allowed_origins",
     "config_insecure": "{setting} est activé : {meaning}",
     "config_open_bind": "{host} est joignable depuis d'autres machines, et {setting} y laisse entrer n'importe qui",
@@ -162,6 +163,42 @@ FRENCH: Texts = {
     "doctor_plane_system": "le natif n'existe que sous Linux",
     "doctor_plane_not_built": "le natif n'est pas compilé",
     "doctor_plane_impossible": "server.data_plane demande native : écrivez auto, ou levez l'obstacle",
+    "doctor_why": (
+        "Explique si USER (- pour personne) a droit à ACTION dans CHANNEL selon cette "
+        "configuration ; sort avec 1 sinon."
+    ),
+    "doctor_token": "Jeton de USER, dont les capacités et les portées comptent alors.",
+    "doctor_token_alone": "--token va avec --why",
+    "why_yes": "permis : {user}, {action} {channel} : {text}",
+    "why_no": "refusé : {user}, {action} {channel} : {text}",
+    "why_nobody": "personne en particulier",
+    "why_no_keys": (
+        "cette configuration n'a aucune clé pour vérifier un jeton : renseignez "
+        "auth.hmac_secret_file ou auth.public_keys"
+    ),
+    "why_other_user": "le jeton est celui de {user}, USER devrait être le même",
+    "why_backend": "l'application et les services avec la portée api ou operator ont toute confiance",
+    "why_no_scope": "par l'API, il faut la portée api ou operator",
+    "why_operator": "le jeton a la portée operator",
+    "why_no_operator": "il faut la portée operator",
+    "why_no_identity": "auth.anonymous est désactivé et il n'y a pas d'utilisateur",
+    "why_identity": "ce n'est pas un canal : quiconque est admis y a droit",
+    "why_own_channel": "un utilisateur peut lire son propre canal",
+    "why_inner": "$hub sert aux nœuds du serveur entre eux",
+    "why_hub_channel": (
+        "les canaux qui commencent par $ sont ceux du serveur : les opérateurs les lisent, chacun lit le sien"
+    ),
+    "why_closed": "{setting} : aucun client n'y a droit, quoi que dise son jeton",
+    "why_capability": "le jeton a la capacité {right} {capability}",
+    "why_no_capability": "le jeton a des capacités {right}, aucune ne convient",
+    "why_open": "{setting}",
+    "why_hook": "{setting} : si un hook on_{right} de l'application est d'accord",
+    "why_user": "{setting}, et il y a un utilisateur",
+    "why_no_user": "{setting}, et il n'y a pas d'utilisateur",
+    "why_no_token": "{setting}, et aucun jeton n'a de capacité {right}",
+    "why_no_patterns": "namespaces.{namespace}.patterns est désactivé",
+    "why_all_open": "tous les espaces de noms sont ouverts aux motifs de tout le monde",
+    "why_wide": "un motif sur plusieurs espaces de noms demande une capacité qui le couvre, comme #",
     # connect
     "connect": (
         "Dialogue avec un serveur WebSocket : tapez pour envoyer, voyez ce qui arrive. Avec --name ou "

@@ -58,6 +58,7 @@ class Texts(TypedDict):
     config_no_keys: str
     config_half_tls: str
     config_bare_ca: str
+    config_no_client_cert: str
     config_cookie_origins: str
     config_insecure: str
     config_open_bind: str
@@ -146,6 +147,34 @@ class Texts(TypedDict):
     doctor_plane_system: str
     doctor_plane_not_built: str
     doctor_plane_impossible: str
+    doctor_why: str
+    doctor_token: str
+    doctor_token_alone: str
+    why_yes: str
+    why_no: str
+    why_nobody: str
+    why_no_keys: str
+    why_other_user: str
+    why_backend: str
+    why_no_scope: str
+    why_operator: str
+    why_no_operator: str
+    why_no_identity: str
+    why_identity: str
+    why_own_channel: str
+    why_inner: str
+    why_hub_channel: str
+    why_closed: str
+    why_capability: str
+    why_no_capability: str
+    why_open: str
+    why_hook: str
+    why_user: str
+    why_no_user: str
+    why_no_token: str
+    why_no_patterns: str
+    why_all_open: str
+    why_wide: str
     # connect
     connect: str
     connect_protocol: str

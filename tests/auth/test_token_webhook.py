@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chappe.auth.webhook import WebhookAuthenticator
+from chappe.auth.token_webhook import WebhookAuthenticator
 from chappe.hub.contracts import Claims
 from chappe.model.errors import ChappeError
 from chappe.testing.fake_clock import FakeClock
