@@ -1,5 +1,9 @@
 """`POST /api/tickets`: for whom, for how long, and for which pages."""
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from chappe.hub.contracts import Claims
@@ -38,6 +42,26 @@ async def test_a_name_that_can_be_no_users_is_refused(user: str) -> None:
 
 async def test_what_never_ends_is_not_for_a_url() -> None:
     assert (await Api().refused("tickets", {}))["code"] == 107
+
+
+async def test_refusals_are_audited_and_neither_tickets_nor_the_tokens_they_are_asked_for_with() -> None:
+    api = Api()
+    audited: list[dict[str, Any]] = []
+
+    def note(event: str, members: Mapping[str, Any]) -> None:
+        audited.append({"event": event, **members})
+
+    api.hub.audit = note
+    await api.post("tickets", {"user": "ada"})
+    await api.post("tickets", {"token": "bob:operator"})
+    assert audited == []
+    await api.refused("tickets", {"user": "eve"}, "ada:")
+    await api.refused("tickets", {"token": "rubbish"})
+    assert [(each["event"], each["code"], each["by"], each["user"]) for each in audited] == [
+        ("refused", 103, "token of ada", "eve"),
+        ("refused", 101, "key shop", None),
+    ]
+    assert "rubbish" not in json.dumps(audited)
 
 
 async def test_a_page_of_a_site_that_may_connect_may_read_its_ticket() -> None:
