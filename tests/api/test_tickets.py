@@ -40,6 +40,13 @@ async def test_a_name_that_can_be_no_users_is_refused(user: str) -> None:
     assert (await Api().refused("tickets", {"user": user}))["code"] == 107
 
 
+async def test_a_batch_gives_tickets_out_too() -> None:
+    commands = [{"type": "tickets", "user": "ada"}, {"type": "tickets", "token": "rubbish"}]
+    first, second = (await Api().post("batch", {"commands": commands}))["results"]
+    assert first["result"]["ticket"].startswith("chappe-ticket-")
+    assert second["error"]["code"] == 101
+
+
 async def test_what_never_ends_is_not_for_a_url() -> None:
     assert (await Api().refused("tickets", {}))["code"] == 107
 

@@ -9,14 +9,15 @@ from chappe.api.commands import Asked, Call, Command, Told
 from chappe.api.endpoint import carry_out
 from chappe.api.heads import Receive, Scope
 from chappe.api.pages import PageEndpoint
+from chappe.api.waiting import Waiting
 from chappe.auth.claims import check_subject
 from chappe.hub.auditing import AUDITED, about, shortened
 from chappe.hub.contracts import Claims
 from chappe.hub.permissions import Action
+from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.model.timestamps import rfc3339
 from chappe.protocols.validation import bad_request
-from chappe.transports.credentials import identify
 from chappe.transports.upgrade import Request
 
 #: How long a session of a user whom a backend vouches for lasts if it does not say, and may last, seconds.
@@ -47,28 +48,40 @@ class TicketsAnswer(Told, frozen=True, kw_only=True):
     expires: str
 
 
-async def tickets(call: Call, request: TicketsRequest) -> TicketsAnswer:
-    """Give a ticket out.
+def tickets(call: Call, request: TicketsRequest) -> Waiting[TicketsAnswer]:
+    """Give a ticket out; refused with 103, 107; 101, 108, 109 of the token; 111, too many are open."""
+    waiting: Waiting[TicketsAnswer] = Waiting()
 
-    Raises:
-        ChappeError: 103, 107; 101, 108, 109 of the token; 111, too many are open.
-    """
+    def done(claims: Claims | None, error: ChappeError | None) -> None:
+        # Nobody would use a ticket for which nobody waits any more.
+        if waiting.done():
+            return
+        try:
+            if claims is None:
+                raise error or ChappeError(Code.UNAUTHORIZED)
+            ticket, expires_at = call.hub.authentication.tickets.issue(claims)
+        except ChappeError as refused:
+            _audit(call, request, refused)
+            waiting.set_result(refused)
+        else:
+            waiting.set_result(TicketsAnswer(ticket=ticket, expires=rfc3339(int(expires_at * 1_000))))
+
+    if request.token is not None and request.user is None:
+        call.hub.authentication.verify(request.token, done)
+        return waiting
     try:
-        claims = await _claims(call, request)
+        claims = _claims(call, request)
     except ChappeError as error:
-        if call.hub.audit is not None and error.code in AUDITED:
-            told = {"code": int(error.code), "by": call.caller.name, "address": call.address, "command": "tickets"}
-            call.hub.audit("refused", {**told, "user": shortened(request.user), **about(error)})
-        raise
-    ticket, expires_at = call.hub.authentication.tickets.issue(claims)
-    return TicketsAnswer(ticket=ticket, expires=rfc3339(int(expires_at * 1_000)))
+        done(None, error)
+    else:
+        done(claims, None)
+    return waiting
 
 
-async def _claims(call: Call, request: TicketsRequest) -> Claims:
-    if request.user is not None and request.token is not None:
-        raise bad_request("user", "expected either user or token")
+def _claims(call: Call, request: TicketsRequest) -> Claims:
+    """Return whom a ticket is for that is asked for without a token."""
     if request.token is not None:
-        return await identify(call.hub, request.token)
+        raise bad_request("user", "expected either user or token")
     if request.user is not None:
         call.hub.permissions.authorize(call.actor, Action.TICKET, f"$user/{request.user}")
         try:
@@ -80,6 +93,12 @@ async def _claims(call: Call, request: TicketsRequest) -> Claims:
         # An API key may do everything and never ends: that is not for a URL.
         raise bad_request("user", "expected a user or a token; a key has neither")
     return call.caller.claims
+
+
+def _audit(call: Call, request: TicketsRequest, error: ChappeError) -> None:
+    if call.hub.audit is not None and error.code in AUDITED:
+        told = {"code": int(error.code), "by": call.caller.name, "address": call.address, "command": "tickets"}
+        call.hub.audit("refused", {**told, "user": shortened(request.user), **about(error)})
 
 
 #: Who connects is not audited, and `token` is a secret: only refusals are noted, above.
