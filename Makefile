@@ -47,14 +47,14 @@ test: setup chromium redis proxies test-python test-browser test-typescript ## r
 WAITING := tests/bridges tests/brokers tests/client tests/integration tests/programmes tests/server
 
 test-python: setup redis proxies ## run the Python tests
-	@$(BUDGET) 18 "Python tests" -- $(MAKE) --no-print-directory --keep-going -j2 test-waiting test-computing
+	@$(BUDGET) 18 "Python tests" -- $(MAKE) --no-print-directory --keep-going -j2 --output-sync=target test-waiting test-computing
 
 .PHONY: test-waiting test-computing
 test-waiting:
-	@$(BIN)/pytest -q -p no:cacheprovider $(WAITING)
+	@$(BIN)/pytest -p no:cacheprovider $(WAITING)
 
 test-computing:
-	@$(BIN)/pytest -q -p no:cacheprovider tests --ignore=tests/browser $(WAITING:%=--ignore=%)
+	@$(BIN)/pytest -p no:cacheprovider tests --ignore=tests/browser $(WAITING:%=--ignore=%)
 
 test-browser: setup chromium ## run the tests that drive Chromium
 	@$(BUDGET) 6 "browser tests" -- $(BIN)/pytest tests/browser
