@@ -222,3 +222,23 @@ async def test_who_comes_through_a_trusted_proxy_is_counted_by_its_own_address()
             client = await clients.enter_async_context(server.connect("/echo", additional_headers=headers))
             await client.send("hello")
             assert await client.recv() == "hello"
+
+
+async def test_pipelined_requests_are_answered_in_order_and_bounded() -> None:
+    # uvicorn reads on behind each answer: who pipelined faster than it was answered made the hub grow without an end.
+    request = b"GET /version HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    async with front_door() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request * 60)
+        for _ in range(60):
+            await reader.readuntil(b"HTTP/1.1 ")
+        writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request * 1_000)
+        # What is too much ends the connection; others are served.
+        with contextlib.suppress(ConnectionResetError):
+            assert (await reader.read()).count(b"HTTP/1.1 ") < 100
+        writer.close()
+        async with server.connect("/echo") as client:
+            await client.send("hello")
+            assert await client.recv() == "hello"

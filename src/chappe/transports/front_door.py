@@ -57,6 +57,8 @@ CarrierLink: TypeAlias = "WebSocketLink | SseLink | NativeLink"
 
 #: Header fields of one request; more is no browser's.
 _MAX_HEADERS: Final = 100
+#: Requests that wait behind one that is being answered; no browser pipelines any more, and a program a few.
+_MAX_PIPELINED: Final = 64
 
 
 class Lobby:
@@ -299,6 +301,12 @@ class FrontDoor(HttpToolsProtocol):
             # Some clients offer h2c with every request; RFC 9110, 7.8 lets us ignore that.
             self._serve()
 
+    def on_response_complete(self) -> None:
+        """Read on only when nothing waits any more: uvicorn reads on behind each answer, and what waits would grow."""
+        super().on_response_complete()
+        if self.pipeline and not self.transport.is_closing():
+            self.flow.pause_reading()
+
     def leave_uvicorn(self) -> None:
         """Be no connection of HTTP any more: another link has it."""
         self.connections.discard(self)
@@ -323,6 +331,8 @@ class FrontDoor(HttpToolsProtocol):
     def _serve(self) -> None:
         if not self.url.startswith(b"/"):
             self._check_line()
+        if len(self.pipeline) >= _MAX_PIPELINED:
+            raise ValueError("too many requests at once")
         super().on_headers_complete()
         if self._certificate is not None:
             self.extend(CERTIFICATE, self._certificate)
