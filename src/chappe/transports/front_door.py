@@ -57,8 +57,8 @@ CarrierLink: TypeAlias = "WebSocketLink | SseLink | NativeLink"
 
 #: Header fields of one request; more is no browser's.
 _MAX_HEADERS: Final = 100
-#: Requests that wait behind one that is being answered; no browser pipelines any more, and a program a few.
-_MAX_PIPELINED: Final = 64
+#: Requests that wait behind one that is being answered: what one read of a flood brings, and no more.
+_MAX_PIPELINED: Final = 1_024
 
 
 class Lobby:
