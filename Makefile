@@ -43,8 +43,18 @@ demo: setup ## run a hub with its console and sample rooms on http://127.0.0.1:8
 
 test: setup chromium redis proxies test-python test-browser test-typescript ## run every test
 
+# Tests that wait for engines, processes and networks more than they compute: they run beside the others.
+WAITING := tests/bridges tests/brokers tests/client tests/integration tests/programmes tests/server
+
 test-python: setup redis proxies ## run the Python tests
-	@$(BUDGET) 15 "Python tests" -- $(BIN)/pytest tests --ignore=tests/browser
+	@$(BUDGET) 18 "Python tests" -- $(MAKE) --no-print-directory --keep-going -j2 --output-sync=target test-waiting test-computing
+
+.PHONY: test-waiting test-computing
+test-waiting:
+	@$(BIN)/pytest -p no:cacheprovider $(WAITING)
+
+test-computing:
+	@$(BIN)/pytest -p no:cacheprovider tests --ignore=tests/browser $(WAITING:%=--ignore=%)
 
 test-browser: setup chromium ## run the tests that drive Chromium
 	@$(BUDGET) 6 "browser tests" -- $(BIN)/pytest tests/browser

@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 import chappe
 from tests.api.poll_client import PollClient, client, data, problem
+from tests.server.certificate import Certificate
 from tests.transports.sse_harness import Served, served
 
 PAGE = "https://app.example"
@@ -773,28 +774,13 @@ async def test_polls_and_posts_go_through_middleware() -> None:
 
 
 async def test_requests_polls_over_tls(tmp_path: Path) -> None:
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "1",
-    ]
-    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command += ["-keyout", str(key), "-out", str(cert)]
-    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
-    async with served(cert=(str(cert), str(key))) as server:
+    certificate = Certificate(tmp_path)
+    async with served(cert=(certificate.cert, certificate.key)) as server:
         url = f"https://127.0.0.1:{server.port}"
 
         def converse() -> Any:
             with requests.Session() as http:
-                http.verify, http.trust_env = str(cert), False
+                http.verify, http.trust_env = certificate.cert, False
                 session = http.get(f"{url}/poll", timeout=20).json()["session"]
                 send = f"{url}/send?session={session}"
                 http.post(send, json={"type": "subscribe", "id": 1, "channel": "a"}, timeout=20)

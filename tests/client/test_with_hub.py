@@ -15,33 +15,36 @@ from chappe.client.connection import Transport
 from chappe.client.inbox import Join, PresenceState, Resubscribed
 from chappe.client.messages import Encoding, Publication
 from chappe.testing.fault_proxy import FaultProxy
+from tests.client.hostile_proxy import running
 from tests.client.recorder import Recorder
 
 # Each of these starts a hub of its own.
 pytestmark = pytest.mark.slow
 
+SECRET = "k" * 40
 QUICK: Any = {"reconnect_interval_ms": 10, "reconnect_max_ms": 40}
 BOTH: list[Encoding] = ["json", "msgpack"]
 
 
 @asynccontextmanager
-async def running(port: int = 0) -> AsyncIterator[chappe.Server]:
-    hub = chappe.Hub(dev=True)
-
-    @hub.rpc("add")
-    async def add(session: chappe.Session, a: int, b: int) -> int:
-        return a + b
-
-    @hub.rpc("whisper")
-    async def whisper(session: chappe.Session) -> None:
-        await session.send({"only": "you"})
-
-    server = chappe.Server(hub, port=port)
+async def running_with_tokens(folder: Path) -> AsyncIterator[chappe.Server]:
+    """A hub that takes the tokens of `token`."""
+    secret = folder / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    flags = {"auth.hmac_secret_file": str(secret), "auth.algorithms": ["HS256"]}
+    server = chappe.Server(chappe.Hub.from_config(None, environ={}, flags=flags), port=0)
     await server.start()
     try:
         yield server
     finally:
         await server.stop()
+
+
+def token() -> str:
+    """A token for Ada that ends after 1.2 s."""
+    claims = {"sub": "ada", "aud": "chappe", "exp": time.time() + 1.2}
+    return jwt.encode(claims, SECRET, algorithm="HS256")
 
 
 @pytest.mark.parametrize("encoding", BOTH)
@@ -161,23 +164,16 @@ async def test_a_client_without_a_right_is_told_so() -> None:
 async def test_a_session_outlives_its_token_where_a_function_gives_newer_ones(
     transport: Transport, tmp_path: Path
 ) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("k" * 40)
-    secret.chmod(0o600)
-    flags = {"auth.hmac_secret_file": str(secret), "auth.algorithms": ["HS256"]}
-    server = chappe.Server(chappe.Hub.from_config(None, environ={}, flags=flags), port=0)
-    await server.start()
     given: list[str] = []
     replaced = asyncio.Event()
 
     def get_token() -> str:
-        claims = {"sub": "ada", "aud": "chappe", "exp": time.time() + 1.2}
-        given.append(jwt.encode(claims, "k" * 40, algorithm="HS256"))
+        given.append(token())
         if len(given) == 4:
             replaced.set()
         return given[-1]
 
-    try:
+    async with running_with_tokens(tmp_path) as server:
         with pytest.raises(chappe.ChappeError) as caught:
             await chappe.connect(f"{server.url}/ws", token="opaque", transports=(transport,))
         assert caught.value.code == chappe.Code.UNAUTHORIZED
@@ -188,24 +184,14 @@ async def test_a_session_outlives_its_token_where_a_function_gives_newer_ones(
             assert events.names("latency") == []
             assert client.info is not None
             assert client.info.user == "ada"
-    finally:
-        await server.stop()
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
 async def test_a_token_that_ends_costs_a_reconnect_and_one_that_is_refused_the_client(
     transport: Transport, tmp_path: Path
 ) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("k" * 40)
-    secret.chmod(0o600)
-    flags = {"auth.hmac_secret_file": str(secret), "auth.algorithms": ["HS256"]}
-    server = chappe.Server(chappe.Hub.from_config(None, environ={}, flags=flags), port=0)
-    await server.start()
-    claims = {"sub": "ada", "aud": "chappe", "exp": time.time() + 1.2}
-    token = jwt.encode(claims, "k" * 40, algorithm="HS256")
-    try:
-        client = chappe.connect(f"{server.url}/ws", token=token, transports=(transport,), **QUICK)
+    async with running_with_tokens(tmp_path) as server:
+        client = chappe.connect(f"{server.url}/ws", token=token(), transports=(transport,), **QUICK)
         events = Recorder(client)
         async with client:
             assert await events.wait("disconnected") == (3005,)
@@ -216,8 +202,6 @@ async def test_a_token_that_ends_costs_a_reconnect_and_one_that_is_refused_the_c
         with pytest.raises(chappe.ChappeError) as caught:
             await chappe.connect(f"{server.url}/ws", headers=bearer, transports=(transport,))
         assert caught.value.code == chappe.Code.UNAUTHORIZED
-    finally:
-        await server.stop()
 
 
 async def test_classic_and_chappe_v1_meet_in_one_room() -> None:

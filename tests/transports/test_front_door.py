@@ -11,6 +11,7 @@ import pytest
 import websockets
 
 from chappe.model.limits import Limits
+from chappe.transports.front_door import FrontDoor
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate
 from tests.transports.front_door_harness import FrontDoorServer, close_code_of, front_door
@@ -222,3 +223,32 @@ async def test_who_comes_through_a_trusted_proxy_is_counted_by_its_own_address()
             client = await clients.enter_async_context(server.connect("/echo", additional_headers=headers))
             await client.send("hello")
             assert await client.recv() == "hello"
+
+
+async def test_pipelined_requests_are_all_answered_and_what_waits_stays_bytes() -> None:
+    # uvicorn reads on behind each answer: who pipelined faster than it was answered made the hub grow without an end.
+    request = b"GET /version HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    async with front_door() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request * 5_000)
+        most = 0
+        for _ in range(5_000):
+            await reader.readuntil(b"HTTP/1.1 ")
+            doors = [each for each in server.server.server_state.connections if isinstance(each, FrontDoor)]
+            most = max([most, *(len(door.pipeline) for door in doors)])
+        assert 0 < most <= 4_096 // len(request) + 1
+        # The connection goes on as before: a body of several pieces.
+        writer.write(b"POST /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 20000\r\n\r\n" + b"x" * 20_000)
+        await reader.readuntil(b"HTTP/1.1 ")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+
+async def test_an_upgrade_in_the_second_piece_keeps_the_frames_behind_it() -> None:
+    async with front_door() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        frames = masked(b"hello") * 2_000
+        writer.write(upgrade(b"/echo", b"X-Long: " + b"a" * 6_000) + frames)
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(7 * 2_000) == b"\x81\x05hello" * 2_000
+        writer.close()

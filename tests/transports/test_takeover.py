@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import inspect
 import json
-import ssl
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from chappe.transports import takeover
+from tests.server.certificate import Certificate
 from tests.transports.sse_harness import Reader, Served, served
 
 PAGE = "https://app.example"
@@ -229,25 +228,9 @@ async def test_a_request_with_more_behind_it_is_not_taken_over(request_bytes: by
 
 
 async def test_a_stream_over_tls_goes_on_with_asgi(tmp_path: Path) -> None:
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "1",
-    ]
-    command += ["-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
-    context = ssl.create_default_context(cafile=str(cert))
-    context.check_hostname = False
-    async with served(cert=(str(cert), str(key))) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
+    certificate = Certificate(tmp_path)
+    async with served(cert=(certificate.cert, certificate.key)) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=certificate.client())
         writer.write(b"GET /events?channel=a HTTP/1.1\r\nHost: a\r\n\r\n")
         await reader.readuntil(b"subscribed")
         assert not server.lobby.links

@@ -7,7 +7,8 @@ which is what Pyodide has.
 import asyncio
 import re
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from chappe.client.connection import Frame, Transport
@@ -123,7 +124,6 @@ async def dial(settings: Settings, timeout_s: float | None = None) -> WebSocketC
         LocalProtocolError: the settings cannot be used.
     """
     from websockets.asyncio.client import connect
-    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidProxyStatus, InvalidStatus, InvalidURI
     from websockets.typing import Origin, Subprotocol
 
     from chappe.client.peer import DeflateOffer, PeerConnection
@@ -138,7 +138,7 @@ async def dial(settings: Settings, timeout_s: float | None = None) -> WebSocketC
     shown = settings.url.partition("?")[0]
     limit_s = settings.open_timeout_s if timeout_s is None else timeout_s
     tls: dict[str, Any] = {} if settings.ssl is None else {"ssl": settings.ssl}
-    try:
+    with _failures_told(settings, shown, limit_s):
         websocket = await ConnectWithoutRedirects(
             settings.url,
             origin=None if settings.origin is None else Origin(settings.origin),
@@ -156,6 +156,16 @@ async def dial(settings: Settings, timeout_s: float | None = None) -> WebSocketC
             max_size=settings.max_message_bytes,
             **tls,
         )
+    return WebSocketConnection(websocket, shown)
+
+
+@contextmanager
+def _failures_told(settings: Settings, shown: str, limit_s: float) -> Iterator[None]:
+    """Say in our words why a WebSocket did not open, and whether it ever will."""
+    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidProxyStatus, InvalidStatus, InvalidURI
+
+    try:
+        yield
     except InvalidStatus as refused:
         status, headers = refused.response.status_code, refused.response.headers
         reason = f"{shown} answers HTTP {status} to the WebSocket handshake"
@@ -176,7 +186,6 @@ async def dial(settings: Settings, timeout_s: float | None = None) -> WebSocketC
     # Behind OSError: a refused certificate is both.
     except (InvalidURI, InvalidProxy, ValueError) as unusable:
         raise LocalProtocolError(f"cannot connect to {shown}: {unusable}") from unusable
-    return WebSocketConnection(websocket, shown)
 
 
 def _advice_ms(reason: str) -> float:

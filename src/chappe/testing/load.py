@@ -241,14 +241,22 @@ class Load:
         return sum(publisher.acknowledged for publisher in self._publishers)
 
     async def goes_on(self, count: int = 5) -> None:
-        """Wait until so many more publications are acknowledged and every follower has seen one more."""
+        """Wait until so many more publications are acknowledged and every follower has seen one attempted from now on.
+
+        What was on its way before does not count: it may have come over a connection that is being cut.
+        """
         acknowledged = self.acknowledged + count
-        seen = [follower.count for follower in self.followers]
-        while self.acknowledged < acknowledged or any(
-            follower.count <= before for follower, before in zip(self.followers, seen, strict=True)
-        ):
+        looked_at = len(self.events)
+        attempted: dict[str, set[str]] = {channel: set() for channel in self._channels}
+        behind = list(self.followers)
+        while behind or self.acknowledged < acknowledged:
             self._look()
             await asyncio.sleep(_LOOK_S)
+            for event in self.events[looked_at:]:
+                if isinstance(event, Attempt):
+                    attempted[event.channel].add(event.hash)
+            looked_at = len(self.events)
+            behind = [follower for follower in behind if follower.seen.isdisjoint(attempted[follower.channel])]
 
     async def finish(self, patience_s: float = 30.0) -> Verdict:
         """End the load, wait until everybody has seen a last publication, and judge.

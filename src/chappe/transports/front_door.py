@@ -57,6 +57,8 @@ CarrierLink: TypeAlias = "WebSocketLink | SseLink | NativeLink"
 
 #: Header fields of one request; more is no browser's.
 _MAX_HEADERS: Final = 100
+#: Parsed at once: most requests are smaller, and what a peer pipelined behind one that waits stays bytes.
+_PIECE_BYTES: Final = 4_096
 
 
 class Lobby:
@@ -221,6 +223,7 @@ class FrontDoor(HttpToolsProtocol):
         self._takeovers: Sequence[Takeover] = ()
         self._departure: Departure | None = None
         self._certificate: PeerCertificate | None = None
+        self._unread = b""
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -253,7 +256,31 @@ class FrontDoor(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those behind the head of an upgrade are frames already."""
+        if self._unread or self.pipeline:
+            # uvicorn reads on behind each answer and whenever an app waits: what waits here may not grow by that.
+            self._unread += data
+            self.flow.pause_reading()
+        else:
+            self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        """Parse bytes until a request has to wait for the answer to another; the rest is kept unread."""
         self._unset_keepalive_if_required()
+        at = 0
+        while at < len(data) and not self.pipeline and not self.transport.is_closing():
+            piece = data[at : at + _PIECE_BYTES]
+            at += len(piece)
+            try:
+                self._parse(piece)
+            except httptools.HttpParserUpgrade as upgrade:
+                # httptools tells how far the head went.
+                self._upgrade(piece[upgrade.args[0] :] + data[at:])
+                return
+        self._unread = data[at:]
+        if self._unread:
+            self.flow.pause_reading()
+
+    def _parse(self, data: bytes) -> None:
         if self._head_timer is not None:
             # Its end may come in pieces.
             end = (self._head_tail + data).find(b"\r\n\r\n")
@@ -263,9 +290,8 @@ class FrontDoor(HttpToolsProtocol):
                 return
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # httptools tells how far the head went.
-            self._upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserUpgrade:
+            raise
         except httptools.HttpParserError:
             self._answer(Rejected(400, "malformed HTTP request"))
         if self._head_begun and self._head_timer is None and not self.transport.is_closing():
@@ -298,6 +324,17 @@ class FrontDoor(HttpToolsProtocol):
         else:
             # Some clients offer h2c with every request; RFC 9110, 7.8 lets us ignore that.
             self._serve()
+
+    def on_response_complete(self) -> None:
+        """Go on with what waits, and read on only when nothing does."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            self.flow.pause_reading()
+        elif self._unread:
+            unread, self._unread = self._unread, b""
+            self._feed(unread)
 
     def leave_uvicorn(self) -> None:
         """Be no connection of HTTP any more: another link has it."""

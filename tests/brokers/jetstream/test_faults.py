@@ -215,7 +215,7 @@ async def test_a_server_without_jetstream_is_refused_with_what_to_do() -> None:
 async def test_a_wrong_token_and_a_server_that_is_not_there_are_told_without_the_secret() -> None:
     async with running() as server:
         for url, told in (
-            (f"nats://hunter2@127.0.0.1:{server.port}/", "authorization|Authorization"),
+            (f"nats://hunter2@127.0.0.1:{server.port}/", "authorization|Authorization|reset by peer"),
             ("nats://hunter2@127.0.0.1:1/", "refused|Connect call failed|Errno"),
         ):
             with pytest.raises(ConfigurationError, match=told) as caught:

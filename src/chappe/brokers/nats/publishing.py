@@ -22,7 +22,7 @@ from chappe.model.position import Position
 
 #: How many publications more than wanted a channel may have before its stream is asked to trim it.
 _TRIM_SLACK: Final = 256
-#: Seconds until a stream is asked again about a key whose first message is on its way to its replicas.
+#: Seconds until a stream is asked again about what is on its way to its replicas.
 _AGAIN_S: Final = 0.005
 #: Bytes that headers may take beside the body.
 _HEADER_BYTES: Final = 512
@@ -247,8 +247,8 @@ class Publishing:
 
     def _refused(self, ticket: Ticket, ack: Ack, conflict: Outcome | None) -> None:
         if ack.is_conflict:
-            if ack.last is None:
-                self._spawn(self._find_conflict(ticket))
+            if ack.last is None or ticket.channel.state.replicas > 1:
+                self._seek_conflict(ticket)
             else:
                 self._conflicted(ticket, ticket.channel.position(ack.last))
         elif conflict is not None and ack.is_unknown_id:
@@ -267,13 +267,31 @@ class Publishing:
         else:
             self._conflicted(ticket, conflict.position)
 
+    def _seek_conflict(self, ticket: Ticket) -> None:
+        """Find out where the channel is, once what was sent here before is answered.
+
+        A stream with replicas refuses because of a message that these do not have yet, and tells or gives the last one
+        before it.
+        """
+        if self._connection is None or not ticket.batch.unknown:
+            return  # it was given up
+        if any(each.channel is ticket.channel and each.number < ticket.number for each, _ in self._sent_at.values()):
+            self._clock.call_later(_AGAIN_S, lambda: self._seek_conflict(ticket))
+        else:
+            self._spawn(self._find_conflict(ticket))
+
     async def _find_conflict(self, ticket: Ticket) -> None:
+        channel, expect = ticket.channel, ticket.item.expect
         try:
-            last = await self._births.last(ticket.channel)
+            position = channel.position(await self._births.last(channel))
         except Refused:
             self._known(ticket, UNAVAILABLE)
+            return
+        if expect is not None and expect.offset == position.offset and expect.epoch in ("", position.epoch):
+            # Another node's message, which is on its way, stood in its way.
+            self._clock.call_later(_AGAIN_S, lambda: self._ask_again(ticket, None))
         else:
-            self._conflicted(ticket, ticket.channel.position(last))
+            self._conflicted(ticket, position)
 
     def _conflicted(self, ticket: Ticket, position: Position) -> None:
         """Answer a conflict, unless the key is known: streams look at it after what is expected, hubs before."""
