@@ -46,6 +46,7 @@ async def test_an_answer_is_the_claims_of_a_token() -> None:
             "subscribe": ["chat/#"],
             "publish": [],
             "info": {"color": "red"},
+            "token_id": "t1",
         }
         assert await world.verify("opaque-1") == Claims(
             user="ada",
@@ -54,6 +55,8 @@ async def test_an_answer_is_the_claims_of_a_token() -> None:
             subscribe=("chat/#",),
             publish=(),
             info={"color": "red"},
+            token_id="t1",
+            issued_at=NOW,
         )
         assert json.loads(server.bodies[0]) == {"token": "opaque-1"}
         assert server.requests[0].startswith(b"POST /keys")

@@ -110,11 +110,17 @@ async def test_a_session_ends_with_its_token_on_every_transport(tmp_path: Path) 
         short = {"Authorization": f"Bearer {token(exp=int(time.time()) + 2)}"}
         begun = (await http.get("/poll", headers=short)).json()["session"]
         await http.post(f"/send?session={begun}", json={"type": "subscribe", "id": 1, "channel": "a"})
-        async with websockets.connect(hub.ws_url, additional_headers=short, proxy=None) as client:
+        echo = f"{hub.ws_url[:-2]}echo"
+        async with (
+            websockets.connect(hub.ws_url, additional_headers=short, proxy=None) as client,
+            websockets.connect(echo, additional_headers=short, proxy=None) as echoed,
+        ):
+            await echoed.send("hello")
+            assert await echoed.recv() == "hello"
             await client.send('{"type":"subscribe","id":1,"channel":"a"}')
             async with http.stream("GET", "/events?channel=a", headers=short) as stream:
                 assert "subscribed" in "".join([text async for text in stream.aiter_text()])
-            assert await close_code_of(client) == 3005
+            assert await close_code_of(client) == await close_code_of(echoed) == 3005
         assert (await http.post(f"/send?session={begun}", json={"type": "ping"})).json()["code"] == 3005
 
 

@@ -7,18 +7,31 @@ import pytest
 from chappe.transports.certificates import certificate_claims
 from chappe.transports.peer_certificate import PeerCertificate, read_certificate
 
-UNTIL = "Jan  1 00:00:00 2027 GMT"
+SINCE, UNTIL = "Jan  1 00:00:00 2026 GMT", "Jan  1 00:00:00 2027 GMT"
 
 
 def certificate(*names: str, **more: Any) -> PeerCertificate | None:
     subject = tuple((("commonName", name),) for name in names)
-    return read_certificate({"subject": ((("organizationName", "Example"),), *subject), "notAfter": UNTIL} | more)
+    return read_certificate(
+        {"subject": ((("organizationName", "Example"),), *subject), "notBefore": SINCE, "notAfter": UNTIL} | more
+    )
 
 
 def test_the_common_name_is_the_user_until_the_certificate_ends() -> None:
     claims = certificate_claims(certificate("ada"), "cn")
     assert claims is not None
     assert (claims.user, claims.expires_at, claims.scopes) == ("ada", 1_798_761_600.0, frozenset())
+    assert claims.issued_at == 1_767_225_600.0
+
+
+def test_two_certificates_with_one_number_are_told_apart_by_their_issuers() -> None:
+    ours, theirs = (
+        certificate_claims(certificate("ada", serialNumber="1F", issuer=((("commonName", name),),)), "cn")
+        for name in ("ours", "theirs")
+    )
+    assert ours is not None
+    assert theirs is not None
+    assert (ours.token_id, theirs.token_id) == ("certificate:1F:commonName=ours", "certificate:1F:commonName=theirs")
 
 
 def test_an_alternative_name_of_the_kind_asked_for_is_the_user() -> None:

@@ -77,7 +77,7 @@ class Credentials:
         credential = self._reader.read(head)
         holder = self._reader.holder(head) if credential is None else None
         if holder is not None:
-            return Caller(holder, f"certificate of {holder.user}")
+            return Caller(await identify(self._hub, holder), f"certificate of {holder.user}")
         if credential is None:
             self._hub.counters.unauthorized += 1
             raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "expected Authorization: Bearer KEY"})

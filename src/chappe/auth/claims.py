@@ -88,6 +88,7 @@ def read_claims(claims: dict[str, Any], expires_at: float) -> Claims:
         publish=read_patterns("chappe.publish", rights.publish),
         info=rights.info,
         token_id=token_id,
+        issued_at=moment_of(claims, "iat"),
     )
 
 

@@ -35,6 +35,7 @@ class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     subscribe: list[str] | None = None
     publish: list[str] | None = None
     info: Any = None
+    token_id: str | None = None
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -112,7 +113,7 @@ class WebhookAuthenticator:
         self.asked += 1
         try:
             status, body = await self._service.ask("POST", {"token": token})
-            claims = None if status in _DENIED else _read_answer(status, body)
+            claims = None if status in _DENIED else _read_answer(status, body, self._clock.wall_ms() / 1_000)
         except Unreachable as error:
             self.failures += 1
             _log.warning("%s says nothing about a token: %s", self._service.url, error)
@@ -125,8 +126,8 @@ class WebhookAuthenticator:
         return claims
 
 
-def _read_answer(status: int, body: bytes) -> Claims:
-    """Return the claims of an answer.
+def _read_answer(status: int, body: bytes, wall_s: float) -> Claims:
+    """Return the claims of an answer: who is revoked later is asked about anew.
 
     Raises:
         Unreachable: it is none.
@@ -147,6 +148,8 @@ def _read_answer(status: int, body: bytes) -> Claims:
             subscribe=read_patterns("subscribe", answer.subscribe),
             publish=read_patterns("publish", answer.publish),
             info=answer.info,
+            token_id=answer.token_id,
+            issued_at=wall_s,
         )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreachable(f"an answer of another shape: {error}") from None

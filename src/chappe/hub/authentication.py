@@ -28,10 +28,8 @@ class Authentication:
         def finished(claims: Claims | None, error: BaseException | None) -> None:
             if error is None and claims is not None:
                 # Whoever verified it, and also what a ticket stands for.
-                if not self._is_revoked(claims):
-                    done(claims, None)
-                    return
-                error = ChappeError(Code.UNAUTHORIZED, detail={"problem": "the token was revoked"})
+                self.judge(claims, done)
+                return
             refusal = error if isinstance(error, ChappeError) else self._unforeseen(error)
             self._hub.counters.unauthorized += 1
             done(None, refusal)
@@ -51,9 +49,18 @@ class Authentication:
         else:
             self._hub.hooks.spawn(found, finished)
 
-    def _is_revoked(self, claims: Claims) -> bool:
-        token_id = claims.token_id
-        return token_id is not None and self._hub.revocations.refuses(token_id, self._hub.clock.wall_ms() / 1_000)
+    def judge(self, claims: Claims, done: Identified) -> None:
+        """Give `done` claims that somebody verified, as a TLS handshake does; 101: revoked, 109: ended."""
+        wall_s = self._hub.clock.wall_ms() / 1_000
+        if self._hub.revocations.refuses(claims, wall_s):
+            error = ChappeError(Code.UNAUTHORIZED, detail={"problem": "the token was revoked"})
+        elif claims.expires_at is not None and wall_s >= claims.expires_at:
+            error = ChappeError(Code.TOKEN_EXPIRED)
+        else:
+            done(claims, None)
+            return
+        self._hub.counters.unauthorized += 1
+        done(None, error)
 
     def _unforeseen(self, error: BaseException | None) -> ChappeError:
         """Return what is told when an authenticator failed; nobody gets in then."""

@@ -299,8 +299,7 @@ class Connecting:
         if token is not None:
             self._hub.authentication.verify(token, done)
         elif peer.claims is not None:
-            expired = peer.claims.expires_at is not None and peer.claims.expires_at <= self._hub.clock.wall_ms() / 1_000
-            done(None, ChappeError(Code.TOKEN_EXPIRED)) if expired else done(peer.claims, None)
+            self._hub.authentication.judge(peer.claims, done)
         elif self._hub.permissions.anonymous:
             done(ANONYMOUS, None)
         else:

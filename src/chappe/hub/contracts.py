@@ -308,7 +308,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         scopes: `api`, `operator`, `service:<name>`.
         subscribe, publish: patterns the bearer may use; None: the namespace decides.
         info: shown in presence.
-        token_id: `jti`, for revocation.
+        token_id, issued_at: `jti` and `iat` (seconds since 1970), for revocation.
     """
 
     user: str | None = None
@@ -318,6 +318,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     publish: tuple[str, ...] | None = None
     info: Any = None
     token_id: str | None = None
+    issued_at: float | None = None
 
 
 Identified: TypeAlias = Callable[[Claims | None, ChappeError | None], None]

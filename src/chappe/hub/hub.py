@@ -37,7 +37,7 @@ from chappe.hub.publishing import Publishing, check_payload
 from chappe.hub.quotas import ChannelQuotas, Excess, Quotas
 from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
-from chappe.hub.revocation import Revocations
+from chappe.hub.revocation import Entry, Revocations
 from chappe.hub.rooms import Rooms
 from chappe.hub.seats import Seats, address_group
 from chappe.hub.session import Handler, Peer, Session
@@ -297,6 +297,8 @@ class HubCore:
     def revoke_here(self, user: str | None, session_id: str | None, token_id: str | None, until: float) -> int:
         """Refuse a token, or those that sessions of this node came with, and end the sessions; return how many.
 
+        Of a user, whatever was issued until now is refused, where it says when that was.
+
         Args:
             until: seconds since 1970: how long a token without an `exp` is refused.
         """
@@ -305,11 +307,15 @@ class HubCore:
         for claims in (session.actor.claims for session in found):
             if claims.token_id is not None:
                 brought[claims.token_id] = until if claims.expires_at is None else claims.expires_at
+        wall_s = self.clock.wall_ms() / 1_000
+        entries: list[Entry] = [("token", name, end, 0.0) for name, end in brought.items()]
         if token_id is not None and token_id not in brought:
-            self.revocations.add([(token_id, until)], self.clock.wall_ms() / 1_000)
-        self.revocations.add(brought.items(), self.clock.wall_ms() / 1_000)
+            self.revocations.add([("token", token_id, until, 0.0)], wall_s)
+        if user is not None:
+            self.revocations.add([("user", user, until, wall_s)], wall_s)
+        self.revocations.add(entries, wall_s)
         if self.cluster is not None:
-            self.cluster.revoking.tell(list(brought.items()))
+            self.cluster.revoking.tell(entries)
         for session in found:
             session.close(Code.INVALID_TOKEN if token_id is not None else Code.DISCONNECTED)
         return len(found)

@@ -32,4 +32,7 @@ def certificate_claims(certificate: PeerCertificate | None, name: CertificateNam
         user = names[0] if len(names) == 1 else ""
     if _FORBIDDEN.search(user) or not 1 <= len(user.encode()) <= _NAME_BYTES:
         return None
-    return Claims(user=user, expires_at=certificate.expires_at)
+    # A number is unique for its issuer only; the word keeps it apart from the ids of tokens.
+    issuer = ",".join(f"{kind}={value}" for kind, value in certificate.issuer)
+    token_id = f"certificate:{certificate.serial}:{issuer}"
+    return Claims(user=user, expires_at=certificate.expires_at, token_id=token_id, issued_at=certificate.issued_at)

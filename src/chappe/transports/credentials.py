@@ -83,8 +83,8 @@ def csrf_token(token: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-async def identify(hub: HubCore, credential: str) -> Claims:
-    """Return the claims of a credential.
+async def identify(hub: HubCore, credential: str | Claims) -> Claims:
+    """Return the claims of a token or a ticket, or those that a TLS handshake verified, if they count still.
 
     Raises:
         ChappeError: 101, 108, 109.
@@ -96,7 +96,10 @@ async def identify(hub: HubCore, credential: str) -> Claims:
         if not answer.done():
             answer.set_result(claims if claims is not None else error or ChappeError(Code.UNAUTHORIZED))
 
-    hub.authentication.verify(credential, done)
+    if isinstance(credential, str):
+        hub.authentication.verify(credential, done)
+    else:
+        hub.authentication.judge(credential, done)
     found = await answer
     if isinstance(found, ChappeError):
         raise found

@@ -96,8 +96,9 @@ class Endpoints:
 
     def _echo(self, token: str | None, request: Request) -> OpenReceiver:
         """An echo has no session that could refuse it."""
-        if self._hub.permissions.anonymous or (token is None and self._reader.holder(request) is not None):
+        if self._hub.permissions.anonymous:
             return Echo
-        if token is None:
+        credential = token if token is not None else self._reader.holder(request)
+        if credential is None:
             raise Rejected(401, "a token is required", {"WWW-Authenticate": "Bearer"})
-        return lambda link: GuardedEcho(link, self._hub, token)
+        return lambda link: GuardedEcho(link, self._hub, credential)

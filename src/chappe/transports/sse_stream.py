@@ -76,10 +76,11 @@ class Streams:
             ChappeError: 101, 103, 106, 107, 108, 109.
         """
         hub = self._hub
-        claims = peer.claims or Claims()
-        if peer.token is not None:
-            claims = await identify(hub, peer.token)
-        elif peer.claims is None and not hub.permissions.anonymous:
+        claims = Claims()
+        credential = peer.token if peer.token is not None else peer.claims
+        if credential is not None:
+            claims = await identify(hub, credential)
+        elif not hub.permissions.anonymous:
             raise ChappeError(Code.UNAUTHORIZED)
         if len(channels) > hub.limits.channels_per_client:
             raise ChappeError(Code.LIMIT_EXCEEDED, detail={"limit": "channels_per_client"})
