@@ -19,6 +19,7 @@ class Issuer:
         bodies: what it was sent.
         hold: while it is not set, nobody is answered.
         drip: send the answer byte by byte.
+        is_last: close the connection behind each answer.
     """
 
     def __init__(self) -> None:
@@ -27,7 +28,7 @@ class Issuer:
         self.bodies: list[bytes] = []
         self.hold = asyncio.Event()
         self.hold.set()
-        self.drip = False
+        self.drip = self.is_last = False
         self.port = 0
 
     @property
@@ -40,10 +41,12 @@ class Issuer:
         try:
             while True:
                 await self._answer(reader, writer)
+                if self.is_last:
+                    break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            writer.transport.abort()
+            (writer.close if self.is_last else writer.transport.abort)()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
