@@ -56,7 +56,7 @@ test-waiting:
 test-computing:
 	@$(BIN)/pytest -p no:cacheprovider tests --ignore=tests/browser $(WAITING:%=--ignore=%)
 
-test-browser: setup chromium ## run the tests that drive Chromium
+test-browser: setup chromium proxies ## run the tests that drive Chromium
 	@$(BUDGET) 6 "browser tests" -- $(BIN)/pytest tests/browser
 
 test-typescript: setup ## run the tests of the SDK and the console
