@@ -54,7 +54,7 @@ class EventsEndpoint(HttpSessionEndpoint):
     """A stream for each GET; what refuses it is a status and a problem, before the stream begins."""
 
     methods = ("GET", "HEAD", "OPTIONS")
-    page_headers = "Authorization, Cache-Control, Chappe-Session, Last-Event-ID"
+    page_headers = "Authorization, Cache-Control, Chappe-CSRF, Chappe-Session, Last-Event-ID"
 
     def __init__(
         self, service: Service, page: PageContext, sessions: HttpSessions, default_channels: Sequence[str]

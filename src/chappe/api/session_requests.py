@@ -19,7 +19,7 @@ _MAX_CLIENT_ID_CHARS: Final = 64
 class HttpSessionEndpoint(PageEndpoint):
     """What the two endpoints share: which session is asked for."""
 
-    page_headers = "Authorization, Cache-Control, Chappe-Session, Content-Type"
+    page_headers = "Authorization, Cache-Control, Chappe-CSRF, Chappe-Session, Content-Type"
 
     def __init__(self, service: Service, page: PageContext, sessions: HttpSessions) -> None:
         super().__init__(service, page)

@@ -113,7 +113,7 @@ class WebhookAuthenticator:
         self.asked += 1
         try:
             status, body = await self._service.ask("POST", {"token": token})
-            claims = None if status in _DENIED else _read_answer(status, body, self._clock.wall_ms() / 1_000)
+            claims = None if status in _DENIED else read_answer(status, body, self._clock.wall_ms() / 1_000)
         except Unreachable as error:
             self.failures += 1
             _log.warning("%s says nothing about a token: %s", self._service.url, error)
@@ -126,7 +126,7 @@ class WebhookAuthenticator:
         return claims
 
 
-def _read_answer(status: int, body: bytes, wall_s: float) -> Claims:
+def read_answer(status: int, body: bytes, wall_s: float) -> Claims:
     """Return the claims of an answer: who is revoked later is asked about anew.
 
     Raises:
