@@ -53,11 +53,13 @@ def hub(
     name: str = "chappe",
     algorithm: Algorithm = "HS256",
     tls: bool = False,
+    workers: int = 1,
     server: dict[str, str] | None = None,
 ) -> Server:
     """Return `chappe serve`, whose files are written to a folder of its own.
 
     Args:
+        workers: how many processes; several share a NATS server that the hub starts.
         server: further settings of `[server]`.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +70,10 @@ def hub(
     config.write_text(_CONFIG.format(server=lines, auth=auth), encoding="utf-8")
     return Server(
         name=name,
-        command=(sys.executable, "-m", "chappe", "serve", "--config", str(config), "--port", "{port}"),
+        command=(
+            *(sys.executable, "-m", "chappe", "serve", "--config", str(config), "--port", "{port}"),
+            *(("--workers", str(workers)) if workers > 1 else ()),
+        ),
         speech=speech((f"Authorization: Bearer {token}",)),
         version=importlib.metadata.version("chappe"),
         tls=tls,
