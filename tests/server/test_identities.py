@@ -124,6 +124,36 @@ async def test_a_session_ends_with_its_token_on_every_transport(tmp_path: Path) 
         assert (await http.post(f"/send?session={begun}", json={"type": "ping"})).json()["code"] == 3005
 
 
+async def test_nothing_is_repeated_or_recovered_for_who_was_revoked(tmp_path: Path) -> None:
+    async with served(tmp_path) as hub, httpx.AsyncClient(base_url=hub.url, trust_env=False) as http:
+        bearer = {"Authorization": f"Bearer {token(jti='t1')}"}
+        backend = {"Authorization": f"Bearer {KEY}"}
+        begun = (await http.get("/poll", headers=bearer)).json()
+        session = f"session={begun['session']}"
+        await http.post(f"/send?{session}", json={"type": "subscribe", "id": 1, "channel": "a"})
+        first = (await http.post("/api/publish", json={"channel": "a", "data": "hidden"}, headers=backend)).json()
+        unacknowledged = await http.get(f"/poll?{session}&cursor={begun['cursor']}")
+        assert "hidden" in unacknowledged.text
+        async with http.stream("GET", "/events?channel=a&since=1", headers=bearer) as stream:
+            lines = stream.aiter_lines()
+            while not (line := await anext(lines)).startswith("id: "):
+                pass
+            place = line.removeprefix("id: ")
+            assert (await http.post("/api/revoke", json={"user": "ada"}, headers=backend)).json()["disconnected"] == 2
+        again = await http.get(f"/poll?{session}&cursor={begun['cursor']}")
+        assert (again.status_code, again.json()["code"]) == (410, 3503)
+        for headers in (bearer, bearer | {"Last-Event-ID": place}):
+            recovered = await http.get("/events?channel=a&since=1", headers=headers)
+            assert recovered.status_code == 401
+            assert "hidden" not in again.text + recovered.text
+        since = {"type": "subscribe", "id": 2, "channel": "a", "since": {"epoch": first["epoch"], "offset": 0}}
+        async with websockets.connect(hub.ws_url, additional_headers=bearer, proxy=None) as client:
+            await client.send(json.dumps({"type": "connect", "id": 1, "resume": begun["session"]}))
+            await client.send(json.dumps(since))
+            assert json.loads(await client.recv())["code"] == 101
+            assert await close_code_of(client) == 3500
+
+
 async def test_a_ticket_lets_one_in_on_any_transport_and_is_used_up(tmp_path: Path) -> None:
     async with served(tmp_path) as hub:
         bearer = {"Authorization": f"Bearer {token(jti='t1')}"}

@@ -16,6 +16,8 @@ from tests.hub.harness import Tokens, World
 
 PAGE = "https://app.example"
 CLAIMS = Claims(user="ada")
+#: When a certificate counts, as `ssl` tells it.
+VALID = {"notBefore": "Jan  1 00:00:00 2026 GMT", "notAfter": "Jan  1 00:00:00 2027 GMT"}
 READER = CredentialReader(cookie_name="session", origins=frozenset({PAGE}))
 
 
@@ -83,7 +85,7 @@ def test_the_proof_is_what_the_documentation_says() -> None:
 
 
 def test_a_certificate_names_its_holder_only_where_the_settings_say_how() -> None:
-    shown = read_certificate({"subject": ((("commonName", "ada"),),), "notAfter": "Jan  1 00:00:00 2027 GMT"})
+    shown = read_certificate({"subject": ((("commonName", "ada"),),), **VALID})
     asked = Request(method="GET", path="/ws", query={}, headers={}, address="192.0.2.1", certificate=shown)
     assert READER.holder(asked) is None
     assert CredentialReader(certificate_user="cn").holder(request()) is None

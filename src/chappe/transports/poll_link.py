@@ -20,6 +20,8 @@ from chappe.transports.stream_places import Places
 
 #: A cursor of more digits is none of ours.
 _MAX_DIGITS: Final = 15
+#: Ends after which nothing that waits is told any more: the credential counts no longer.
+_RIGHTS_ENDED: Final = frozenset({Code.EXPIRED, Code.INVALID_TOKEN, Code.DISCONNECTED})
 
 
 class PollOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,7 +303,7 @@ class Mailbox:
             self._wake()
 
     def close(self, code: int, reason: str = "") -> None:
-        """End: what waits may still be asked for, and then how it ended."""
+        """End: what waits may still be asked for, unless its client may not hear it any more, and then how it ended."""
         if self.ended is not None:
             return
         self.closing = True
@@ -310,6 +312,9 @@ class Mailbox:
         for post, _ in self._posts:
             post.finish()
         self._posts.clear()
+        if code in _RIGHTS_ENDED and self.is_collected:
+            # Answers went to the POSTs. To give publications out again would be to deliver them without the right.
+            self.clear()
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close(code, reason)
