@@ -1,6 +1,7 @@
 """A service decides in namespaces that say `hook`: equal questions are one, and whatever is no answer is no."""
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Callable
@@ -39,6 +40,12 @@ class Service:
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Who asks may give up before it has said what.
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await self._answer(reader, writer)
+        writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
         question = json.loads(await reader.readexactly(length))
@@ -48,7 +55,6 @@ class Service:
         else:
             writer.write(self.reply(question))
             await writer.drain()
-        writer.close()
 
 
 @asynccontextmanager
