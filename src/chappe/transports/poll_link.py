@@ -313,8 +313,7 @@ class Mailbox:
             post.finish()
         self._posts.clear()
         if code in _RIGHTS_ENDED and self.is_collected:
-            # Answers went to the POSTs. To give publications out again would be to deliver them without the right.
-            self.clear()
+            self._withhold()
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close(code, reason)
@@ -386,6 +385,16 @@ class Mailbox:
         if taken and not self.posting.make_room():
             self._close_slow()
         return taken
+
+    def _withhold(self) -> None:
+        """Keep only errors, which may say why it ends: anything else would be delivered without the right to it."""
+        waiting = self._given
+        while len(self._queue):
+            waiting.append(self._queue.pop())
+        errors = [frame for frame in waiting if isinstance(frame, MessageFrame) and type(frame.message) is base.Failed]
+        self.clear()
+        for frame in errors:
+            self._queue.put(frame, 0)
 
     def _carried_by(self, carrier: str) -> None:
         session = self.session
