@@ -8,10 +8,18 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from chappe.config.settings import LimitSettings, NamespaceSettings, RedisBridgeSettings, Settings, UserSettings
+from chappe.config.settings import (
+    LimitSettings,
+    MqttBridgeSettings,
+    NamespaceSettings,
+    RedisBridgeSettings,
+    Settings,
+    UserSettings,
+)
 
 #: Tables whose keys are names that people choose, and what each of them holds.
 NAMED: dict[str, type[msgspec.Struct]] = {
+    "mqtt_bridges": MqttBridgeSettings,
     "namespaces": NamespaceSettings,
     "redis_bridges": RedisBridgeSettings,
     "users": UserSettings,
@@ -31,7 +39,7 @@ ZERO_LIFTS = frozenset(
 )
 
 #: Keys whose values must not be shown.
-SECRET_KEYS = frozenset({"password_hash"})
+SECRET_KEYS = frozenset({"password", "password_hash"})
 
 Kind = Literal["whole", "number", "switch", "text", "list", "choice"]
 
