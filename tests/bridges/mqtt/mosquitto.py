@@ -111,7 +111,7 @@ def mosquitto(*lines: str) -> Iterator[Mosquitto]:
 
 async def say(server: Mosquitto, topic: str, *options: str, text: str | None = None, data: bytes = b"") -> None:
     """Publish with mosquitto_pub: a text, or bytes as they are."""
-    content = ("-m", text) if text is not None else ("-s",)
+    content = ("-m", text) if text is not None else ("-s",) if data else ("-n",)
     command = [program("mosquitto_pub"), "-h", "127.0.0.1", "-p", str(server.port), "-t", topic, *content, *options]
     process = await asyncio.create_subprocess_exec(
         *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -213,7 +213,7 @@ class MqttBridge:
                 return
             written, renewed = places, self._hub.clock.now()
         if connecting.done() and not connecting.cancelled() and connecting.exception() is not None:
-            _log.error("bridge %s: %r", self._options.name, connecting.exception())
+            _log.error("bridge %s: %r", self._options.name, connecting.exception(), exc_info=connecting.exception())
             await asyncio.sleep(RENEWAL_S)
 
     # --- Connecting --------------------------------------------------------------------------------------------------
@@ -368,7 +368,7 @@ class MqttBridge:
 
 
 def _check_readable(hub: HubCore, mappings: tuple[Mapping, ...]) -> None:
-    """Refuse what would silently bring nothing: the hub delivers nothing by pattern of a namespace that nobody reads."""
+    """Refuse what would silently bring nothing: a pattern does not reach into a namespace that nobody reads."""
     for mapping in mappings:
         namespace = hub.namespaces.of(mapping.local)
         is_wide = is_pattern(namespace_of(mapping.local))

@@ -37,6 +37,13 @@ SESSION_S: Final = 7 * 24 * 3_600
 BRIEF_SESSION_S: Final = 3_600
 _NO_LOCAL_OPTIONS: Final = {"noLocal": True, "retainAsPublished": True}
 _FAILURE: Final = 0x80
+#: Packets that are read before others have their turn.
+_READ_AT_ONCE: Final = 256
+#: Answers a PUBREL that came twice (MQTT 5, 3.7.2.1): the message is there.
+_NOT_FOUND: Final = 0x92
+#: States of messages in paho: to be sent again whole, or its PUBREL only.
+_PUBLISH: Final = paho.mqtt_ms_publish
+_RESEND_PUBREL: Final = paho.mqtt_ms_resend_pubrel
 _QOS_2: Final = 2
 
 
@@ -76,11 +83,13 @@ class Confirming(paho.Client):
         noted: the last complaint of paho's log.
         connections: how many there were.
         lives: how many sessions the broker began for us.
+        is_drained: nothing more is there to be read at the moment.
     """
 
     noted: str
     connections: int
     lives: int
+    is_drained: bool
     _storing: set[int]
     _stored: set[int]
     _arrived: int
@@ -88,6 +97,7 @@ class Confirming(paho.Client):
     def begin(self) -> None:
         """Set up what this class adds."""
         self.noted = ""
+        self.is_drained = False
         self.connections = self.lives = self._arrived = 0
         self._storing = set()
         self._stored = set()
@@ -101,6 +111,11 @@ class Confirming(paho.Client):
             self.lives += 1
             self._storing.clear()
             self._stored.clear()
+            for message in self._out_messages.values():
+                # The broker knows nothing of it: a PUBREL for it would be answered, and the message be lost.
+                message.dup = False
+                if message.state == _RESEND_PUBREL:
+                    message.state = _PUBLISH
 
     def confirm(self, arrival: Arrival) -> None:
         """Confirm a message: it is stored here."""
@@ -133,6 +148,13 @@ class Confirming(paho.Client):
     def _easy_log(self, level: LogLevel, fmt: str, *args: Any) -> None:
         if level == LogLevel.MQTT_LOG_ERR:
             self.noted = str(args[-1] if args else fmt)
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        try:
+            return super()._sock_recv(bufsize)
+        except BlockingIOError:
+            self.is_drained = True
+            raise
 
     def _handle_publish(self) -> MQTTErrorCode:
         self._arrived = 0
@@ -199,7 +221,7 @@ class Line(aiomqtt.Client):
             protocol=aiomqtt.ProtocolVersion.V5 if self._is_5 else aiomqtt.ProtocolVersion.V311,
             # Without a client id for good, a session of 3.1.1 would stay at the broker for ever.
             clean_session=None if self._is_5 else not keeps,
-            clean_start=False if keeps else paho.MQTT_CLEAN_START_FIRST_ONLY,
+            clean_start=not keeps if self._is_5 else paho.MQTT_CLEAN_START_FIRST_ONLY,
             transport="websockets" if address.websocket_path else "tcp",
             websocket_path=address.websocket_path or None,
             timeout=TIMEOUT_S,
@@ -312,6 +334,9 @@ class Line(aiomqtt.Client):
     ) -> None:
         if not reason_code.is_failure:
             self.paho.opened(flags.session_present)
+            # paho's own "first only" begins anew with each call of `connect`.
+            if self._is_5:
+                self._clean_start = False
             self.capabilities = _capabilities(flags.session_present, properties)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
@@ -322,6 +347,70 @@ class Line(aiomqtt.Client):
             # Cut before the answer: aiomqtt would wait for it until its timeout.
             self._connected.set_exception(aiomqtt.MqttCodeError(reason_code, "cut"))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
+        def begin() -> None:
+            self._loop.add_reader(sock.fileno(), self._read)
+            self._misc_task = self._loop.create_task(self._misc_loop())
+
+        self._on_loop(begin, sock)
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        self._on_loop(lambda: self._loop.add_writer(sock.fileno(), self._write), sock)
+
+    def _on_loop(self, register: Callable[[], None], sock: Any) -> None:
+        """Register a socket if it is still there; aiomqtt does it later, when its number may be another's.
+
+        paho connects in a thread; everything else is called on the loop.
+        """
+
+        def now() -> None:
+            if self.paho.socket() is sock and sock.fileno() >= 0:
+                self._guarded(register)
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop.call_soon_threadsafe(now)
+        else:
+            now()
+
+    def _on_socket_unregister_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        # uvloop has closed the watch of a socket that was reset.
+        with contextlib.suppress(RuntimeError):
+            super()._on_socket_unregister_write(client, userdata, sock)
+
+    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+        try:
+            super()._on_socket_close(client, userdata, sock)
+        except RuntimeError:
+            if self._misc_task is not None:
+                self._misc_task.cancel()
+
+    def _read(self) -> None:
+        """Read all that is there: of a connection that was reset uvloop tells once and never again.
+
+        TLS may have decoded more than the socket shows, too.
+        """
+        self.paho.is_drained = False
+        for _ in range(_READ_AT_ONCE):
+            if self.paho.is_drained or self.paho.socket() is None:
+                return
+            self._guarded(self.paho.loop_read)
+        self._loop.call_soon(self._read)
+
+    def _write(self) -> None:
+        self._guarded(self.paho.loop_write)
+
+    def _guarded(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except Exception as error:
+            self.paho.noted = self.paho.noted or str(error) or type(error).__name__
+            self.paho._sock_close()
+            waiting = self._connected if not self._connected.done() else self._disconnected
+            if not waiting.done():
+                waiting.set_exception(error if isinstance(error, OSError) else aiomqtt.MqttError(str(error)))
 
     def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
         pairs = getattr(message.properties, "UserProperty", None) or ()
@@ -340,7 +429,8 @@ class Line(aiomqtt.Client):
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         super()._on_publish(client, userdata, mid, reason_code, properties)
-        self._confirmed(mid, not reason_code.is_failure, str(reason_code))
+        taken = not reason_code.is_failure or reason_code.value == _NOT_FOUND
+        self._confirmed(mid, taken, str(reason_code))
 
 
 def publish_properties() -> Properties:
