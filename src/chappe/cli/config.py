@@ -101,5 +101,7 @@ def problem_texts(settings: Settings) -> list[str]:
         "pending": T["config_pending"],
         "file_missing": T["config_file_missing"],
         "unusable": T["config_unusable"],
+        "mqtt_plain": T["config_mqtt_plain"],
+        "mqtt_insecure": T["config_mqtt_insecure"],
     }
     return [texts[problem.name].format(**problem.parameters) for problem in problems(settings)]

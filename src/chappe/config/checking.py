@@ -12,6 +12,7 @@ import msgspec
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.jwt import JwtAuthenticator
 from chappe.config.implementations import SINGLE_SCHEMES, check_broker_url, scheme_of
+from chappe.config.mqtt_bridges import mqtt_bridge_options, weaknesses
 from chappe.config.profiles import DEV_DEFAULTS
 from chappe.config.settings import Settings
 from chappe.model.errors import ConfigurationError
@@ -19,7 +20,16 @@ from chappe.model.errors import ConfigurationError
 _log = logging.getLogger("chappe.config")
 
 Name = Literal[
-    "closed", "no_keys", "half_tls", "namespace_slash", "single_workers", "file_missing", "unusable", "pending"
+    "closed",
+    "no_keys",
+    "half_tls",
+    "namespace_slash",
+    "single_workers",
+    "file_missing",
+    "unusable",
+    "pending",
+    "mqtt_plain",
+    "mqtt_insecure",
 ]
 
 
@@ -39,6 +49,7 @@ def problems(settings: Settings) -> list[Problem]:
         _api,
         _namespaces,
         _broker,
+        _mqtt_bridges,
         _pending,
     ]
     return [problem for check in checks for problem in check(settings)]
@@ -53,6 +64,8 @@ _TEXTS: dict[Name, str] = {
     "single_workers": "server.workers = {workers} needs a broker that processes share, {scheme}:// is for one",
     "file_missing": "{name}: {path} is not there",
     "unusable": "{reason}",
+    "mqtt_plain": "mqtt_bridges.{name}: the password goes over the network as it is: use mqtts://",
+    "mqtt_insecure": "mqtt_bridges.{name}: insecure_any_certificate: any certificate is believed; use ca_file",
     "pending": "{setting} changes nothing yet: its feature comes with a later release",
 }
 
@@ -138,6 +151,16 @@ def _broker(settings: Settings) -> Iterator[Problem]:
         check_broker_url(settings.broker.url)
     except ConfigurationError as error:
         yield Problem("unusable", {"reason": error.reason})
+
+
+def _mqtt_bridges(settings: Settings) -> Iterator[Problem]:
+    for name, each in settings.mqtt_bridges.items():
+        try:
+            mqtt_bridge_options(name, each).address.tls_context()
+        except ConfigurationError as error:
+            yield Problem("unusable", {"reason": error.reason})
+            continue
+        yield from (Problem(weakness, {"name": name}) for weakness in weaknesses(each))
 
 
 #: Settings whose feature comes with a later release; the names are fixed already.

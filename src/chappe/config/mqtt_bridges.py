@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -56,16 +56,16 @@ def mqtt_bridge_options(name: str, settings: MqttBridgeSettings) -> "Options":
         raise _of(name, error) from None
 
 
-def weaknesses(settings: MqttBridgeSettings) -> Iterator[str]:
-    """Yield what a bridge gives away: `plain` (the password, to who listens), `insecure` (to who answers)."""
+def weaknesses(settings: MqttBridgeSettings) -> Iterator[Literal["mqtt_plain", "mqtt_insecure"]]:
+    """Yield what a bridge gives away: `mqtt_plain` (the password, to who listens), `mqtt_insecure` (to who answers)."""
     try:
         address = _address(settings)
     except ConfigurationError:
         return
     if address.is_plain:
-        yield "plain"
+        yield "mqtt_plain"
     if address.tls and address.insecure:
-        yield "insecure"
+        yield "mqtt_insecure"
 
 
 def _address(settings: MqttBridgeSettings) -> "Address":

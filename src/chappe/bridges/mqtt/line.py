@@ -35,7 +35,6 @@ TIMEOUT_S: Final = 10.0
 SESSION_S: Final = 7 * 24 * 3_600
 #: The same for a client id that nobody will use again.
 BRIEF_SESSION_S: Final = 3_600
-_NO_LOCAL_OPTIONS: Final = {"noLocal": True, "retainAsPublished": True}
 _FAILURE: Final = 0x80
 #: Packets that are read before others have their turn.
 _READ_AT_ONCE: Final = 256
@@ -296,17 +295,19 @@ class Line(aiomqtt.Client):
         if self._lock.locked():
             self._lock.release()
 
-    async def follow(self, mappings: Sequence[Mapping]) -> list[str]:
+    async def follow(self, mappings: Sequence[Mapping], *, no_local: bool = True) -> list[str]:
         """Subscribe to what mappings bring in; return the filters that were refused.
 
-        With MQTT 5 without what this client sends itself, and with the retain flag as it was published.
+        With MQTT 5 without what this client sends itself (`no_local`), and with the retain flag as it was published.
 
         Raises:
             RefusalError: the connection ended, or there is no answer.
         """
         refused: list[str] = []
         for mapping in mappings:
-            options = SubscribeOptions(qos=mapping.qos, **_NO_LOCAL_OPTIONS) if self._is_5 else None
+            options = None
+            if self._is_5:
+                options = SubscribeOptions(qos=mapping.qos, noLocal=no_local, retainAsPublished=True)
             try:
                 answer = await self.subscribe(mapping.remote, 0 if options else mapping.qos, options)
             except (aiomqtt.MqttError, OSError) as error:
@@ -365,7 +366,7 @@ class Line(aiomqtt.Client):
         """
 
         def now() -> None:
-            if self.paho.socket() is sock and sock.fileno() >= 0:
+            if sock is not None and self.paho.socket() is sock and sock.fileno() >= 0:
                 self._guarded(register)
 
         try:
