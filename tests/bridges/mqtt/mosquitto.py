@@ -37,13 +37,12 @@ def program(name: str) -> str:
 class Mosquitto:
     """One broker; its folder, and so what it keeps on disk, lives until `end`."""
 
-    def __init__(self, *lines: str, tls: bool = False) -> None:
+    def __init__(self, *lines: str) -> None:
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="chappe-mosquitto-"))
         # Started by root it gives its rights up, to whom the folder of `mkdtemp` is closed.
         common = (f"listener {self.port} 127.0.0.1", "user root", f"persistence_location {self.folder}/")
         logs = (f"log_dest file {self.folder}/log", "log_type all")
-        self._tls = tls
         (self.folder / "conf").write_text("\n".join([*common, *logs, *lines, ""]))
         self._process: subprocess.Popen[bytes] | None = None
         self.start()

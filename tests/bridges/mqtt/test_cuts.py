@@ -303,7 +303,7 @@ async def fail_once(hub: Hub, server: Mosquitto, bridge: MqttBridge) -> None:
         else:
             append(batch, done)  # type: ignore[arg-type]
 
-    core.broker.append = refuse  # type: ignore[method-assign, assignment]
+    core.broker.append = refuse  # type: ignore[method-assign]
     await say(server, "in", "-q", "1", text="once more")
     await until(lambda: bridge.status().counts["received"] == 1, "the second attempt")
     assert failed == 1

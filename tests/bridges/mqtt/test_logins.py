@@ -1,17 +1,21 @@
 """Logins and certificates: accepted, or refused by the name of the reason."""
 
+import asyncio
+import contextlib
 import logging
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import websockets.asyncio.server
 
 from chappe.bridges.mqtt.address import Address
 from chappe.bridges.mqtt.bridge import MqttBridge
 from chappe.bridges.mqtt.line import Line
 from chappe.bridges.mqtt.refusal import RefusalError
 from tests.bridges.mqtt.authority import Authority
-from tests.bridges.mqtt.mosquitto import OPEN, Mosquitto, bridged, ears, mosquitto, options, program, until
+from tests.bridges.mqtt.mosquitto import OPEN, Mosquitto, bridged, ears, mosquitto, options, program, say, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
@@ -80,27 +84,53 @@ async def test_a_certificate_of_somebody_else_is_refused_unless_any_is_believed(
         for changes in ({"ca_file": str(authority.ca)}, {"insecure": True}):
             async with bridged(options(server, "a out 1", tls=True, **changes)) as (hub, bridge):
                 await hub.publish("a", "over TLS")
-                await until(lambda: bridge.status().counts["sent"] == 1, "the message")  # noqa: B023
+                await until(lambda: bridge.status().counts["sent"] == 1, "the message")
 
 
 async def test_a_client_certificate_is_shown_and_its_absence_is_named(authority: Authority) -> None:
     with mosquitto(*OPEN, *authority.lines(client=True)) as server:
-        place = {"tls": True, "ca_file": str(authority.ca)}
-        refusal = await refused(Address(host="127.0.0.1", port=server.port, **place))  # type: ignore[arg-type]
+        place: dict[str, Any] = {"tls": True, "ca_file": str(authority.ca)}
+        refusal = await refused(Address(host="127.0.0.1", port=server.port, **place))
         assert refusal.kind in ("tls", "closed")
         shown = {"cert_file": f"{authority.client}.pem", "key_file": f"{authority.client}.key"}
-        async with bridged(options(server, "a in 1", **place, **shown)) as (hub, bridge):
+        async with bridged(options(server, "a in 1", **place, **shown)) as (_, bridge):
             message = ["-t", "a", "-m", "signed", "-q", "1", "-h", "127.0.0.1", "-p", str(server.port)]
             files = ["--cafile", authority.ca, "--cert", shown["cert_file"], "--key", shown["key_file"]]
-            subprocess.run([program("mosquitto_pub"), *message, *map(str, files)], check=True)
+            await asyncio.to_thread(subprocess.run, [program("mosquitto_pub"), *message, *map(str, files)], check=True)
             await until(lambda: bridge.status().counts["received"] == 1, "the message")
 
 
-async def test_a_broker_that_speaks_only_websocket_is_reached() -> None:
-    with mosquitto(*OPEN, "protocol websockets") as server:
-        async with bridged(options(server, "a both 1", websocket_path="/mqtt")) as (hub, bridge):
-            await hub.publish("a", "over WebSocket")
-            await until(lambda: bridge.status().counts["sent"] == 1, "the message")
+async def test_a_broker_is_reached_over_websocket() -> None:
+    """Debian's mosquitto listens for WebSocket on no loopback address: a gateway of `websockets` stands before it."""
+    with mosquitto() as server:
+
+        async def forward(client: websockets.asyncio.server.ServerConnection) -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+
+            async def back() -> None:
+                while data := await reader.read(65_536):
+                    await client.send(data)
+
+            task = asyncio.create_task(back())
+            try:
+                with contextlib.suppress(websockets.exceptions.ConnectionClosed):
+                    async for data in client:
+                        assert isinstance(data, bytes)
+                        writer.write(data)
+            finally:
+                task.cancel()
+                writer.close()
+                await asyncio.gather(task, writer.wait_closed(), return_exceptions=True)
+
+        subprotocols = [websockets.Subprotocol("mqtt")]
+        async with websockets.asyncio.server.serve(forward, "127.0.0.1", 0, subprotocols=subprotocols) as gateway:
+            (listening,) = gateway.sockets
+            place = {"port": listening.getsockname()[1], "websocket_path": "/mqtt"}
+            async with ears(server, "a") as heard, bridged(options(server, "a both 1", **place)) as (hub, bridge):
+                await hub.publish("a", "over WebSocket")
+                await until(lambda: heard.payloads == [b"over WebSocket"], "the message")
+                await say(server, "a", text="and back")
+                await until(lambda: bridge.status().counts["received"] == 1, "the answer")
 
 
 async def test_nobody_there_and_no_tls_there_are_told_apart() -> None:

@@ -99,7 +99,7 @@ def parse(url: str) -> tuple[Address, str]:
     address = Address(
         host=parts.hostname,
         port=port or _PORTS[scheme],
-        tls=scheme.endswith("s"),
+        tls=scheme in ("mqtts", "mqtt+wss"),
         websocket_path=(path or _PATH) if websocket else "",
         username=unquote(parts.username or ""),
         password=unquote(parts.password or ""),

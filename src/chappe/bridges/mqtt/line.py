@@ -7,6 +7,8 @@ which is why the minor versions of both packages are pinned.
 
 import asyncio
 import contextlib
+import socket
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -147,6 +149,18 @@ class Confirming(paho.Client):
     def _easy_log(self, level: LogLevel, fmt: str, *args: Any) -> None:
         if level == LogLevel.MQTT_LOG_ERR:
             self.noted = str(args[-1] if args else fmt)
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        """Do the handshake; the context checks the name. paho leaves the socket open when it fails."""
+        assert self._ssl_context is not None
+        secured = self._ssl_context.wrap_socket(tcp_sock, server_hostname=self._host, do_handshake_on_connect=False)
+        try:
+            secured.settimeout(self._connect_timeout)
+            secured.do_handshake()
+        except BaseException:
+            secured.close()
+            raise
+        return secured
 
     def _sock_recv(self, bufsize: int) -> bytes:
         try:
@@ -366,7 +380,7 @@ class Line(aiomqtt.Client):
         """
 
         def now() -> None:
-            if sock is not None and self.paho.socket() is sock and sock.fileno() >= 0:
+            if self.paho.socket() is not None and self.paho.socket() is sock and not _is_closed(sock):
                 self._guarded(register)
 
         try:
@@ -432,6 +446,10 @@ class Line(aiomqtt.Client):
         super()._on_publish(client, userdata, mid, reason_code, properties)
         taken = not reason_code.is_failure or reason_code.value == _NOT_FOUND
         self._confirmed(mid, taken, str(reason_code))
+
+
+def _is_closed(sock: Any) -> bool:
+    return bool(sock.fileno() < 0)
 
 
 def publish_properties() -> Properties:

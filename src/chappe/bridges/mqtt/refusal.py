@@ -11,6 +11,8 @@ Kind: TypeAlias = Literal["login", "version", "certificate", "tls", "unreachable
 #: Reason codes of a CONNACK (MQTT 5, 3.2.2.2; paho gives those of 3.1.1 as these).
 _LOGIN = frozenset({0x86, 0x87, 0x8A, 0x8C})
 _VERSION = frozenset({0x84})
+#: What paho says of its own when a connection ends without a word.
+_UNSPECIFIED = 0x80
 
 
 class RefusalError(Exception):
@@ -46,7 +48,7 @@ def refusal(error: BaseException, noted: str = "") -> RefusalError:
     Args:
         noted: what the connection's own log said last.
     """
-    if isinstance(error, MqttCodeError) and isinstance(error.rc, ReasonCode) and error.rc.value >= 0x80:
+    if isinstance(error, MqttCodeError) and isinstance(error.rc, ReasonCode) and error.rc.value > _UNSPECIFIED:
         code = int(error.rc.value)
         kind: Kind = "login" if code in _LOGIN else "version" if code in _VERSION else "refused"
         return RefusalError(kind, str(error.rc))
