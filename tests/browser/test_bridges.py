@@ -24,7 +24,9 @@ async def test_the_overview_shows_a_bridge_its_counts_and_its_problem(
 ) -> None:
     with mosquitto() as server:
         config = tmp_path / "chappe.toml"
-        config.write_text(f'[mqtt_bridges.maison]\nurl = "mqtt://127.0.0.1:{server.port}"\ntopics = ["a in 1"]\n', "utf-8")
+        config.write_text(
+            f'[mqtt_bridges.maison]\nurl = "mqtt://127.0.0.1:{server.port}"\ntopics = ["a in 1"]\n', "utf-8"
+        )
         with serving(tmp_path, "chappe", "serve", "--dev", "--port", "0", "--config", str(config)) as url:
             async with chromium() as browser:
                 guest = await visitor(browser, language)

@@ -5,13 +5,11 @@ import asyncio
 import pytest
 
 from chappe.app import Hub
-from chappe.bridges.mqtt import marks
 from chappe.bridges.mqtt.bridge import MqttBridge
-from chappe.bridges.mqtt.marks import ECHO_S, Echoes, has_passed, mark_of, passing
 from tests.bridges.mqtt.mosquitto import OPEN, bridged, ears, mosquitto, open_hub, options, say, until
 from tests.brokers.redis.engines import engine
 
-slow = pytest.mark.slow
+pytestmark = pytest.mark.slow
 VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
 
 
@@ -19,7 +17,6 @@ async def values(hub: Hub, channel: str) -> list[object]:
     return [each.as_value() for each in await hub.history(channel, limit=1_000)]
 
 
-@slow
 @VERSIONS
 async def test_both_ways_on_the_same_topic_each_message_is_there_once(version: str) -> None:
     with mosquitto() as server:
@@ -43,7 +40,6 @@ async def test_both_ways_on_the_same_topic_each_message_is_there_once(version: s
             assert found.count("same") == 20
 
 
-@slow
 @VERSIONS
 async def test_two_hubs_at_one_broker_give_each_other_every_message_once(version: str) -> None:
     with mosquitto() as server:
@@ -68,7 +64,6 @@ async def test_two_hubs_at_one_broker_give_each_other_every_message_once(version
             assert sorted(each.decode() for each in heard.payloads) == everything
 
 
-@slow
 async def test_a_ring_of_two_brokers_and_two_hubs_ends() -> None:
     with mosquitto() as left, mosquitto() as right:
         async with (
@@ -92,7 +87,6 @@ async def test_a_ring_of_two_brokers_and_two_hubs_ends() -> None:
                 await bridge.stop()
 
 
-@slow
 @pytest.mark.timeout(60)
 async def test_one_of_several_nodes_carries_the_bridge_and_another_takes_over_when_it_dies() -> None:
     with engine("redis") as redis, mosquitto(*OPEN, "max_queued_messages 0") as server:
@@ -136,30 +130,3 @@ async def test_one_of_several_nodes_carries_the_bridge_and_another_takes_over_wh
 
 async def nothing(places: dict[str, str]) -> None:
     await asyncio.sleep(0)
-
-
-def test_a_way_is_written_into_the_headers_and_read_from_them() -> None:
-    one, other = mark_of("one"), mark_of("other")
-    assert one != other
-    headers = passing(other, passing(one, {"unit": "C"}))
-    assert headers == {"unit": "C", "chappe-bridge": f"{one},{other}"}
-    assert has_passed(one, headers)
-    assert has_passed(other, headers)
-    assert not has_passed(mark_of("third"), headers)
-    assert not has_passed(one, None)
-
-
-def test_an_echo_is_recognized_as_often_as_it_was_sent_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    echoes = Echoes()
-    echoes.remember("a", b"1", 0.0)
-    echoes.remember("a", b"1", 1.0)
-    assert [echoes.recognize("a", b"1", 2.0) for _ in range(3)] == [True, True, False]
-    assert not echoes.recognize("b", b"1", 2.0)
-    echoes.remember("a", b"1", 3.0)
-    assert not echoes.recognize("a", b"1", 3.0 + ECHO_S)
-    assert (len(echoes), echoes.forgotten) == (0, 1)
-    monkeypatch.setattr(marks, "REMEMBERED", 2)
-    for number in range(3):
-        echoes.remember("a", b"%d" % number, 100.0)
-    assert (len(echoes), echoes.forgotten) == (2, 2)
-    assert not echoes.recognize("a", b"0", 100.0)
