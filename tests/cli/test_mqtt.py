@@ -134,6 +134,24 @@ def test_what_makes_no_sense_is_refused(run: Run, arguments: tuple[str, ...], pr
     assert (result.exit_code, problem in result.stderr.replace("\n", " ")) == (2, True), result.stderr
 
 
+def test_the_doctor_warns_of_what_a_bridge_gives_away(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "chappe.toml"
+    config.write_text(
+        '[mqtt_bridges.plain]\nurl = "mqtt://broker.example"\nusername = "ada"\npassword = "love-lace"\n'
+        'topics = ["a in"]\n'
+        '[mqtt_bridges.any]\nurl = "mqtts://broker.example"\ninsecure_any_certificate = true\ntopics = ["a in"]\n'
+    )
+    found = [
+        each["found"] for each in json.loads(run("doctor", "--config", str(config), "--json").stdout)
+        if each["check"] == "configuration" and each["state"] == "warning"
+    ]  # fmt: skip
+    assert any(text.startswith("mqtt_bridges.plain: the password goes over") for text in found)
+    assert any("insecure_any_certificate" in text for text in found)
+    shown = run("config", "show", "--config", str(config)).stdout
+    assert "broker.example" in shown
+    assert "love-lace" not in shown
+
+
 def test_both_languages_name_the_same_things() -> None:
     for name, text in ENGLISH.items():
         if name.startswith(("mqtt_", "config_mqtt")):

@@ -77,6 +77,8 @@ async def test_kills_of_the_hub_lose_nothing_that_was_acknowledged(tmp_path: Pat
             ears(server, "out/#", "-q", str(qos)) as heard,
             HubProcess("--dev", "--config", str(config)) as hub,
         ):
+            # What comes before the first subscription is nobody's.
+            await until(lambda: "Sending SUBACK to chappe-" in server.log, "the bridge")
             traffic = Traffic(hub, server, qos)
             tasks = [asyncio.create_task(traffic.go_out()), asyncio.create_task(traffic.come_in())]
             try:

@@ -30,6 +30,8 @@ def test_names_are_translated_both_ways() -> None:
     assert mapping.to_topic("home/lamp/state") == "site1/lamp/state"
     (exact,) = parse(['"" both 0 here there'])
     assert (exact.to_channel("there"), exact.to_topic("here")) == ("here", "there")
+    (stripped,) = parse(['# in 1 "" far/'])
+    assert stripped.to_channel("far/$user/ada") is None
     (out,) = parse(["a out"])
     assert out.to_channel("a") is None
 

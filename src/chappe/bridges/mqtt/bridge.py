@@ -98,6 +98,7 @@ class MqttBridge:
 
     def start(self) -> None:
         """Begin, and begin again whatever happens, until `stop`."""
+        self._tripped, self._moved = asyncio.Event(), asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._keep_going())
 
     async def stop(self) -> None:
@@ -247,6 +248,7 @@ class MqttBridge:
         self._counts["connections"] += 1
         if self._counts["connections"] > 1 and not line.capabilities.session_present:
             self._counts["sessions_lost"] += 1
+            _log.warning("bridge %s: the broker kept nothing of what came meanwhile", self._options.name)
         if self._echoes is not None:
             for item in self._outbox.under_way.values():
                 self._expect_echo(item)

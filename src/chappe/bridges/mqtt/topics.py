@@ -53,10 +53,11 @@ class Mapping(msgspec.Struct, frozen=True):
         return self.direction != "in"
 
     def to_channel(self, topic: str) -> str | None:
-        """Return the channel of a topic; None: it is not of this line."""
+        """Return the channel of a topic; None: it is not of this line, or would be one of the hub's own."""
         if not self.goes_in or not pattern_matches(self.remote, topic):
             return None
-        return self.local_prefix + topic[len(self.remote_prefix) :]
+        channel = self.local_prefix + topic[len(self.remote_prefix) :]
+        return None if channel.startswith("$") else channel
 
     def to_topic(self, channel: str) -> str:
         """Return the topic of a channel that `local` matches."""
