@@ -8,7 +8,7 @@ NATIVE_SOURCES := $(shell find src/chappe -name '*.pyx' -o -name '*.pxd' -o -nam
 WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/build/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis check generate docs
+.PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis mosquitto check generate docs
 .PHONY: proxies bench attacks faults soak models sanitize conformance fuzz properties flakes
 
 help: ## show this list
@@ -41,12 +41,12 @@ $(WEB_STAMP): $(WEB_SOURCES) tools/build_web.py
 demo: setup ## run a hub with its console and sample rooms on http://127.0.0.1:8080
 	@$(BIN)/chappe demo
 
-test: setup chromium redis proxies test-python test-browser test-typescript ## run every test
+test: setup chromium redis mosquitto proxies test-python test-browser test-typescript ## run every test
 
 # Tests that wait for engines, processes and networks more than they compute: they run beside the others.
 WAITING := tests/bridges tests/brokers tests/client tests/integration tests/programmes tests/server
 
-test-python: setup redis proxies ## run the Python tests
+test-python: setup redis mosquitto proxies ## run the Python tests
 	@$(BUDGET) 18 "Python tests" -- $(MAKE) --no-print-directory --keep-going -j2 --output-sync=target test-waiting test-computing
 
 .PHONY: test-waiting test-computing
@@ -78,6 +78,16 @@ redis:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
 	  else \
 	    echo "the tests of the broker need redis-server: sudo apt-get install redis-server, then again" >&2; exit 1; \
+	  fi; }
+
+mosquitto:
+	@PATH="$$PATH:/usr/sbin"; for program in mosquitto mosquitto_pub; do command -v $$program >/dev/null || missing=1; done; \
+	[ -z "$$missing" ] || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "set-up: installing mosquitto for the tests of the MQTT bridge"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients >/dev/null; \
+	  else \
+	    echo "the tests of the MQTT bridge need mosquitto: sudo apt-get install mosquitto mosquitto-clients, then again" >&2; exit 1; \
 	  fi; }
 
 proxies:

@@ -191,6 +191,43 @@ class RedisBridgeSettings(Section, frozen=True, kw_only=True):
         return pairs
 
 
+class MqttBridgeSettings(Section, frozen=True, kw_only=True):
+    """Join topics of an outside MQTT broker with channels of the hub, in, out or both ways."""
+
+    url: str = "mqtt://127.0.0.1:1883"
+    """Broker: `mqtt://`, `mqtts://` (TLS), or `mqtt+ws://`, `mqtt+wss://` with a path (WebSocket)."""
+    topics: tuple[str, ...] = ()
+    """Lines as mosquitto's bridges have them: `pattern [out|in|both [qos [local-prefix [remote-prefix]]]]`."""
+    username: str = ""
+    """User to log in as."""
+    password: str = ""
+    """Its password; better in `password_file`, or in a variable such as `CHAPPE_MQTT_BRIDGES__HOME__PASSWORD`."""
+    password_file: str = ""
+    """File whose first line is the password."""
+    protocol: Literal["5", "3.1.1"] = "5"
+    """Version of MQTT; with 3.1.1 headers stay behind, and the retain flag is only known of what was there before."""
+    client_id: str = ""
+    """Client id; empty: one is made and kept in the hub's broker (with `memory://` for as long as the hub runs)."""
+    ca_file: str = ""
+    """File with the authorities (PEM) that are believed; empty: the system's."""
+    cert_file: str = ""
+    """File with a certificate to show (PEM), and its key unless `key_file` has it."""
+    key_file: str = ""
+    """File with the private key of `cert_file` (PEM)."""
+    insecure_any_certificate: bool = False
+    """Whether any certificate is believed, whoever shows it: the password goes to whoever answers."""
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=65535)] = 60
+    """Seconds without a message after which the connection is proven; half as much again cuts it."""
+    reconnect_interval_ms: Positive = 1000
+    """Attempt n waits up to this times 2^(n-1), at random, so that many hubs do not come at once."""
+    reconnect_max_ms: Positive = 30000
+    """The longest it waits."""
+    outbox_messages: Positive = 10000
+    """Messages that may wait for the broker; then the history keeps them, and what has none is dropped and counted."""
+    outbox_bytes: Positive = 67108864
+    """Bytes that may wait."""
+
+
 class NamespaceSettings(Section, frozen=True, kw_only=True):
     """Describe the channels whose first segment is the name of this table; `default` serves the rest."""
 
@@ -325,6 +362,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     issuers: dict[str, IssuerSettings] = msgspec.field(default_factory=dict)
     users: dict[str, UserSettings] = msgspec.field(default_factory=dict)
     redis_bridges: dict[str, RedisBridgeSettings] = msgspec.field(default_factory=dict)
+    mqtt_bridges: dict[str, MqttBridgeSettings] = msgspec.field(default_factory=dict)
     namespaces: dict[str, NamespaceSettings] = msgspec.field(default_factory=_closed_namespaces)
     limits: LimitSettings = LimitSettings()
     mqtt: MqttSettings = MqttSettings()

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from chappe.hub.authentication import Authentication
+from chappe.hub.bridges import Reporting
 from chappe.hub.calling import Calling
 from chappe.hub.channels import Channels
 from chappe.hub.cluster import Cluster
@@ -98,6 +99,7 @@ class HubCore:
     Attributes:
         quotas: rates of users and addresses; None: there are none, and nobody asks.
         strangers: sessions that have not said who they are, by address.
+        bridges: ways to other systems, which tell how they are.
     """
 
     error_codes = ERRORS
@@ -128,6 +130,7 @@ class HubCore:
         self.permissions = Permissions(options.namespaces, options.anonymous)
         self.hooks = Hooks(options.spawn)
         self.sessions: dict[str, Session] = {}
+        self.bridges: list[Reporting] = []
         self.names: NameRegistry[Session] = NameRegistry()
         self.names.reserve(options.reserved_names)
         self.channels = Channels(options.namespaces, options.broker, options.make_audience)

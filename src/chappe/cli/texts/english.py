@@ -73,6 +73,11 @@ ENGLISH: Texts = {
     "config_single_workers": "server.workers = {workers} needs a broker that processes share, {scheme}:// is for one",
     "config_file_missing": "{name}: {path} is not there",
     "config_unusable": "{reason}",
+    "config_mqtt_plain": "mqtt_bridges.{name}: the password goes over the network as it is: use mqtts://",
+    "config_mqtt_insecure": (
+        "mqtt_bridges.{name}: insecure_any_certificate: whoever answers gets the password and "
+        "every message; use ca_file"
+    ),
     # token
     "token": "Make and read tokens and API keys.",
     "token_create": "Make a token for a user, or with --api a key for a backend.",
@@ -303,6 +308,26 @@ ENGLISH: Texts = {
     "sub_reconnecting": "reconnecting, attempt {n}",
     "sub_transport": "carried by {transport}",
     "sub_following": "following {channels} on {url} (Ctrl-C stops)",
+    # pub and sub with mqtt://
+    "mqtt_user": "With mqtt://: user to log in as; the password comes from CHAPPE_MQTT_PASSWORD or --password-file.",
+    "mqtt_password_file": "With mqtt://: file whose first line is the password.",
+    "mqtt_qos": "With mqtt://: 0 (default), 1 (at least once) or 2 (once).",
+    "mqtt_version": "With mqtt://: version of MQTT, 5 unless given.",
+    "mqtt_cert_key": "File with the private key of --cert (PEM), if that has none.",
+    "mqtt_only": "{options}: only for mqtt:// and mqtts://",
+    "mqtt_not": "{options}: not for this kind of URL",
+    "mqtt_no_topic": "the URL names no topic, expected one like {url}",
+    "mqtt_one_broker": "several topics must be of one broker: give each as mqtt://HOST/TOPIC with the same host",
+    "mqtt_missing": "mqtt:// needs the package {name}: pip install 'chappe[mqtt]'",
+    "mqtt_plain_warning": "WARNING: the password goes over the network as it is, use mqtts://",
+    "mqtt_login": "{peer} refuses the login ({reason}): check --user and the password",
+    "mqtt_other_version": "{peer} does not speak this version of MQTT: try --mqtt-version 3.1.1",
+    "mqtt_certificate": "the certificate of {peer} is not trusted ({reason}): name its authority with --ca",
+    "mqtt_tls": "no TLS connection to {peer} ({reason}): it may want a client certificate, --cert",
+    "mqtt_unreachable": "{peer} cannot be reached ({reason}): check host and port",
+    "mqtt_refused": "{peer} refuses: {reason}",
+    "mqtt_closed": "{peer} cut the connection ({reason}): its log may say why",
+    "mqtt_unconfirmed": "no confirmation within {seconds:g} seconds: it may have been published or not",
     # bench
     "bench": "Measure a hub, alone or beside other servers: messages, latency, memory, CPU.",
     "bench_vs": "Servers to stand beside, by comma: {names}.",

@@ -76,6 +76,11 @@ FRENCH: Texts = {
     ),
     "config_file_missing": "{name} : {path} n'existe pas",
     "config_unusable": "inutilisable : {reason}",
+    "config_mqtt_plain": "mqtt_bridges.{name} : le mot de passe passe en clair sur le réseau : utilisez mqtts://",
+    "config_mqtt_insecure": (
+        "mqtt_bridges.{name} : insecure_any_certificate : qui répond reçoit le mot de passe "
+        "et chaque message ; utilisez ca_file"
+    ),
     # token
     "token": "Crée et lit des jetons et des clés d'API.",
     "token_create": "Crée un jeton pour un utilisateur, ou avec --api une clé pour un programme.",
@@ -324,6 +329,28 @@ FRENCH: Texts = {
     "sub_reconnecting": "reconnexion, essai {n}",
     "sub_transport": "transporté par {transport}",
     "sub_following": "suit {channels} sur {url} (Ctrl-C arrête)",
+    # pub and sub with mqtt://
+    "mqtt_user": "Avec mqtt:// : utilisateur ; le mot de passe vient de CHAPPE_MQTT_PASSWORD ou de --password-file.",
+    "mqtt_password_file": "Avec mqtt:// : fichier dont la première ligne est le mot de passe.",
+    "mqtt_qos": "Avec mqtt:// : 0 (par défaut), 1 (au moins une fois) ou 2 (une fois).",
+    "mqtt_version": "Avec mqtt:// : version de MQTT, 5 sauf indication.",
+    "mqtt_cert_key": "Fichier de la clé privée de --cert (PEM), si celui-ci n'en a pas.",
+    "mqtt_only": "{options} : seulement pour mqtt:// et mqtts://",
+    "mqtt_not": "{options} : pas pour ce genre d'URL",
+    "mqtt_no_topic": "l'URL ne nomme aucun sujet, attendu par exemple {url}",
+    "mqtt_one_broker": (
+        "plusieurs sujets doivent être d'un seul broker : donnez chacun comme mqtt://HÔTE/SUJET avec le même hôte"
+    ),
+    "mqtt_missing": "mqtt:// demande le paquet {name} : pip install 'chappe[mqtt]'",
+    "mqtt_plain_warning": "ATTENTION : le mot de passe passe en clair sur le réseau, utilisez mqtts://",
+    "mqtt_login": "{peer} refuse l'identification ({reason}) : vérifiez --user et le mot de passe",
+    "mqtt_other_version": "{peer} ne parle pas cette version de MQTT : essayez --mqtt-version 3.1.1",
+    "mqtt_certificate": "le certificat de {peer} n'est pas reconnu ({reason}) : nommez son autorité avec --ca",
+    "mqtt_tls": "pas de connexion TLS avec {peer} ({reason}) : il veut peut-être un certificat client, --cert",
+    "mqtt_unreachable": "{peer} est injoignable ({reason}) : vérifiez l'hôte et le port",
+    "mqtt_refused": "{peer} refuse : {reason}",
+    "mqtt_closed": "{peer} a coupé la connexion ({reason}) : son journal dit peut-être pourquoi",
+    "mqtt_unconfirmed": "aucune confirmation en {seconds:g} secondes : c'est peut-être publié, ou non",
     # bench
     "bench": "Mesure un serveur, seul ou à côté d'autres : messages, latence, mémoire, processeur.",
     "bench_vs": "Serveurs à mesurer à côté, séparés par des virgules : {names}.",
