@@ -4,15 +4,17 @@ The channel is attached to the feed before its history is read, so a publication
 the feed, or in both. What the feed brings during the read is kept aside and merged behind the answer; what is in both
 goes out once.
 
-Whoever asks what is being read already shares the answer: when a hub comes back and a thousand clients ask for the same
-gap, the broker reads it once.
+Whoever asks what is being read already shares the answer, and whoever asks later is answered from what `recovery` kept:
+when a hub comes back and a thousand clients ask for their gaps, the broker is read once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from chappe.hub.contracts import Read, ReadLog, ReadLogResult, ReadResult
 from chappe.hub.permissions import Action
+from chappe.hub.reading import ENTRY_BYTES, fitting_of
+from chappe.hub.recovery import Flight
 from chappe.hub.session import Session
 from chappe.hub.subscription import Stage, Subscription
 from chappe.model.channels import check_channel, check_pattern, is_pattern
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
 _READS: Final = 3
 
 
-_Question: TypeAlias = tuple[str, Position | None, int]
-"""What a broker is asked: channel, since, limit."""
-
 _Encoding: TypeAlias = tuple[base.Encoder, str, str, int, bool]
 """A publication for the clients of one protocol: encoder, channel, epoch, offset, whether it is retained."""
 
@@ -42,12 +41,12 @@ class Subscribing:
     """Carries out `subscribe` and `unsubscribe`.
 
     Attributes:
-        flights: reads that the broker has not answered yet.
+        asked: the commands that wait for a history, by their subscription.
     """
 
     def __init__(self, hub: "HubCore") -> None:
         self._hub = hub
-        self.flights: dict[_Question, _Flight] = {}
+        self.asked: dict[Subscription, int] = {}
         self._frames: dict[_Encoding, Frame] = {}
 
     def subscribe(self, session: Session, command: base.Subscribe) -> None:
@@ -93,14 +92,25 @@ class Subscribing:
         session.answer(base.Done(command.id))
 
     def end(self, subscription: Subscription, code: int = 0) -> None:
-        """Take a subscription away; with a code the session is told (2000-2499 final, 2500-2999 subscribe again)."""
+        """Take a subscription away; with a code the session is told (2000-2499 final, 2500-2999 subscribe again).
+
+        One that was not answered yet never began: its command is refused, with 103 or 108.
+        """
         session = subscription.session
         session.unsubscribed(subscription)
         channel = self._hub.channels.discard(subscription)
         if channel is not None:
+            if not channel.subscriptions:
+                self._hub.recovery.forget(channel)
             self._hub.rooms.left(channel, session)
-        if code and not session.is_over:
+        asked = self.asked.pop(subscription, None)
+        if not code or session.is_over:
+            return
+        if asked is None:
             self._tell_end(session, subscription.name, code)
+        else:
+            is_final = code < Code.UNSUBSCRIBED_INSUFFICIENT_STATE
+            session.fail(asked, ChappeError(Code.PERMISSION_DENIED if is_final else Code.NOT_AVAILABLE))
 
     def end_all(self, sessions: Iterable[Session], name: str) -> int:
         """End the subscription of sessions to a channel or pattern (2000); return how many had it."""
@@ -113,6 +123,7 @@ class Subscribing:
         """Learn that a channel's feed may have lost something: whoever cannot be made whole here subscribes again."""
         channel.epoch = ""
         channel.fed = 0
+        self._hub.recovery.forget(channel)
         for subscription in tuple(channel.subscriptions.values()):
             if subscription.stage is Stage.READING:
                 subscription.stale = True
@@ -175,16 +186,6 @@ class Subscribing:
         reading.start()
 
 
-class _Flight:
-    """A read on its way, and who waits for its answer."""
-
-    __slots__ = ("is_over", "readings")
-
-    def __init__(self, reading: "_Reading") -> None:
-        self.readings = [reading]
-        self.is_over = False
-
-
 class _Reading:
     """One read of history for one new subscription."""
 
@@ -203,6 +204,7 @@ class _Reading:
         self._read()
         if not self._finished:
             self._holds = True
+            self._hub.subscribing.asked[self._subscription] = self._command.id
             self._subscription.session.hold()
 
     def _read(self) -> None:
@@ -210,58 +212,68 @@ class _Reading:
         self._ask()
 
     def _ask(self) -> None:
-        since = self._command.since
-        position, limit = None, 0
-        if isinstance(since, base.SincePosition):
-            position, limit = Position(since.epoch, since.offset), self._hub.limits.recovery_publications
-        elif isinstance(since, int):
-            limit = min(since, self._hub.limits.history_page)
-        elif since == "latest":
+        channel = self._hub.channels.find(self._subscription)
+        assert channel is not None, "a subscription reads only while it is in force"
+        asked = self._command.since
+        since, limit = None, 0
+        if isinstance(asked, base.SincePosition):
+            since, limit = Position(asked.epoch, asked.offset), self._hub.limits.recovery_publications
+            known = self._hub.recovery.answer(channel, since)
+            if known is not None:
+                self._hub.counters.recovery_shared += 1
+                self._answered(known)
+                return
+        elif isinstance(asked, int):
+            limit = min(asked, self._hub.limits.history_page)
+        elif asked == "latest":
             limit = 1
-        question = (self._command.channel, position, limit)
-        flights = self._hub.subscribing.flights
-        flight = flights.get(question)
-        if flight is None or not self._joins(flight):
-            self._take_off(question)
+        for flight in channel.flights:
+            if flight.serves(since, limit):
+                flight.guests.append((self._share, len(flight.noted)))
+                return
+        self._take_off(channel, Flight(since, limit))
 
-    def _take_off(self, question: _Question) -> None:
-        channel, position, limit = question
-        flights = self._hub.subscribing.flights
-        flight = _Flight(self)
+    def _take_off(self, channel: "Channel", flight: Flight) -> None:
+        is_asking = True
+        channel.flights = (*channel.flights, flight)
+        if flight.since is not None:
+            self._hub.counters.recovery_reads += 1
 
         def answered(result: ReadResult) -> None:
-            flight.is_over = True
-            if flights.get(question) is flight:
-                del flights[question]
-            for reading in flight.readings[1:]:
-                reading._share(result)
+            if flight in channel.flights:
+                channel.flights = tuple(each for each in channel.flights if each is not flight)
+                if not is_asking:
+                    self._hub.recovery.learn(channel, flight, result)
+            for guest, noted in flight.guests:
+                guest(flight, noted, result)
             self._answered(result)
 
-        self._hub.broker.read(Read(channel, self._hub.namespaces.of(channel), position, limit), answered)
-        # Most brokers of one process answer inside the question.
-        if not flight.is_over:
-            flights[question] = flight
-
-    def _joins(self, flight: _Flight) -> bool:
-        """Share a read that began before this subscription; what the feed brought since then is taken from a companion.
-
-        Without one whose subscription still keeps aside all that was fed since before the read, nobody may join.
-        """
-        companion = flight.readings[-1]._subscription
-        if companion.stale or companion.stage is not Stage.READING or self._hub.channels.find(companion) is None:
-            return False
-        waiting = [publication for publication in companion.waiting or () if not publication.transient]
-        self._subscription.waiting = waiting or None
-        flight.readings.append(self)
-        return True
-
-    def _share(self, result: ReadResult) -> None:
-        """Use the answer to another's question; what goes wrong here is nobody else's affair."""
+        request = Read(channel.name, channel.namespace, flight.since, flight.limit)
         try:
-            self._answered(result)
+            self._hub.broker.read(request, answered)
+        except BaseException:
+            channel.flights = tuple(each for each in channel.flights if each is not flight)
+            raise
+        is_asking = False
+
+    def _share(self, flight: Flight, noted: int, result: ReadResult) -> None:
+        """Use the answer to another's question; what goes wrong here is nobody else's affair."""
+        subscription = self._subscription
+        try:
+            asked = self._command.since
+            since = Position(asked.epoch, asked.offset) if isinstance(asked, base.SincePosition) else None
+            found = flight.part(result, since)
+            if found is not None or subscription.stale or self._hub.channels.find(subscription) is None:
+                # What the feed brought before this subscription was there is missing in the answer.
+                subscription.waiting = [*flight.noted[:noted], *(subscription.waiting or ())] or None
+                if since is not None:
+                    self._hub.counters.recovery_shared += 1
+                self._answered(found or result)
+            else:
+                self._ask()
         except Exception as error:
-            self._hub.subscribing.end(self._subscription)
-            self._subscription.session.fail(self._command.id, self._hub.as_refusal(error))
+            self._hub.subscribing.end(subscription)
+            subscription.session.fail(self._command.id, self._hub.as_refusal(error))
             self._finish()
 
     def _answered(self, result: ReadResult) -> None:
@@ -273,8 +285,8 @@ class _Reading:
         if channel is None:
             return
         wants_gap = isinstance(since, base.SincePosition)
-        recovered = wants_gap and result.complete
-        gap = result.publications if recovered or not wants_gap else ()
+        recovered = wants_gap and result.complete and self._is_small(result.publications)
+        gap = result.publications if recovered else () if wants_gap else self._newest(result.publications)
         retained = (result.retained,) if result.retained is not None and not recovered else ()
         if any((item.epoch, item.offset) == (each.epoch, each.offset) for item in retained for each in gap):
             # What was asked for has it already, in its place.
@@ -286,6 +298,23 @@ class _Reading:
         channel.epoch = channel.epoch or result.position.epoch
         reply = base.Subscribed(self._command.id, subscription.name, result.position, None, recovered)
         self._go_live(channel, reply, [*retained, *gap])
+
+    def _is_small(self, gap: Sequence[Publication]) -> bool:
+        """Whether a gap may be given whole; what cannot be too large is not counted."""
+        limits = self._hub.limits
+        if len(gap) * (limits.message_bytes + ENTRY_BYTES) <= limits.recovery_bytes:
+            return True
+        if sum(len(publication.payload) + ENTRY_BYTES for publication in gap) <= limits.recovery_bytes:
+            return True
+        self._hub.counters.recovery_refused += 1
+        return False
+
+    def _newest(self, publications: Sequence[Publication]) -> Sequence[Publication]:
+        """Return the newest of these that a page of history may have together; one always."""
+        fitting = fitting_of(reversed(publications), self._hub.limits.history_page_bytes)
+        if fitting < len(publications):
+            self._hub.counters.history_cut += 1
+        return publications[len(publications) - fitting :]
 
     def _still_wanted(self, error: int) -> "Channel | None":
         """Return the channel if the answer can be used; end or repeat the read otherwise."""
@@ -340,6 +369,7 @@ class _Reading:
 
     def _finish(self) -> None:
         self._finished = True
+        self._hub.subscribing.asked.pop(self._subscription, None)
         # The first read may answer inside `start`; a repeated one inside the answer of the one before.
         if self._holds:
             self._subscription.session.release()
