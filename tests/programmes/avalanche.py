@@ -1,11 +1,14 @@
 """Avalanche: a hub with thousands of clients is killed, and all of them come back to it at once, each behind.
 
-The hub is on Redis; while it is down another one publishes to every channel, so that each client has something to
-recover. Clients wait before they dial as the SDKs do by default. The engine counts how often its history was read.
+The hub is on Redis. It is frozen, another one publishes to every channel, and then it is killed and started again as a
+service manager would do it: each client has something to recover. Clients wait before they dial as the SDKs do by
+default. The engine counts how often its history was read.
 """
 
 import asyncio
 import math
+import os
+import signal
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -34,12 +37,14 @@ class Outcome:
     """What came of it.
 
     Attributes:
+        start_s: from the kill to the first accepted connection.
         back_s: from the kill to the answer to its subscription, of each client that came back, sorted.
         clients, channels: how many there were.
         reads: how often the engine's history was read meanwhile.
         judged: what the checker says.
     """
 
+    start_s: float
     back_s: list[float]
     clients: int
     channels: int
@@ -56,8 +61,9 @@ class Outcome:
     def kept(self) -> bool:
         """Whether everybody was back in time, with all it had missed, and the engine was spared."""
         back = len(self.back_s) == self.clients and self.back_s[-1] <= MOST_S and self.p95_s <= MOST_P95_S
-        # Who asks while another's answer is on its way shares it; nobody may ask more than once.
-        return back and self.judged.clean and self.judged.recovered == self.clients and self.reads <= self.clients
+        # Each channel is read once, and again only for who was further behind than all that came before.
+        spared = self.reads <= 2 * self.channels
+        return back and self.judged.clean and self.judged.recovered == self.clients and spared
 
 
 async def run(count: int, policy: ReconnectionPolicy = _AS_SDK) -> Outcome:
@@ -78,10 +84,12 @@ async def run(count: int, policy: ReconnectionPolicy = _AS_SDK) -> Outcome:
                 await asyncio.gather(*(client.start() for client in clients[begin : begin + _AT_ONCE]))
             await _publish(publisher, channels)
             await asyncio.to_thread(engine.engine.call, "CONFIG", "RESETSTAT")
+            os.kill(hub.pid, signal.SIGSTOP)
+            await _publish(publisher, channels)
             killed = time.time()
             await hub.kill()
-            await _publish(publisher, channels)
             await hub.start()
+            started = time.time()
             await _complete(clients)
             reads = await asyncio.to_thread(_reads, engine)
             now = time.time()
@@ -96,7 +104,12 @@ async def run(count: int, policy: ReconnectionPolicy = _AS_SDK) -> Outcome:
         if isinstance(event, Subscribed) and event.time > killed:
             back.setdefault(event.subscriber, event.time - killed)
     return Outcome(
-        back_s=sorted(back.values()), clients=count, channels=len(channels), reads=reads, judged=verdict(journal)
+        start_s=started - killed,
+        back_s=sorted(back.values()),
+        clients=count,
+        channels=len(channels),
+        reads=reads,
+        judged=verdict(journal),
     )
 
 
@@ -135,7 +148,8 @@ async def result(count: int) -> Result:
     """Return what an avalanche came to."""
     found = await run(count)
     said = (
-        f"{len(found.back_s):,} back, p95 in {found.p95_s:.1f} s, the last in {found.back_s[-1]:.1f} s; "
+        f"{len(found.back_s):,} back, p95 in {found.p95_s:.1f} s, the last in {found.back_s[-1]:.1f} s "
+        f"(the hub served again after {found.start_s:.1f} s); "
         f"{found.reads:,} reads of the engine for {found.channels:,} channels; {found.judged}"
     )
     return Result(
