@@ -47,6 +47,7 @@ class Stretch:
 
     __slots__ = (
         "_age_ms",
+        "_answered",
         "_lost",
         "_most",
         "_most_bytes",
@@ -68,6 +69,8 @@ class Stretch:
         self._age_ms = age_s * 1_000
         self._publications: deque[Publication] = deque()
         self._over: dict[str, None] = {}
+        # The last answer: many ask for the same.
+        self._answered: tuple[Position, ReadResult] | None = None
         # No gap that begins here or before can be filled: it is trimmed, or longer than any that is.
         self._lost = -1
         self._retained: Publication | None = None
@@ -83,6 +86,8 @@ class Stretch:
     def answer(self, since: Position, now_ms: int) -> ReadResult | None:
         """Return what a broker would say to a client that comes back; None: that is not known here."""
         self._expire(now_ms)
+        if self._answered is not None and self._answered[0] == since:
+            return self._answered[1]
         if since.epoch == self.epoch and self.after <= since.offset <= self.end:
             found: list[Publication] = []
             for publication in reversed(self._publications):
@@ -90,7 +95,9 @@ class Stretch:
                     break
                 found.append(publication)
             found.reverse()
-            return ReadResult(0, Position(self.epoch, self.end), found, True, None, True)
+            result = ReadResult(0, Position(self.epoch, self.end), found, True, None, True)
+            self._answered = since, result
+            return result
         is_lost = since.offset <= self._lost if since.epoch == self.epoch else since.epoch in self._over
         # Who recovers nothing gets what is retained, which the feed does not tell.
         if is_lost and self._retained_at == self.end:
@@ -102,6 +109,7 @@ class Stretch:
         epoch, told = result.position.epoch, result.position.offset
         if self.epoch not in ("", epoch) or any(publication.epoch != epoch for publication in noted):
             return False
+        self._answered = None
         found = result.publications if result.complete else ()
         if not self.epoch:
             self.epoch = epoch
@@ -129,6 +137,7 @@ class Stretch:
             return False
         # What was read before the feed brought it is here already.
         if publication.offset > self.end:
+            self._answered = None
             self.end = publication.offset
             self._publications.append(publication)
             self.size += size_of(publication)
@@ -158,6 +167,7 @@ class Stretch:
                 self._drop_oldest()
 
     def _drop_oldest(self) -> None:
+        self._answered = None
         gone = self._publications.popleft()
         self.after = gone.offset
         self.size -= size_of(gone)

@@ -48,6 +48,7 @@ class Subscribing:
         self._hub = hub
         self.asked: dict[Subscription, int] = {}
         self._frames: dict[_Encoding, Frame] = {}
+        self._bundles: dict[tuple[base.Encoder, int], tuple[Sequence[Publication], Frame]] = {}
 
     def subscribe(self, session: Session, command: base.Subscribe) -> None:
         """Subscribe a session; the answer, the gap and then live publications go out in this order.
@@ -140,10 +141,32 @@ class Subscribing:
         if frame is None:
             frame = encoder.publication(publication)
             if frame is not None:
-                if not self._frames:
-                    self._hub.clock.call_later(0, self._frames.clear)
+                self._forget_soon()
                 self._frames[key] = frame
         return frame
+
+    def bundle(self, encoder: base.Encoder, gap: Sequence[Publication]) -> Frame | None:
+        """Encode a gap, once for all who are given this very list in the same turn; None: nothing is to be said."""
+        known = self._bundles.get((encoder, id(gap)))
+        if known is not None:
+            return known[1]
+        frames = [frame for each in gap if (frame := self.encode(encoder, each)) is not None]
+        if not frames:
+            return None
+        made = frames[0] if len(frames) == 1 else Bundle.of(frames)
+        self._forget_soon()
+        # With the list itself, so that no other one can have its id.
+        self._bundles[encoder, id(gap)] = gap, made
+        return made
+
+    def _forget_soon(self) -> None:
+        """Let go of what is encoded when this turn is over."""
+        if not self._frames and not self._bundles:
+            self._hub.clock.call_later(0, self._forget)
+
+    def _forget(self) -> None:
+        self._frames.clear()
+        self._bundles.clear()
 
     def _tell_end(self, session: Session, name: str, code: int) -> None:
         """Say that a subscription ended; where the protocol has no word for it the connection ends."""
@@ -297,7 +320,8 @@ class _Reading:
         subscription.after = result.position.offset
         channel.epoch = channel.epoch or result.position.epoch
         reply = base.Subscribed(self._command.id, subscription.name, result.position, None, recovered)
-        self._go_live(channel, reply, [*retained, *gap])
+        # As it is where it can be: who shares an answer shares what it is encoded to.
+        self._go_live(channel, reply, [*retained, *gap] if retained else gap)
 
     def _is_small(self, gap: Sequence[Publication]) -> bool:
         """Whether a gap may be given whole; what cannot be too large is not counted."""
@@ -337,7 +361,7 @@ class _Reading:
             return None
         return channel
 
-    def _go_live(self, channel: "Channel", reply: base.Subscribed, gap: list[Publication]) -> None:
+    def _go_live(self, channel: "Channel", reply: base.Subscribed, gap: Sequence[Publication]) -> None:
         subscription = self._subscription
         session = subscription.session
         encoder = session.protocol.encoder
@@ -346,10 +370,9 @@ class _Reading:
         session.answer(reply)
         waiting = [item for item in subscription.waiting or () if not _told(subscription, item)]
         subscription.waiting = None
-        encode = self._hub.subscribing.encode
-        frames = [frame for item in (*gap, *waiting) if (frame := encode(encoder, item)) is not None]
-        if frames:
-            session.link.send(_bundle(frames))
+        frame = self._hub.subscribing.bundle(encoder, [*gap, *waiting] if waiting else gap)
+        if frame is not None:
+            session.link.send(frame)
         subscription.brought = next((place for item in (*gap, *waiting) if (place := _place(subscription, item))), 0)
         if waiting:
             subscription.after = max(subscription.after, *(_place(subscription, item) for item in waiting))
@@ -412,7 +435,3 @@ def _place(subscription: Subscription, publication: Publication) -> int:
     if publication.transient or publication.retained:
         return 0
     return publication.log if is_pattern(subscription.name) else publication.offset
-
-
-def _bundle(frames: list[Frame]) -> Frame:
-    return frames[0] if len(frames) == 1 else Bundle.of(frames)
