@@ -96,5 +96,5 @@ def test_the_token_of_the_how_to_is_accepted(page: str) -> None:
     secret = b"0123456789abcdef0123456789abcdef"
     token = python_of(page)["token_for"]("ada", secret)
     authenticator = JwtAuthenticator(JwtOptions(algorithms=("HS256",), hmac_secret=secret))
-    claims = authenticator.authenticate(token, time.time())
+    claims = authenticator.verify(token, time.time())
     assert (claims.user, claims.subscribe, claims.publish) == ("ada", ("chat/#",), ("chat/+",))

@@ -85,7 +85,7 @@ class MetricsEndpoint(Endpoint):
 
     async def respond(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
         """Write the page."""
-        caller = self.service.credentials.identify(head)
+        caller = await self.service.credentials.identify(head)
         self.service.hub.permissions.authorize(caller.actor(EITHER), Action.INSPECT, "metrics")
         page = metrics_page(self.service.hub, self.service.context.metrics())
         return Response(page, headers={"Cache-Control": "no-store"}, media_type=MEDIA_TYPE)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from chappe.hub.authentication import Authentication
 from chappe.hub.calling import Calling
 from chappe.hub.channels import Channels
 from chappe.hub.cluster import Cluster
@@ -37,7 +38,7 @@ from chappe.hub.quotas import ChannelQuotas, Excess, Quotas
 from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
 from chappe.hub.recovery import Recovery
-from chappe.hub.revocation import Revocations, RevokingAuthenticator
+from chappe.hub.revocation import Entry, Revocations
 from chappe.hub.rooms import Rooms
 from chappe.hub.seats import Seats, address_group
 from chappe.hub.session import Handler, Peer, Session
@@ -115,9 +116,6 @@ class HubCore:
         self.limits = options.limits
         self.namespaces = options.namespaces
         self.revocations = Revocations()
-        self.authenticator: Authenticator | None = None
-        if options.authenticator is not None:
-            self.authenticator = RevokingAuthenticator(options.authenticator, self.revocations)
         self.version = options.version
         self.node = options.node
         self.audit = options.audit
@@ -137,6 +135,8 @@ class HubCore:
         self.expiry = Expiry(self)
         self.rooms = Rooms(self)
         self.cluster = Cluster(self) if options.broker.shared else None
+        self.authenticator = options.authenticator
+        self.authentication = Authentication(self)
         self.recovery = Recovery(self)
         self.delivery = Delivery(self)
         self.connecting = Connecting(self)
@@ -299,6 +299,8 @@ class HubCore:
     def revoke_here(self, user: str | None, session_id: str | None, token_id: str | None, until: float) -> int:
         """Refuse a token, or those that sessions of this node came with, and end the sessions; return how many.
 
+        Of a user, whatever was issued until now is refused, where it says when that was.
+
         Args:
             until: seconds since 1970: how long a token without an `exp` is refused.
         """
@@ -307,11 +309,15 @@ class HubCore:
         for claims in (session.actor.claims for session in found):
             if claims.token_id is not None:
                 brought[claims.token_id] = until if claims.expires_at is None else claims.expires_at
+        wall_s = self.clock.wall_ms() / 1_000
+        entries: list[Entry] = [("token", name, end, 0.0) for name, end in brought.items()]
         if token_id is not None and token_id not in brought:
-            self.revocations.add([(token_id, until)], self.clock.wall_ms() / 1_000)
-        self.revocations.add(brought.items(), self.clock.wall_ms() / 1_000)
+            self.revocations.add([("token", token_id, until, 0.0)], wall_s)
+        if user is not None:
+            self.revocations.add([("user", user, until, wall_s)], wall_s)
+        self.revocations.add(entries, wall_s)
         if self.cluster is not None:
-            self.cluster.revoking.tell(list(brought.items()))
+            self.cluster.revoking.tell(entries)
         for session in found:
             session.close(Code.INVALID_TOKEN if token_id is not None else Code.DISCONNECTED)
         return len(found)

@@ -37,6 +37,7 @@ ENGLISH: Texts = {
     "expect_switch": "true or false",
     "expect_text": "text",
     "expect_list": "a list of texts",
+    "expect_names": "text, or a list of texts",
     "expect_choice": "one of {choices}",
     "expect_range": "{kind} from {low:g} to {high:g}",
     "expect_at_least": "{kind} of at least {low:g}",
@@ -58,6 +59,13 @@ ENGLISH: Texts = {
         "tokens are needed but no key verifies them: set auth.hmac_secret_file, auth.public_keys or auth.jwks_url"
     ),
     "config_half_tls": "server.cert and server.key belong together: set both or none",
+    "config_bare_ca": "server.client_ca asks for certificates in a TLS handshake: set server.cert and server.key too",
+    "config_no_client_cert": "auth.certificate_user names nobody: set server.client_cert, which asks for certificates",
+    "config_cookie_origins": "auth.cookie_name counts only for listed pages: set server.allowed_origins",
+    "config_insecure": "{setting} is on: {meaning}",
+    "config_open_bind": "{host} can be reached from other machines, and {setting} lets anybody in there",
+    "insecure_open": "anybody who reaches /api may publish and end connections",
+    "insecure_http": "who is on the way can change the keys that tokens are verified with",
     "config_namespace_slash": (
         "namespaces.{name}: a namespace is one segment of a channel name, without '/', '+' or '#'"
     ),
@@ -77,6 +85,10 @@ ENGLISH: Texts = {
     "token_secret_file": "File with the shared secret (HS256); by default auth.hmac_secret_file of the configuration.",
     "token_new_secret": "Make the secret file (256 random bits) if it does not exist.",
     "token_private_key": "File with a private key in PEM (Ed25519, ECDSA or RSA) that signs instead of a secret.",
+    "token_algorithm": "Signature algorithm, of those of the key's kind; without it the usual one.",
+    "token_kid": "Name of the key, for issuers that publish several (header kid).",
+    "token_algorithm_bad": "--algorithm {value!r} is none of this key's: {known}",
+    "token_public_key": "File with the public key in PEM that checks the signature.",
     "token_api": "Make an API key instead; it is printed once and only its hash is kept.",
     "token_name": "Name of the API key, as logs show it.",
     "token_keys_file": "File the hash of the API key is added to; by default api.keys_file of the configuration.",
@@ -84,7 +96,7 @@ ENGLISH: Texts = {
     "token_no_secret": (
         "nothing to sign with: give --secret-file FILE (with --new-secret to make it) or --private-key FILE"
     ),
-    "token_secret_short": "the secret in {path} has {length} bytes, expected at least 32; make one with --new-secret",
+    "token_secret_short": "the secret in {path} has {length} bytes, expected {expected}; make one with --new-secret",
     "token_key_bad": "{path} is not a private key in PEM: {reason}",
     "token_no_user": "--user is missing; a token without a user needs --scope",
     "token_ttl_bad": "--ttl {value!r} is no duration, expected 90s, 30m, 12h or 7d",
@@ -106,6 +118,7 @@ ENGLISH: Texts = {
     # doctor
     "doctor": "Check this machine and the configuration, and say what to do about what is wrong.",
     "doctor_url": "Hub to reach as well, such as http://127.0.0.1:8080.",
+    "doctor_danger_step": "turn it off, or be sure that a firewall or a proxy decides who reaches this hub",
     "doctor_good": "everything needed is in place",
     "doctor_bad": "{count} check(s) failed; do what the lines marked with ✗ say",
     "doctor_missing_uvloop": (

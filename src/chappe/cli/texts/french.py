@@ -37,6 +37,7 @@ FRENCH: Texts = {
     "expect_switch": "true ou false",
     "expect_text": "du texte",
     "expect_list": "une liste de textes",
+    "expect_names": "un texte, ou une liste de textes",
     "expect_choice": "l'un de {choices}",
     "expect_range": "{kind} de {low:g} à {high:g}",
     "expect_at_least": "{kind} d'au moins {low:g}",
@@ -59,6 +60,13 @@ FRENCH: Texts = {
         "auth.public_keys ou auth.jwks_url"
     ),
     "config_half_tls": "server.cert et server.key vont ensemble : réglez les deux ou aucun",
+    "config_bare_ca": "server.client_ca demande des certificats TLS : réglez aussi server.cert et server.key",
+    "config_no_client_cert": "auth.certificate_user ne nomme personne : réglez server.client_cert, qui les demande",
+    "config_cookie_origins": "auth.cookie_name ne vaut que pour les pages listées : réglez server.allowed_origins",
+    "config_insecure": "{setting} est activé : {meaning}",
+    "config_open_bind": "{host} est joignable depuis d'autres machines, et {setting} y laisse entrer n'importe qui",
+    "insecure_open": "quiconque atteint /api peut publier et couper des connexions",
+    "insecure_http": "qui se trouve sur le chemin peut changer les clés qui vérifient les jetons",
     "config_namespace_slash": (
         "namespaces.{name} : un espace de noms est un segment de nom de canal, sans « / », « + » ni « # »"
     ),
@@ -80,6 +88,10 @@ FRENCH: Texts = {
     "token_secret_file": "Fichier du secret partagé (HS256) ; par défaut auth.hmac_secret_file de la configuration.",
     "token_new_secret": "Crée le fichier du secret (256 bits aléatoires) s'il n'existe pas.",
     "token_private_key": "Fichier d'une clé privée PEM (Ed25519, ECDSA ou RSA) qui signe au lieu d'un secret.",
+    "token_algorithm": "Algorithme de signature, parmi ceux de ce type de clé ; sans lui le plus courant.",
+    "token_kid": "Nom de la clé, pour les émetteurs qui en publient plusieurs (en-tête kid).",
+    "token_algorithm_bad": "--algorithm {value!r} n'est pas de cette clé : {known}",
+    "token_public_key": "Fichier de la clé publique en PEM qui vérifie la signature.",
     "token_api": "Crée plutôt une clé d'API ; elle est affichée une fois et seule son empreinte est gardée.",
     "token_name": "Nom de la clé d'API, tel que les journaux le montrent.",
     "token_keys_file": "Fichier où ajouter l'empreinte de la clé ; par défaut api.keys_file de la configuration.",
@@ -87,7 +99,7 @@ FRENCH: Texts = {
     "token_no_secret": (
         "rien pour signer : donnez --secret-file FICHIER (avec --new-secret pour le créer) ou --private-key FICHIER"
     ),
-    "token_secret_short": "le secret de {path} a {length} octets, attendu au moins 32 ; créez-en un avec --new-secret",
+    "token_secret_short": "le secret de {path} a {length} octets, attendu {expected} ; créez-en un avec --new-secret",
     "token_key_bad": "{path} n'est pas une clé privée PEM : {reason}",
     "token_no_user": "--user manque ; un jeton sans utilisateur demande --scope",
     "token_ttl_bad": "--ttl {value!r} n'est pas une durée, attendu 90s, 30m, 12h ou 7d",
@@ -111,6 +123,7 @@ FRENCH: Texts = {
     # doctor
     "doctor": "Vérifie cette machine et la configuration, et dit quoi faire de ce qui ne va pas.",
     "doctor_url": "Serveur à joindre aussi, par exemple http://127.0.0.1:8080.",
+    "doctor_danger_step": "désactivez-le, ou assurez-vous qu'un pare-feu ou un mandataire décide qui atteint ce hub",
     "doctor_good": "tout le nécessaire est en place",
     "doctor_bad": "{count} contrôle(s) en échec ; suivez les lignes marquées ✗",
     "doctor_missing_uvloop": (

@@ -105,7 +105,12 @@ class Nodes:
 
     def _alive(self, sender: str, body: Any, answer: Tell) -> None:
         if sender != self._bus.node:
+            is_known = sender in self._heard
             self._hear(sender)
+            if not is_known:
+                # It did not say hello: it was there before, and what it has we may have taken for free, or it what we
+                # have.
+                self._return()
             return
         now = self._clock.now()
         if now - self._heard_self > _SILENCE_S:
