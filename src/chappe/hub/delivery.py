@@ -26,6 +26,7 @@ class Delivery:
     def __init__(self, hub: "HubCore") -> None:
         self._hub = hub
         self._cluster = hub.cluster
+        self._recovery = hub.recovery
 
     def published(self, batch: Sequence[Publication]) -> None:
         """Deliver stored publications."""
@@ -69,6 +70,8 @@ class Delivery:
                     hub.subscribing.interrupted(channel)
                 channel.epoch = publication.epoch
                 channel.fed = publication.offset
+                if channel.stretch is not None or channel.flights:
+                    self._recovery.fed(channel, publication)
             hub.counters.delivered += channel.audience.publish(publication, skip)
         if patterns:
             self._to_patterns(channel, patterns, publication, skip)

@@ -38,6 +38,7 @@ from chappe.hub.publishing import Publishing, check_payload
 from chappe.hub.quotas import ChannelQuotas, Excess, Quotas
 from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
+from chappe.hub.recovery import Recovery
 from chappe.hub.revocation import Entry, Revocations
 from chappe.hub.rooms import Rooms
 from chappe.hub.seats import Seats, address_group
@@ -139,6 +140,7 @@ class HubCore:
         self.cluster = Cluster(self) if options.broker.shared else None
         self.authenticator = options.authenticator
         self.authentication = Authentication(self)
+        self.recovery = Recovery(self)
         self.delivery = Delivery(self)
         self.connecting = Connecting(self)
         self.resumption = Resumption(self)
