@@ -101,6 +101,38 @@ def test_a_claim_that_the_engine_did_not_show_is_looked_at_again(nodes: Nodes) -
     assert a.hub.cluster.names._timer_repair is None
 
 
+def test_who_goes_while_another_node_is_asked_takes_nothing_from_the_next_one(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    holder, gone, taker = a.client(name="Ada B"), b.client(), b.client()
+    nodes.way(0).loses = first(b"name.probe")
+    gone.send({"type": "connect", "id": 1, "name": "Ada B"})
+    nodes.pass_time(0.1)
+    gone.cut()
+    holder.cut()
+    nodes.pass_time(0.1)
+    assert taker.ask("connect", name="Ada B")["type"] == "reply"
+    # Until nobody waits for the lost answer any more.
+    nodes.pass_time(6)
+    for world in nodes.worlds:
+        assert patiently(world.client(), "connect", name="Ada B")["code"] == Code.NAME_IN_USE
+
+
+def test_a_claim_is_looked_at_although_it_was_passed_on_meanwhile(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    holder, heir = a.client(), a.client()
+    connected = holder.ask("connect", name="Ada B")
+    nodes.kill(0)
+    nodes.beat_until(GONE_S)
+    assert b.client().ask("connect", name="Ada B")["type"] == "reply"
+    nodes.way(0).restore()
+    # The node has been told, and reads the record.
+    nodes.pass_time(0.0015)
+    heir.send({"type": "connect", "id": 1, "name": "Ada B", "resume": connected["resume"]})
+    assert not heir.session.is_over
+    nodes.beat_until(3)
+    assert ended(heir) == Code.NAME_IN_USE_CLOSE
+
+
 def test_a_node_learns_that_it_was_gone_although_the_first_word_of_it_is_lost(nodes: Nodes) -> None:
     a, b = nodes.worlds
     lost = a.client(name="Ada B")

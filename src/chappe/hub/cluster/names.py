@@ -69,8 +69,8 @@ class SharedNames:
         self._numbers = 0
         self._sweep = Sweep(self._check)
         self._timer: Timer | None = None
-        # Whose records the engine did not show when they were looked at.
-        self._unsure: dict[Session, _Claim] = {}
+        # By number, those whose records the engine did not show when they were looked at.
+        self._unsure: dict[int, _Claim] = {}
         self._repairs = Sweep(self._check)
         self._timer_repair: Timer | None = None
         bus.on("name.user", self._user_came, str)
@@ -115,19 +115,17 @@ class SharedNames:
             return False
         self.release(heir)
         del self._claims[holder]
-        if self._unsure.pop(holder, None) is not None:
-            self._unsure[heir] = claim
         self._claims[heir] = claim
         self._sessions[claim.number] = heir
         return True
 
     def release(self, session: "Session") -> None:
         """Let go of what a session has."""
-        self._unsure.pop(session, None)
         claim = self._claims.pop(session, None)
         if claim is None:
             return
         del self._sessions[claim.number]
+        self._unsure.pop(claim.number, None)
         self._let_go(claim, _ignore)
 
     def user_came(self, user: str) -> None:
@@ -151,6 +149,9 @@ class SharedNames:
         """
 
         def decide(value: _Record | None) -> Any:
+            if session.is_over:
+                # The registry may have given the name to the next one here, whose record this would take away.
+                return KEEP
             # On this node the registry has decided already.
             if value is None or value["node"] == self._bus.node or value == dead:
                 return self._value(claim)
@@ -162,7 +163,7 @@ class SharedNames:
                 self._won(session, claim, done)
             elif result.error:
                 done(ChappeError(result.error))
-            elif asks:
+            elif asks and not session.is_over:
                 self._ask_holder(session, claim, result.value, resume, done)
             else:
                 done(ChappeError(Code.NAME_IN_USE, detail={"name": claim.name}))
@@ -233,24 +234,25 @@ class SharedNames:
         Args:
             renew: also write what is as it should be, so that the engine keeps it.
         """
-        self._sweep.begin([(session, claim, renew) for session, claim in self._claims.items()])
+        self._sweep.begin([(claim, renew) for claim in self._claims.values()])
 
-    def _check(self, item: "tuple[Session, _Claim, bool]", looked: Callable[[], None]) -> None:
-        session, claim, renew = item
+    def _check(self, item: tuple[_Claim, bool], looked: Callable[[], None]) -> None:
+        # Whoever has the claim: it may have been passed on.
+        claim, renew = item
         mine = self._value(claim)
 
         def decide(value: _Record | None) -> Any:
-            if self._claims.get(session) is not claim or (value == mine and not renew):
+            if claim.number not in self._sessions or (value == mine and not renew):
                 return KEEP
             return KEEP if value is not None and value != mine and self._is_anothers(value) else mine
 
         def changed(result: Changed) -> None:
-            is_held = self._claims.get(session) is claim
-            if is_held and result.error:
-                self._unsure[session] = claim
+            session = self._sessions.get(claim.number)
+            if session is not None and result.error:
+                self._unsure[claim.number] = claim
                 self._repair_soon()
-            elif is_held:
-                self._unsure.pop(session, None)
+            elif session is not None:
+                self._unsure.pop(claim.number, None)
                 if not result.done and result.value != mine:
                     session.close(Code.NAME_IN_USE_CLOSE)
             looked()
@@ -273,7 +275,7 @@ class SharedNames:
             return
         # While nothing comes from the engine it is not asked either; all is looked at when it does again.
         if not self._nodes.is_cut_off:
-            self._repairs.begin([(session, claim, True) for session, claim in self._unsure.items()])
+            self._repairs.begin([(claim, True) for claim in self._unsure.values()])
         self._repair_soon()
 
     def _renew(self) -> None:
