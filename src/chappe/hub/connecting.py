@@ -240,16 +240,12 @@ class Connecting:
             self._claim_on_all(session, name, resume, done)
             return
         if resume and self._hub.resumption.holder(resume, session.user) is holder:
-            names.transfer(name, session)
-
-            def transferred(error: ChappeError | None) -> None:
-                if error is not None and not holder.is_over:
-                    # It is not taken over then either, and keeps what it has.
-                    names.transfer(name, holder)
-                done(error)
-
-            self._claim_on_all(session, name, resume, transferred)
-            return
+            cluster = self._hub.cluster
+            if cluster is None or cluster.names.pass_on(name, holder, session):
+                # The holder is taken over next, inside this call.
+                names.transfer(name, session)
+                done(None)
+                return
 
         def probed(alive: bool) -> None:
             if session.is_over:
@@ -276,6 +272,8 @@ class Connecting:
         def decided(error: ChappeError | None) -> None:
             if error is not None and not session.is_over:
                 self._hub.names.release(session)
+                # And a name that it had before: it has none now.
+                cluster.names.release(session)
             done(error)
 
         cluster.names.claim(session, name, resume, decided)
