@@ -6,7 +6,7 @@ garbage collector need not know them.
 """
 
 import enum
-from typing import ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 import msgspec
 
@@ -173,6 +173,22 @@ NO_SUBSCRIBE_PROPERTIES: Final = SubscribeProperties()
 NO_UNSUBSCRIBE_PROPERTIES: Final = UnsubscribeProperties()
 NO_DISCONNECT_PROPERTIES: Final = DisconnectProperties()
 NO_AUTH_PROPERTIES: Final = AuthProperties()
+
+#: Each kind of properties with none in it: decoders give these very objects, so that `is` finds the common case.
+NO_PROPERTIES: Final[dict[type, Any]] = {
+    type(each): each
+    for each in (
+        NO_CONNECT_PROPERTIES,
+        NO_WILL_PROPERTIES,
+        NO_CONNACK_PROPERTIES,
+        NO_PUBLISH_PROPERTIES,
+        NO_ACK_PROPERTIES,
+        NO_SUBSCRIBE_PROPERTIES,
+        NO_UNSUBSCRIBE_PROPERTIES,
+        NO_DISCONNECT_PROPERTIES,
+        NO_AUTH_PROPERTIES,
+    )
+}
 
 
 class Will(msgspec.Struct, frozen=True, gc=False):

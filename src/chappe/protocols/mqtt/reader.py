@@ -1,48 +1,52 @@
-"""Packets out of a stream of bytes."""
+"""Packets out of a stream of bytes: the native codec where it was compiled, else its twin in Python."""
 
-from chappe.protocols.mqtt.packets import Packet, Version
-from chappe.protocols.mqtt.reason_codes import MqttError
+from typing import TYPE_CHECKING, Final
 
+from chappe.protocols.mqtt.codec_pure import read_length
+from chappe.protocols.mqtt.connect import decode_connect
+from chappe.protocols.mqtt.decoder import decode_body
+from chappe.protocols.mqtt.fields import malformed
+from chappe.protocols.mqtt.headers import first_byte_error, padded_length
+from chappe.protocols.mqtt.packets import Packet, PacketType, Version
 
-class PacketReader:
-    """One connection's receiving state.
+if TYPE_CHECKING:
+    from chappe.protocols.mqtt.codec_pure import PacketReader
 
-    Without a version it is a server's: the first packet must be CONNECT, tells the version, and comes once. With one it
-    is a client's. What only the other side may send is a protocol error.
+    NATIVE: Final[bool] = False
+else:
+    try:
+        from chappe.protocols.mqtt._codec import PacketReader
 
-    Attributes:
-        version: as CONNECT said, None before. After a CONNECT of a version that nobody speaks it is the one whose
-            CONNACK the client can read.
-        error: what ended it; whatever comes behind is ignored. `encoder.encode_refusal` and `encode_farewell` make what
-            to answer.
-        max_packet_bytes: the largest packet taken, header included; may be set at any time.
-        buffered_bytes: bytes of a packet that is not whole yet.
-    """
+        NATIVE = True
+    except ImportError:
+        # Where no compiler was there when it was installed.
+        from chappe.protocols.mqtt.codec_pure import PacketReader
 
-    version: Version | None
-    error: MqttError | None
-    max_packet_bytes: int
-    buffered_bytes: int
+        NATIVE = False
 
-    def __init__(
-        self, max_packet_bytes: int, version: Version | None = None, max_connect_bytes: int | None = None
-    ) -> None:
-        """Begin a connection; `max_connect_bytes` is the largest CONNECT taken (None: `max_packet_bytes`)."""
-        raise NotImplementedError
-
-    def feed(self, data: bytes | bytearray | memoryview) -> list[Packet]:
-        """Take bytes of the peer; return the packets that are whole by them, in order.
-
-        Never raises on what the peer sent: look at `error` after the packets before it were handled. However the bytes
-        are cut, the packets and the error are the same. A packet that is too large is refused once its length is known.
-        """
-        raise NotImplementedError
+__all__ = ["NATIVE", "PacketReader", "decode"]
 
 
 def decode(data: bytes, version: Version) -> Packet:
-    """Decode exactly one packet of either direction.
+    """Decode exactly one packet of either direction; a CONNECT tells its version itself.
 
     Raises:
         MqttError: it is malformed, breaks the protocol, is not whole or not all.
     """
-    raise NotImplementedError
+    if not data:
+        raise malformed("no packet")
+    error = first_byte_error(data[0], version, None)
+    if error is not None:
+        raise error
+    start, remaining = read_length(data, 1)
+    if not start or start + remaining != len(data):
+        raise malformed(f"{len(data)} bytes are not one packet")
+    packet: Packet
+    if data[0] >> 4 == PacketType.CONNECT:
+        connect = decode_connect(data[start:])
+        packet, version = connect, connect.version
+    else:
+        packet = decode_body(data[0], data[start:], version)
+    if start > 2 and not data[start - 1] and version == Version.V5:
+        raise padded_length()
+    return packet

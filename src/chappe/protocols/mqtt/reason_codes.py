@@ -99,8 +99,36 @@ MEANINGS: Final[dict[int, ReasonCode]] = {
 }
 
 
+def _codes(*codes: int) -> frozenset[int]:
+    return frozenset(codes)
+
+
+#: What both PUBACK and PUBREC may say (MQTT 5, 3.4.2.1).
+_RECEIVED: Final = _codes(0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99)
+_RELEASED: Final = _codes(0x00, 0x92)
+
+#: The codes of each packet of MQTT 5, by its type (2.4); any other is a protocol error.
+CODES_OF_PACKET: Final[dict[int, frozenset[int]]] = {
+    2: _codes(0x00, *range(0x80, 0x8B), 0x8C, 0x90, 0x95, 0x97, *range(0x99, 0x9E), 0x9F),
+    4: _RECEIVED,
+    5: _RECEIVED,
+    6: _RELEASED,
+    7: _RELEASED,
+    9: _codes(0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2),
+    11: _codes(0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91),
+    14: _codes(0x00, 0x04, *range(0x80, 0x84), 0x87, 0x89, *range(0x8B, 0x91), *range(0x93, 0xA3)),
+    15: _codes(0x00, 0x18, 0x19),
+}
+
+
 class MqttError(RemoteProtocolError):
-    """The peer sent what MQTT forbids; tell it `reason_code` where the version can, and close the connection."""
+    """The peer sent what MQTT forbids; tell it `reason_code` where the version can, and close the connection.
+
+    Attributes:
+        version: the version whose answer the peer can read, 4 or 5, where a CONNECT told; None: unknown.
+    """
+
+    version: int | None = None
 
     def __init__(self, reason_code: ReasonCode, reason: str) -> None:
         super().__init__(reason_code, reason)
