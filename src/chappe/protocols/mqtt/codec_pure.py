@@ -111,7 +111,7 @@ class PacketReader:
         try:
             at = self._take_all(bytes(data), packets)
         except MqttError as error:
-            self.error = error
+            self.error = bare(error)
             if error.version is not None:
                 self.version = Version(error.version)
             return packets
@@ -180,6 +180,18 @@ def read_length(data: bytes, at: int) -> tuple[int, int]:
     if len(data) >= at + MAX_HEADER_BYTES - 1:
         raise endless_length()
     return 0, 0
+
+
+def packet_id_offset(frame: bytes) -> int:
+    """Return where the packet id of a PUBLISH of QoS 1 or 2 stands."""
+    start, _ = read_length(frame, 1)
+    return start + 2 + int.from_bytes(frame[start : start + 2])
+
+
+def bare(error: MqttError) -> MqttError:
+    """Return an error without the frames it passed: it is kept as long as the connection, and they hold its bytes."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
 
 
 def decode_plain(first: int, data: bytes, start: int, end: int, version: Version) -> Packet | None:
@@ -280,8 +292,7 @@ class PublishFrame:
     ) -> None:
         """Encode; raises LocalProtocolError as `encode_publish` does."""
         frame = encode_publish(topic, payload, version, qos, retain, False, 1, properties)
-        start, _ = read_length(frame, 1)
-        at = start + 2 + int.from_bytes(frame[start : start + 2])
+        at = packet_id_offset(frame)
         self._head = frame[:at]
         self._tail = frame[at + 2 :]
         self.size_bytes = len(frame)
