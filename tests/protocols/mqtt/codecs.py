@@ -1,6 +1,7 @@
 """The implementations of the MQTT codec that must not differ, and what they make of bytes in a form to compare."""
 
 import importlib
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol, cast
 
@@ -100,14 +101,15 @@ def outcome_of(reader: Reading, pieces: Iterable[bytes]) -> Outcome:
     """Feed a reader, one piece after the other."""
     packets = [packet for piece in pieces for packet in reader.feed(piece)]
     error = reader.error
-    return Outcome(tuple(packets), error and (int(error.reason_code), error.reason), reader.version)
+    told = None if error is None else (int(error.reason_code), error.reason)
+    return Outcome(tuple(packets), told, reader.version)
 
 
 def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
     """Cut bytes at some places, as far as they are in it."""
     inside = sorted({place for place in places if 0 < place < len(data)})
     edges = [0, *inside, len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def meaning(value: Any) -> Any:

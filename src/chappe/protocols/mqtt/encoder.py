@@ -211,11 +211,12 @@ def _encode_publish(packet: Publish, version: Version) -> bytes:
 
 def _encode_acknowledgement(packet: Acknowledgement, version: Version) -> bytes:
     properties = packet.properties
-    if version != Version.V5 or (not packet.reason_code and properties is NO_ACK_PROPERTIES):
+    is_bare = properties is NO_ACK_PROPERTIES or properties == NO_ACK_PROPERTIES
+    if version != Version.V5 or (is_bare and not packet.reason_code):
         return encode_acknowledgement(packet.type, packet.packet_id)
     flags = 2 if packet.type is PacketType.PUBREL else 0
     said = fields.byte(packet.reason_code)
-    if properties != NO_ACK_PROPERTIES:
+    if not is_bare:
         said += encode_properties(properties)
     return _frame(packet.type << 4 | flags, fields.packet_id(packet.packet_id), said)
 
