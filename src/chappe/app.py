@@ -26,6 +26,7 @@ from chappe.console import build_console
 from chappe.hub import hooks as hub_hooks
 from chappe.hub.contracts import Authenticator, Broker, Outcome, ReadResult
 from chappe.hub.hub import HubCore, HubOptions
+from chappe.hub.mqtt import MqttService
 from chappe.hub.namespaces import Namespace, Namespaces
 from chappe.hub.permissions import APPLICATION
 from chappe.model.error_codes import Code
@@ -108,14 +109,16 @@ class Hub:
         self._audit = _make_audit(settings, node)
         self._core = HubCore(self._hub_options(namespaces, anonymous, node))
         self._core.make_handle = Session
-        self._endpoints = Endpoints(self._core, settings.server.root_protocol, settings.server.default_language)
+        self._mqtt = MqttService(self._core, settings.mqtt.options())
+        server = settings.server
+        self._endpoints = Endpoints(self._core, server.root_protocol, server.default_language, self._mqtt)
         self._proxies = Proxies(settings.server.trusted_proxies)
         if settings.log.payloads:
             self._core.hooks.message.append(_log_payload)
         self._admission = Admission.of(self._core, settings.server.connections_max)
         self._overload = Overload(self._admission, self._core.limits, settings.server.workers)
         self._http_sessions = HttpSessions(self._core, self._admission, settings.poll.options())
-        cluster, server = self._core.cluster, settings.server
+        cluster = self._core.cluster
         self._forwarding = (
             Forwarding(self._core, cluster, settings.poll.hold_s, server.default_language) if cluster else None
         )
@@ -349,6 +352,11 @@ class Hub:
             await self._stop_within(timeout_s)
 
     @property
+    def mqtt(self) -> MqttService:
+        """The MQTT clients of this hub; used by `Server`, not part of the stable interface."""
+        return self._mqtt
+
+    @property
     def is_started(self) -> bool:
         """Whether `start` was called, and `stop` not since."""
         return self._starting is not None
@@ -503,6 +511,7 @@ class Hub:
             "chappe_channels": len(self._core.channels),
             **self._http_sessions.metrics(),
             **self._overload.metrics(),
+            **self._mqtt.metrics(),
         }
         for why, refused in self._admission.refused.items():
             metrics[labelled("chappe_connections_refused_total", reason=why)] = refused

@@ -143,7 +143,6 @@ def _broker(settings: Settings) -> Iterator[Problem]:
 #: Settings whose feature comes with a later release; the names are fixed already.
 PENDING = (
     "auth.jwks_url",
-    "mqtt.port",
     "poll.hold_s",
     "poll.simple",
     "users",

@@ -93,7 +93,7 @@ class Publishing:
             nonlocal finished
             if error is not None:
                 session.fail(command.id, self._hub.as_refusal(error))
-            elif not session.is_over:
+            elif command.is_will or not session.is_over:
                 # Who was disconnected while the hook thought has no name any more to speak under.
                 self._append_draft(session, command, namespace, draft)
             if finished:
@@ -124,7 +124,7 @@ class Publishing:
             command.payload,
             command.kind,
             hub.clock.wall_ms(),
-            namespace,
+            namespace if hub.retention is None else hub.retention(command.channel, namespace),
             session.sender or session.introduce(),
             key,
             _key_owner(session) if key is not None else "",

@@ -274,8 +274,9 @@ class _Reading:
             return
         wants_gap = isinstance(since, base.SincePosition)
         recovered = wants_gap and result.complete
-        gap = result.publications if recovered or not wants_gap else ()
-        retained = (result.retained,) if result.retained is not None and not recovered else ()
+        gap = result.publications if recovered or not wants_gap or type(self._command) is base.Follow else ()
+        is_new = not recovered and not (wants_gap and type(self._command) is base.Follow)
+        retained = (result.retained,) if result.retained is not None and is_new else ()
         if any((item.epoch, item.offset) == (each.epoch, each.offset) for item in retained for each in gap):
             # What was asked for has it already, in its place.
             retained = ()
@@ -364,7 +365,8 @@ class _PatternReading(_Reading):
         recovered = isinstance(since, base.SincePosition) and since.position is not None and result.complete
         self._subscription.after = result.sequence
         reply = base.Subscribed(self._command.id, self._subscription.name, None, result.position, recovered)
-        gap = result.publications if recovered else result.retained
+        is_given = recovered or (type(since) is base.SincePosition and type(self._command) is base.Follow)
+        gap = result.publications if is_given else result.retained
         self._go_live(channel, reply, [each for each in gap if self._hub.channels.is_readable(each.channel)])
 
 
