@@ -110,7 +110,7 @@ class Hub:
         self._core = HubCore(self._hub_options(namespaces, anonymous, node))
         self._core.make_handle = Session
         self._mqtt = MqttService(self._core, settings.mqtt.options())
-        server = settings.server
+        server, cluster = settings.server, self._core.cluster
         self._endpoints = Endpoints(self._core, server.root_protocol, server.default_language, self._mqtt)
         self._proxies = Proxies(settings.server.trusted_proxies)
         if settings.log.payloads:
@@ -118,7 +118,6 @@ class Hub:
         self._admission = Admission.of(self._core, settings.server.connections_max)
         self._overload = Overload(self._admission, self._core.limits, settings.server.workers)
         self._http_sessions = HttpSessions(self._core, self._admission, settings.poll.options())
-        cluster = self._core.cluster
         self._forwarding = (
             Forwarding(self._core, cluster, settings.poll.hold_s, server.default_language) if cluster else None
         )
@@ -422,7 +421,10 @@ class Hub:
         await self._broker.start(self._core.delivery)
         if self._core.cluster is not None:
             self._core.cluster.start()
-        await self._take_up_mqtt()
+        taken_up = asyncio.Event()
+        # Sessions that outlived an earlier hub are here before their clients can connect.
+        self._mqtt.sessions.start(taken_up.set)
+        await taken_up.wait()
         self._overload.start()
         try:
             for hook in self._start_hooks:
@@ -435,12 +437,6 @@ class Hub:
             self._overload.stop()
             await self._broker.stop()
             raise
-
-    async def _take_up_mqtt(self) -> None:
-        """Take up the sessions of MQTT clients that outlived an earlier hub, before their clients can connect."""
-        taken_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._mqtt.sessions.start(lambda: taken_up.set_result(None))
-        await taken_up
 
     def _begin_audit(self) -> None:
         """Note that the hub starts, and with which settings.

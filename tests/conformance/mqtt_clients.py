@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiomqtt
-import gmqtt
+import gmqtt  # type: ignore[import-untyped]
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -93,7 +94,7 @@ class Paho(Foreign):
         connected: asyncio.Future[bool] = loop.create_future()
         options: dict[str, Any] = {"clean_session": not keep} if self.version == 4 else {}
         client = self._client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=self.version, **options
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion(self.version), **options
         )
         self._granted: asyncio.Queue[int] = asyncio.Queue()
 
@@ -102,12 +103,14 @@ class Paho(Foreign):
 
         client.on_connect = lambda c, u, flags, code, props: tell(connected.set_result, flags.session_present)
         client.on_subscribe = lambda c, u, mid, codes, props: tell(self._granted.put_nowait, codes[0].value)
-        client.on_message = lambda c, u, m: tell(self.came.put_nowait, Message(m.topic, m.payload, m.qos, m.retain))
+        client.on_message = lambda c, u, m: tell(
+            self.came.put_nowait, Message(m.topic, bytes(m.payload), m.qos, m.retain)
+        )
         client.reconnect_delay_set(60, 60)
         if will:
             client.will_set(will, "gone", 1)
         if self.version == 5:
-            properties = Properties(PacketTypes.CONNECT)
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = 600 if keep else 0
             client.connect("127.0.0.1", self.address.tcp, clean_start=not keep, properties=properties)
         else:
@@ -142,7 +145,7 @@ class Aiomqtt(Foreign):
         protocol = aiomqtt.ProtocolVersion.V5 if self.version == 5 else aiomqtt.ProtocolVersion.V311
         options: dict[str, Any] = {"clean_session": not keep}
         if self.version == 5:
-            properties = Properties(PacketTypes.CONNECT)
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = 600 if keep else 0
             options = {"clean_start": not keep, "properties": properties}
         self._client = aiomqtt.Client(
@@ -159,7 +162,7 @@ class Aiomqtt(Foreign):
     async def _read(self) -> None:
         async for message in self._client.messages:
             self.came.put_nowait(
-                Message(str(message.topic), bytes(message.payload or b""), message.qos, bool(message.retain))  # type: ignore[arg-type]
+                Message(str(message.topic), bytes(message.payload or b""), message.qos, bool(message.retain))
             )
 
     async def subscribe(self, name: str, qos: int) -> int:

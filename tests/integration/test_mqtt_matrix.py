@@ -60,7 +60,7 @@ async def by_mqtt(running: RunningHub, version: str, channel: str, case: str) ->
     """Publish by MQTT, with what version 5 can say of the payload."""
     options: dict[str, Any] = {}
     if version == "mqtt5":
-        options["properties"] = properties = Properties(PacketTypes.PUBLISH)
+        options["properties"] = properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.UserProperty = [("trace", "abc")]
         if case == "json":
             properties.ContentType = "application/json"
@@ -211,7 +211,7 @@ async def test_what_other_protocols_publish_reaches_mqtt(writer: str, case: str,
         message = await first(client)
         if case == "json":
             # As its publisher wrote it.
-            assert json.loads(message.payload) == CASES[case].value  # type: ignore[arg-type]
+            assert json.loads(message.payload) == CASES[case].value
         else:
             assert message.payload == CASES[case].payload
         assert message.qos == qos
@@ -233,7 +233,7 @@ async def test_what_is_said_in_the_room_reaches_mqtt(version: str) -> None:
         await socket.send(json.dumps({"type": "login", "content": "Ada"}))
         await said(socket, "userlist")
         await socket.send(json.dumps({"type": "message", "content": "hi"}))
-        message = json.loads((await first(client)).payload)  # type: ignore[arg-type]
+        message = json.loads((await first(client)).payload)
         assert (message["type"], message["content"], message["username"]) == ("message", "hi", "Ada")
         await socket.send(BYTES)
         assert (await first(client)).payload == BYTES
@@ -247,7 +247,7 @@ async def test_between_mqtt_clients_bytes_are_the_same(one: str, other: str, pay
         await reader.subscribe(CHANNEL, 1)
         options: dict[str, Any] = {}
         if other == "mqtt5":
-            options["properties"] = properties = Properties(PacketTypes.PUBLISH)
+            options["properties"] = properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.ContentType = "application/json"
         async with mqtt_client(running, other) as writer:
             await writer.publish(CHANNEL, payload, 1, **options)

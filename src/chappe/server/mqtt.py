@@ -20,28 +20,38 @@ class MqttListening:
 
     def __init__(self, service: MqttService, plain: Bind, tls: Bind) -> None:
         self._service = service
-        self._plain = plain
-        self._tls = tls
+        self._binds = (plain, tls)
+        self._listeners: list[socket.socket | None] = []
 
-    async def start(self, lobby: Lobby, certificates: Certificates | None) -> list[Listening]:
-        """Accept clients; return what is to be closed.
+    def bind(self, has_certificate: bool) -> None:
+        """Take the ports; what comes is accepted from `start` on.
 
         Raises:
             ConfigurationError: a port cannot be listened on, or there is no certificate for the one of TLS.
         """
+        try:
+            for bind in self._binds:
+                self._listeners.append(bind())
+            if self._listeners[1] is not None and not has_certificate:
+                raise ConfigurationError("mqtt.tls_port needs a certificate: set server.cert and server.key")
+        except ConfigurationError:
+            for listener in self._listeners:
+                if listener is not None:
+                    listener.close()
+            raise
+
+    async def start(self, lobby: Lobby, certificates: Certificates | None) -> list[Listening]:
+        """Accept clients; return what is to be closed."""
         started: list[Listening] = []
-        loop = asyncio.get_running_loop()
+        plain, tls = self._listeners
 
         def make_door() -> MqttDoor:
             return MqttDoor(lobby, self._service)
 
-        listener = self._plain()
-        if listener is not None:
-            started.append(await loop.create_server(make_door, sock=listener, backlog=4_096))
-        listener = self._tls()
-        if listener is not None:
-            if certificates is None:
-                listener.close()
-                raise ConfigurationError("mqtt.tls_port needs a certificate: set server.cert and server.key")
-            started.append(await listen_tls(listener, certificates, make_door, lobby.admission, lobby.proxies))
+        if plain is not None:
+            loop = asyncio.get_running_loop()
+            started.append(await loop.create_server(make_door, sock=plain, backlog=4_096))
+        if tls is not None:
+            assert certificates is not None
+            started.append(await listen_tls(tls, certificates, make_door, lobby.admission, lobby.proxies))
         return started

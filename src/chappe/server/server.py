@@ -15,6 +15,7 @@ import uvicorn
 from chappe.hub.mqtt import MqttClient
 from chappe.hub.session import Session
 from chappe.model.error_codes import Code
+from chappe.model.errors import ConfigurationError
 from chappe.server.certificates import Certificates, ClientCertificate, TlsFiles
 from chappe.server.garbage import Garbage
 from chappe.server.mqtt import MqttListening
@@ -97,6 +98,12 @@ class HubServer(uvicorn.Server):
         if self._options.cert:
             self._certificates = Certificates(_tls_files(self._options))
         listener = self._bind()
+        if self._mqtt is not None:
+            try:
+                self._mqtt.bind(self._certificates is not None)
+            except ConfigurationError:
+                listener.close()
+                raise
         self._lobby.start()
         self._watchdog.start()
         if self._certificates is not None:

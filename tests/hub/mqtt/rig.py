@@ -214,4 +214,4 @@ class Box(World):
 
 def durable_box(**options: Any) -> Box:
     """Return a world whose broker keeps sessions."""
-    return Box(wrap=DurableMemory, **options)  # type: ignore[arg-type]
+    return Box(wrap=DurableMemory, **options)

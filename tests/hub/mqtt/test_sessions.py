@@ -31,7 +31,7 @@ def resumed(box: Box, client_id: str, version: packets.Version = V5, **options: 
 
 @pytest.mark.parametrize("version", [V3, V5])
 def test_mqtt_4_1_what_was_missed_is_read_from_the_log(box: Box, version: packets.Version) -> None:
-    device = box.joined("r", version, clean=False, **({"expiry_s": 1_000} if version is V5 else {}))  # type: ignore[arg-type]
+    device = box.joined("r", version, clean=False, **({"expiry_s": 1_000} if version is V5 else {}))
     device.subscribe("a", "b/+", qos=2)
     device.cut()
     writer = box.joined("w")
@@ -178,7 +178,7 @@ def test_a_message_of_qos_2_that_was_published_is_not_published_again_after_a_re
 def test_a_session_is_there_if_it_was_to_stay_and_is_wanted(
     box: Box, version: packets.Version, first: dict[str, bool], then: dict[str, bool], present: bool
 ) -> None:
-    device = box.joined("a", version, **first)  # type: ignore[arg-type]
+    device = box.joined("a", version, **first)
     device.subscribe("x", qos=1)
     device.goodbye()
     again = box.device("a", version, **then)  # type: ignore[arg-type]
@@ -224,7 +224,7 @@ def test_a_client_id_is_taken_over_by_the_same_identity_only() -> None:
     box = Box(authenticator=Tokens(ada=Claims(user="ada"), bob=Claims(user="bob")))
     first = box.joined("a", password=b"ada", expiry_s=10)
     for stranger in ({"password": b"bob"}, {}, {"user_name": "Cleo"}):
-        refused = box.device("a", **stranger)  # type: ignore[arg-type]
+        refused = box.device("a", **stranger)
         assert box.connack(refused).reason_code == ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
     assert first.line.closed is None
     first.cut()

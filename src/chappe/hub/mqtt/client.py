@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from chappe.hub.contracts import Claims, Timer
+from chappe.hub.mqtt import inbound
 from chappe.hub.mqtt.asking import Asking
 from chappe.hub.mqtt.handshake import Handshake
 from chappe.hub.mqtt.kinds import (
@@ -14,11 +15,10 @@ from chappe.hub.mqtt.kinds import (
     RESUMING,
     SUBSCRIBING,
     UNSUBSCRIBING,
-    command_id,
     parts_of,
 )
 from chappe.hub.mqtt.outbound import Outbound, frame_of
-from chappe.hub.mqtt.wording import PASSING, reason_of_close, reason_of_publish
+from chappe.hub.mqtt.wording import reason_of_close
 from chappe.hub.resident import Resident
 from chappe.hub.session import Session
 from chappe.model.error_codes import Code
@@ -29,8 +29,7 @@ from chappe.protocols.mqtt import packets
 from chappe.protocols.mqtt.encoder import encode, encode_farewell, encode_within
 from chappe.protocols.mqtt.fanout import MessageFrame, MqttEncoder, PublicationFrame, Wording
 from chappe.protocols.mqtt.filters import Filter, Filters
-from chappe.protocols.mqtt.messages import headers_of, kind_of
-from chappe.protocols.mqtt.packets import NO_ACK_PROPERTIES, AckProperties, PublishProperties, Version
+from chappe.protocols.mqtt.packets import NO_ACK_PROPERTIES, AckProperties, Version
 from chappe.protocols.mqtt.reader import PacketReader
 from chappe.protocols.mqtt.reason_codes import MqttError, ReasonCode
 from chappe.protocols.mqtt.window import Window
@@ -81,18 +80,19 @@ class MqttClient(Resident):
         keep_alive_s: it is gone after one and a half times so many seconds of silence; 0: never.
         max_packet_bytes: the largest packet that it takes; 0: any.
         alias_maximum: topics that it takes a number for.
+        aliases: topics that it gave a number, by that.
+        unanswered: messages of QoS 1 that are not acknowledged yet.
         taken: ids of messages of QoS 2 that came and are not released yet, each with the key it is published under.
     """
 
     __slots__ = (
-        "_aliases",
         "_closed",
         "_deadline",
         "_early",
         "_reader",
-        "_unanswered",
         "_unfinished_since",
         "alias_maximum",
+        "aliases",
         "asking",
         "carrier",
         "client_id",
@@ -111,6 +111,7 @@ class MqttClient(Resident):
         "session",
         "taken",
         "tells_problems",
+        "unanswered",
         "user_name",
         "version",
         "will",
@@ -140,8 +141,8 @@ class MqttClient(Resident):
         self.outbound: Outbound | None = None
         self.asking: Asking | None = None
         self.handshake: Handshake | None = None
-        self._aliases: dict[int, str] | None = None
-        self._unanswered = 0
+        self.aliases: dict[int, str] | None = None
+        self.unanswered = 0
         self._unfinished_since = 0.0
         self._early: list[packets.Packet] | None = None
         self._reader = PacketReader(service.max_packet_bytes, max_connect_bytes=options.connect_bytes)
@@ -356,7 +357,7 @@ class MqttClient(Resident):
             self._wait(packet)
             return []
         if kind is packets.Publish:
-            return self._publish(packet)  # type: ignore[arg-type]
+            return inbound.publish(self, packet)  # type: ignore[arg-type]
         return _TAKEN[kind](self, packet)
 
     def _wait(self, packet: packets.Packet) -> None:
@@ -365,62 +366,6 @@ class MqttClient(Resident):
         self._early.append(packet)
         if len(self._early) > _MOST_EARLY:
             self.fail(ReasonCode.QUOTA_EXCEEDED, "too many packets before CONNACK")
-
-    def _publish(self, packet: packets.Publish) -> list[base.Command]:
-        topic, properties, qos = packet.topic, packet.properties, packet.qos
-        if properties.topic_alias is not None:
-            topic = self._resolve_alias(topic, properties)
-            if not topic:
-                return []
-        if qos and not self._takes(packet):
-            return []
-        now_ms = self.hub.clock.wall_ms() if properties.message_expiry_s is not None else 0
-        headers = headers_of(qos, packet.retain, properties, now_ms)
-        kind = kind_of(packet.payload, properties)
-        key = (self.taken[packet.packet_id] or None) if qos == QOS_2 and self.taken is not None else None
-        return [
-            base.Publish(
-                command_id(qos, packet.packet_id), topic, packet.payload, kind, key, None, packet.retain, headers
-            )
-        ]
-
-    def _takes(self, packet: packets.Publish) -> bool:
-        """Whether a message of QoS 1 or 2 is to be published; a repetition of QoS 2 is only answered (4.3.3)."""
-        taken = self.taken
-        if packet.qos == QOS_2:
-            if taken is None:
-                taken = self.taken = {}
-            if packet.packet_id in taken:
-                if not self._unanswered:
-                    self._put(packets.Pubrec(packet.packet_id))
-                return False
-        under_way = self._unanswered + (len(taken) if taken else 0)
-        if self.version is Version.V5 and under_way >= self.service.options.receive_maximum:
-            self.fail(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, f"more than {under_way} messages under way")
-            return False
-        if packet.qos == QOS_2:
-            assert taken is not None
-            taken[packet.packet_id] = self.service.new_key(self)
-            self.service.taking(self)
-        else:
-            self._unanswered += 1
-        return True
-
-    def _resolve_alias(self, topic: str, properties: PublishProperties) -> str:
-        """Return the topic of a message with an alias; empty: the connection ended."""
-        alias = properties.topic_alias or 0
-        if not 0 < alias <= self.service.options.topic_alias_maximum:
-            self.fail(ReasonCode.TOPIC_ALIAS_INVALID, f"topic alias {alias} is out of range")
-            return ""
-        if self._aliases is None:
-            self._aliases = {}
-        if topic:
-            self._aliases[alias] = topic
-            return topic
-        known = self._aliases.get(alias, "")
-        if not known:
-            self.fail(ReasonCode.PROTOCOL_ERROR, f"topic alias {alias} stands for nothing")
-        return known
 
     def _subscribe(self, packet: packets.Subscribe) -> list[base.Command]:
         if self.asking is None:
@@ -431,44 +376,6 @@ class MqttClient(Resident):
         if self.asking is None:
             self.asking = Asking(self)
         return self.asking.unsubscribe(packet)
-
-    def _puback(self, packet: packets.Puback) -> list[base.Command]:
-        if self.outbound is not None:
-            self.outbound.window.acknowledged(packet.packet_id)
-            self.service.landed(self)
-            self.outbound.go_on()
-        return []
-
-    def _pubrec(self, packet: packets.Pubrec) -> list[base.Command]:
-        failed = packet.reason_code >= ReasonCode.UNSPECIFIED_ERROR
-        outbound = self.outbound
-        flight = outbound.window.received(packet.packet_id, failed) if outbound is not None else None
-        if flight is None:
-            # A repetition of one that is done with, or of none (MQTT 5, 3.6.2.1).
-            self.release(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
-        elif failed:
-            assert outbound is not None
-            self.service.landed(self)
-            outbound.go_on()
-        else:
-            self.service.released(self, flight)
-        return []
-
-    def _pubrel(self, packet: packets.Pubrel) -> list[base.Command]:
-        known = self.taken is not None and packet.packet_id in self.taken
-        if known:
-            assert self.taken is not None
-            del self.taken[packet.packet_id]
-            self.service.untaken(self, packet.packet_id)
-        else:
-            self._put(packets.Pubcomp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
-        return []
-
-    def _pubcomp(self, packet: packets.Pubcomp) -> list[base.Command]:
-        if self.outbound is not None and self.outbound.window.completed(packet.packet_id):
-            self.service.landed(self)
-            self.outbound.go_on()
-        return []
 
     def _ping(self, packet: packets.Pingreq) -> list[base.Command]:
         self.write(_PINGRESP)
@@ -497,7 +404,7 @@ class MqttClient(Resident):
     def _say(self, message: base.Message) -> None:
         kind = type(message)
         if kind is base.Published:
-            self._published(message)  # type: ignore[arg-type]
+            inbound.published(self, message)  # type: ignore[arg-type]
         elif kind is base.Failed:
             self._failed(message)  # type: ignore[arg-type]
         elif kind is base.Connected:
@@ -515,14 +422,6 @@ class MqttClient(Resident):
             packet = packets.Publish(f"$session/{self.session.id}", message.payload)  # type: ignore[union-attr]
             self._put(packet)
 
-    def _published(self, message: base.Published) -> None:
-        kind, packet_id, _ = parts_of(message.id)
-        if kind == QOS_1:
-            self._unanswered -= 1
-            self._put(packets.Puback(packet_id))
-        elif kind == QOS_2:
-            self._put(packets.Pubrec(packet_id))
-
     def _failed(self, failure: base.Failed) -> None:
         kind, packet_id, _ = parts_of(failure.id or 0)
         if kind == CONNECTING:
@@ -532,28 +431,9 @@ class MqttClient(Resident):
             assert self.asking is not None
             self.asking.failed(failure)
         elif kind in (QOS_1, QOS_2):
-            self._publish_failed(kind, packet_id, failure)
+            inbound.publish_failed(self, kind, packet_id, failure)
         elif kind == LEAVING:
             self.session.close(Code.DISCONNECTED)
-
-    def _publish_failed(self, kind: int, packet_id: int, failure: base.Failed) -> None:
-        if kind == QOS_1:
-            self._unanswered -= 1
-        reason_code: int = reason_of_publish(failure.code, str(failure.detail.get("field", "")))
-        if self.version is not Version.V5:
-            if failure.code in PASSING:
-                # It has no word for this: a connection that ends is all that keeps the message with its sender.
-                self.session.close(Code.INSUFFICIENT_STATE)
-                return
-            # It would send the same again and again (3.1.1, 3.3.5).
-            reason_code = 0
-        properties = AckProperties(reason_string=failure.reason)
-        if kind == QOS_1:
-            self._put(packets.Puback(packet_id, reason_code, properties))
-            return
-        if reason_code and self.taken is not None:
-            self.taken.pop(packet_id, None)
-        self._put(packets.Pubrec(packet_id, reason_code, properties))
 
     def _done(self, message: base.Done) -> None:
         if message.id & LEAVING == UNSUBSCRIBING and self.asking is not None:
@@ -629,11 +509,11 @@ def _without_properties(packet: Any) -> tuple[Any, ...]:
 
 _TAKEN: Final[dict[type, Callable[[MqttClient, Any], list[base.Command]]]] = {
     packets.Connect: MqttClient._unexpected,
-    packets.Publish: MqttClient._publish,
-    packets.Puback: MqttClient._puback,
-    packets.Pubrec: MqttClient._pubrec,
-    packets.Pubrel: MqttClient._pubrel,
-    packets.Pubcomp: MqttClient._pubcomp,
+    packets.Publish: inbound.publish,
+    packets.Puback: inbound.puback,
+    packets.Pubrec: inbound.pubrec,
+    packets.Pubrel: inbound.pubrel,
+    packets.Pubcomp: inbound.pubcomp,
     packets.Subscribe: MqttClient._subscribe,
     packets.Unsubscribe: MqttClient._unsubscribe,
     packets.Pingreq: MqttClient._ping,
