@@ -9,7 +9,7 @@ WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis check generate docs
-.PHONY: proxies bench attacks faults soak models sanitize conformance fuzz flakes
+.PHONY: proxies mosquitto paho bench attacks faults soak models sanitize conformance fuzz flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,12 +41,12 @@ $(WEB_STAMP): $(WEB_SOURCES) tools/build_web.py
 demo: setup ## run a hub with its console and sample rooms on http://127.0.0.1:8080
 	@$(BIN)/chappe demo
 
-test: setup chromium redis proxies test-python test-browser test-typescript ## run every test
+test: setup chromium redis proxies mosquitto test-python test-browser test-typescript ## run every test
 
 # Tests that wait for engines, processes and networks more than they compute: they run beside the others.
 WAITING := tests/bridges tests/brokers tests/client tests/integration tests/programmes tests/server
 
-test-python: setup redis proxies ## run the Python tests
+test-python: setup redis proxies mosquitto ## run the Python tests
 	@$(BUDGET) 18 "Python tests" -- $(MAKE) --no-print-directory --keep-going -j2 --output-sync=target test-waiting test-computing
 
 .PHONY: test-waiting test-computing
@@ -88,6 +88,15 @@ proxies:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	  else \
 	    echo "the tests behind proxies need$$missing: sudo apt-get install$$missing, then again" >&2; exit 1; \
+	  fi; }
+
+mosquitto:
+	@command -v mosquitto_sub >/dev/null && command -v mosquitto >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "set-up: installing mosquitto for the tests of MQTT"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients >/dev/null; \
+	  else \
+	    echo "the tests of MQTT need mosquitto: sudo apt-get install mosquitto mosquitto-clients, then again" >&2; exit 1; \
 	  fi; }
 
 check: setup ## run the linters, the type checkers and the checks of generated files
@@ -136,6 +145,10 @@ sanitize: setup ## run the tests of the native modules under AddressSanitizer an
 
 conformance: setup ## run Autobahn's 517 cases against every server and the client (about 20 minutes)
 	@$(BIN)/python -m tests.conformance.autobahn
+
+paho: setup ## run the MQTT interoperability suite of Eclipse Paho against a hub (4 minutes; PAHO=its interoperability folder)
+	@test -f "$(PAHO)/client_test5.py" || { echo "make paho needs PAHO=/path/to/paho.mqtt.testing/interoperability" >&2; exit 2; }
+	@$(BIN)/python -m tests.conformance.paho_suite "$(PAHO)"
 
 FUZZ_SECONDS ?= 60
 FUZZ_FOUND := fuzz/found

@@ -109,9 +109,9 @@ class Hub:
         self._audit = _make_audit(settings, node)
         self._core = HubCore(self._hub_options(namespaces, anonymous, node))
         self._core.make_handle = Session
-        self._mqtt = MqttService(self._core, settings.mqtt.options())
+        self.mqtt = MqttService(self._core, settings.mqtt.options())
         server, cluster = settings.server, self._core.cluster
-        self._endpoints = Endpoints(self._core, server.root_protocol, server.default_language, self._mqtt)
+        self._endpoints = Endpoints(self._core, server.root_protocol, server.default_language, self.mqtt)
         self._proxies = Proxies(settings.server.trusted_proxies)
         if settings.log.payloads:
             self._core.hooks.message.append(_log_payload)
@@ -351,11 +351,6 @@ class Hub:
             await self._stop_within(timeout_s)
 
     @property
-    def mqtt(self) -> MqttService:
-        """The MQTT clients of this hub; used by `Server`, not part of the stable interface."""
-        return self._mqtt
-
-    @property
     def is_started(self) -> bool:
         """Whether `start` was called, and `stop` not since."""
         return self._starting is not None
@@ -423,7 +418,7 @@ class Hub:
             self._core.cluster.start()
         taken_up = asyncio.Event()
         # Sessions that outlived an earlier hub are here before their clients can connect.
-        self._mqtt.sessions.start(taken_up.set)
+        self.mqtt.sessions.start(taken_up.set)
         await taken_up.wait()
         self._overload.start()
         try:
@@ -514,7 +509,7 @@ class Hub:
             "chappe_channels": len(self._core.channels),
             **self._http_sessions.metrics(),
             **self._overload.metrics(),
-            **self._mqtt.metrics(),
+            **self.mqtt.metrics(),
         }
         for why, refused in self._admission.refused.items():
             metrics[labelled("chappe_connections_refused_total", reason=why)] = refused
