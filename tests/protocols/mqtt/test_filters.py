@@ -34,10 +34,10 @@ def test_the_highest_qos_of_all_that_match(patterns: dict[str, int], channel: st
 def test_a_filter_takes_the_place_of_the_one_of_its_name() -> None:
     filters = Filters()
     assert filters.put(Filter("a", "a")) is None
-    assert filters.are_plain
+    plain = [filters.are_plain]
     assert filters.put(Filter("a", "a", qos=1, identifier=3)) == Filter("a", "a")
     assert filters.match("a") == Match(1, False, (3,))
-    assert not filters.are_plain
+    assert [*plain, filters.are_plain] == [True, False]
     removed = filters.remove("a")
     assert removed == Filter("a", "a", qos=1, identifier=3)
     assert len(filters) == 0
