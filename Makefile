@@ -8,8 +8,8 @@ NATIVE_SOURCES := $(shell find src/chappe -name '*.pyx' -o -name '*.pxd' -o -nam
 WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/build/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis check generate docs
-.PHONY: proxies mosquitto paho bench attacks faults soak models sanitize conformance fuzz flakes
+.PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis mosquitto check generate docs
+.PHONY: proxies paho bench attacks faults soak models sanitize conformance fuzz properties flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,12 +41,12 @@ $(WEB_STAMP): $(WEB_SOURCES) tools/build_web.py
 demo: setup ## run a hub with its console and sample rooms on http://127.0.0.1:8080
 	@$(BIN)/chappe demo
 
-test: setup chromium redis proxies mosquitto test-python test-browser test-typescript ## run every test
+test: setup chromium redis mosquitto proxies test-python test-browser test-typescript ## run every test
 
 # Tests that wait for engines, processes and networks more than they compute: they run beside the others.
 WAITING := tests/bridges tests/brokers tests/client tests/integration tests/programmes tests/server
 
-test-python: setup redis proxies mosquitto ## run the Python tests
+test-python: setup redis mosquitto proxies ## run the Python tests
 	@$(BUDGET) 18 "Python tests" -- $(MAKE) --no-print-directory --keep-going -j2 --output-sync=target test-waiting test-computing
 
 .PHONY: test-waiting test-computing
@@ -56,7 +56,7 @@ test-waiting:
 test-computing:
 	@$(BIN)/pytest -p no:cacheprovider tests --ignore=tests/browser $(WAITING:%=--ignore=%)
 
-test-browser: setup chromium ## run the tests that drive Chromium
+test-browser: setup chromium proxies ## run the tests that drive Chromium
 	@$(BUDGET) 6 "browser tests" -- $(BIN)/pytest tests/browser
 
 test-typescript: setup ## run the tests of the SDK and the console
@@ -80,6 +80,16 @@ redis:
 	    echo "the tests of the broker need redis-server: sudo apt-get install redis-server, then again" >&2; exit 1; \
 	  fi; }
 
+mosquitto:
+	@PATH="$$PATH:/usr/sbin"; for program in mosquitto mosquitto_pub; do command -v $$program >/dev/null || missing=1; done; \
+	[ -z "$$missing" ] || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "set-up: installing mosquitto for the tests of MQTT"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients >/dev/null; \
+	  else \
+	    echo "the tests of MQTT need mosquitto: sudo apt-get install mosquitto mosquitto-clients, then again" >&2; exit 1; \
+	  fi; }
+
 proxies:
 	@for program in nginx caddy haproxy; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	[ -z "$$missing" ] || { \
@@ -88,15 +98,6 @@ proxies:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	  else \
 	    echo "the tests behind proxies need$$missing: sudo apt-get install$$missing, then again" >&2; exit 1; \
-	  fi; }
-
-mosquitto:
-	@command -v mosquitto_sub >/dev/null && command -v mosquitto >/dev/null || { \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "set-up: installing mosquitto for the tests of MQTT"; \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients >/dev/null; \
-	  else \
-	    echo "the tests of MQTT need mosquitto: sudo apt-get install mosquitto mosquitto-clients, then again" >&2; exit 1; \
 	  fi; }
 
 check: setup ## run the linters, the type checkers and the checks of generated files
@@ -161,6 +162,9 @@ fuzz: setup ## fuzz every parser, each for FUZZ_SECONDS (60)
 	  -o $(FUZZ_FOUND)/websocket_core_fuzz fuzz/websocket_core_fuzz.c
 	@echo "fuzz: websocket_core"; $(FUZZ_FOUND)/websocket_core_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
 	  -print_final_stats=1 -artifact_prefix=$(FUZZ_FOUND)/websocket_core/crash- $(FUZZ_FOUND)/websocket_core fuzz/corpus/websocket_core
+
+properties: setup ## look for counterexamples: 2,000 new examples of each property (an hour)
+	@HYPOTHESIS_PROFILE=explore $(BIN)/pytest $$(grep -rl 'from hypothesis' tests) --timeout 7200
 
 flakes: setup ## run the Python tests 20 times
 	@for i in $$(seq 20); do $(BIN)/pytest tests --ignore=tests/browser -q || exit 1; done

@@ -3,15 +3,28 @@
 Each knows more than "it does not crash": what comes out is within its limits, and the same however the bytes came.
 """
 
+import base64
+import hmac
 import importlib
 import json
+import os
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from chappe.auth.exchange import Unreachable, check_url
+from chappe.auth.jwks import NoKeySet, read_key_set
+from chappe.auth.jwt import JwtAuthenticator, JwtOptions, read_issuer
+from chappe.auth.keys import PUBLIC_ALGORITHMS
+from chappe.auth.passwords import PasswordHash
+from chappe.auth.token_webhook import read_answer
+from chappe.config import SettingError, load
+from chappe.config.authentication import make_reader
 from chappe.model.channels import check_channel, check_pattern, is_pattern, pattern_matches, patterns_intersect
-from chappe.model.errors import ChappeError, RemoteProtocolError
+from chappe.model.errors import ChappeError, ConfigurationError, RemoteProtocolError
 from chappe.model.limits import Limits
 from chappe.protocols import base
 from chappe.protocols.chappe import ChappeProtocol, JsonEncoder, MsgpackEncoder
@@ -22,6 +35,7 @@ from chappe.protocols.mqtt.packets import Connect, Packet, Version
 from chappe.protocols.mqtt.reader import decode
 from chappe.protocols.mqtt.reason_codes import MqttError
 from chappe.protocols.sse.cursor import parse_cursor
+from chappe.transports.credentials import CredentialReader, csrf_token
 from chappe.transports.upgrade import (
     Gate,
     Rejected,
@@ -238,6 +252,100 @@ def mqtt_packet(data: bytes) -> None:
         assert decode(encode(packet, level), level) == packet
 
 
+_SECRET: Final = b"0123456789abcdef0123456789abcdef"
+_TOKENS: Final = JwtAuthenticator(JwtOptions(algorithms=("HS256",), hmac_secret=_SECRET))
+
+
+def token(data: bytes) -> None:
+    """Verify a token as it is, and its claims as if we had signed them."""
+    body = base64.urlsafe_b64encode(data).rstrip(b"=")
+    head = b"eyJhbGciOiJIUzI1NiJ9." + body
+    signature = base64.urlsafe_b64encode(hmac.digest(_SECRET, head, "sha256")).rstrip(b"=")
+    for text in (data.decode("latin-1"), (head + b"." + signature).decode()):
+        read_issuer(text)
+        try:
+            claims = _TOKENS.verify(text, 1_000.0)
+        except ChappeError as error:
+            assert error.code in (101, 109)
+            continue
+        assert claims.user or claims.scopes
+        assert claims.expires_at is not None
+        assert claims.expires_at > 1_000.0
+        msgspec.json.encode(msgspec.to_builtins(claims))
+
+
+def key_set(data: bytes) -> None:
+    """Read a set of keys."""
+    try:
+        keys, _ = read_key_set(data, sorted(PUBLIC_ALGORITHMS))
+    except NoKeySet:
+        return
+    assert keys
+    assert all(set(key.prepared) <= PUBLIC_ALGORITHMS for key in keys)
+
+
+_READER: Final = CredentialReader(cookie_name="session", origins=frozenset({"https://app.example"}))
+
+
+def credentials(data: bytes) -> None:
+    """Find the credential of a request: a line for its query, then its headers."""
+    first, *rest = data.decode("latin-1").split("\n")
+    try:
+        query = first_values(first)
+    except ValueError:
+        return
+    fields = dict(line.partition(":")[::2] for line in rest)
+    for method in ("GET", "POST"):
+        request = Request(
+            method=method,
+            path="/poll",
+            query=query,
+            headers={"origin": "https://app.example", **fields},
+            address="",
+        )
+        try:
+            found = _READER.read(request)
+        except ChappeError as error:
+            assert error.code == 101
+            continue
+        if found is not None and "authorization" not in fields and "ticket" not in request.query:
+            assert found in fields["cookie"]
+            assert method == "GET" or fields["chappe-csrf"] == csrf_token(found)
+
+
+def service_answer(data: bytes) -> None:
+    """Read what a service says of a token."""
+    try:
+        claims = read_answer(200, data, 1_000.0)
+    except Unreachable:
+        return
+    assert claims.user or claims.scopes
+    assert claims.expires_at is not None
+    assert claims.issued_at == 1_000.0
+
+
+_CONFIGURATION: Final = Path(tempfile.mkdtemp(prefix="chappe-fuzz-")) / "chappe.toml"
+
+
+def configuration(data: bytes) -> None:
+    """Read a configuration as a file, and its lines as variables of the environment."""
+    _CONFIGURATION.write_bytes(data)
+    lines = data.decode("utf-8", "replace").splitlines()
+    environ = {f"CHAPPE_{name}": value for name, _, value in (line.partition("=") for line in lines)}
+    for path, variables in ((_CONFIGURATION, {}), (os.devnull, environ)):
+        try:
+            settings = load(path, variables).settings
+            settings.limits.limits()
+            settings.hub_namespaces()
+            make_reader(settings)
+            for name in ("jwks_url", "webhook_url", "authorize_url"):
+                check_url(f"auth.{name}", getattr(settings.auth, name) or "https://localhost/", False)
+            for user in settings.users.values():
+                PasswordHash.parse(user.password_hash)
+        except (SettingError, ConfigurationError) as error:
+            assert str(error)
+
+
 HARNESSES: Final[dict[str, Callable[[bytes], None]]] = {
     harness.__name__: harness
     for harness in (
@@ -253,5 +361,10 @@ HARNESSES: Final[dict[str, Callable[[bytes], None]]] = {
         sse_cursor,
         mqtt_packets,
         mqtt_packet,
+        token,
+        key_set,
+        credentials,
+        service_answer,
+        configuration,
     )
 }

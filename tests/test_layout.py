@@ -20,7 +20,7 @@ GENERATED = {PACKAGE / "model" / "error_codes.py"}
 # Modules whose tests stand in another file than tests/<package>/test_<module>.py, and why.
 TESTED_IN: dict[str, str] = {
     # What it asks is seen where it is answered.
-    "auth/asking.py": "auth/test_webhook.py",
+    "auth/asking.py": "auth/test_authorize_webhook.py",
     # Programs of their own: started and measured, never imported.
     **{f"bench/peers/{name}": "bench/test_servers.py" for name in ("aiohttp_server.py", "asgi_app.py")},
     **{f"bench/peers/{name}": "bench/test_servers.py" for name in ("picows_server.py", "socketio_server.py")},

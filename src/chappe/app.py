@@ -18,13 +18,20 @@ from chappe.asgi import HubApp
 from chappe.audit import AuditLog
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.asking import ask_webhook
-from chappe.auth.jwt import JwtAuthenticator
-from chappe.auth.webhook import Webhook
-from chappe.config import Settings, load, make_bridges, make_broker
+from chappe.auth.passwords import Passwords
+from chappe.config import (
+    Settings,
+    load,
+    make_authenticator,
+    make_authorizer,
+    make_bridges,
+    make_broker,
+    make_reader,
+)
 from chappe.config.checking import log_problems
 from chappe.console import build_console
 from chappe.hub import hooks as hub_hooks
-from chappe.hub.contracts import Authenticator, Broker, Outcome, ReadResult
+from chappe.hub.contracts import Broker, Outcome, ReadResult
 from chappe.hub.hub import HubCore, HubOptions
 from chappe.hub.mqtt import MqttService
 from chappe.hub.namespaces import Namespace, Namespaces
@@ -105,13 +112,17 @@ class Hub:
         if broker is None or isinstance(broker, str):
             broker = make_broker(broker or settings.broker.url, self._clock, os.urandom)
         self._broker = broker
+        self._authenticator = make_authenticator(settings, self._clock)
+        self._reader = make_reader(settings)
         node = secrets.token_hex(4)
         self._audit = _make_audit(settings, node)
         self._core = HubCore(self._hub_options(namespaces, anonymous, node))
         self._core.make_handle = Session
-        self.mqtt = MqttService(self._core, settings.mqtt.options())
+        hashes = {user: each.password_hash for user, each in settings.users.items() if each.password_hash}
+        passwords = Passwords(hashes, self._clock) if hashes else None
+        self.mqtt = MqttService(self._core, settings.mqtt.options(), passwords)
         server, cluster = settings.server, self._core.cluster
-        self._endpoints = Endpoints(self._core, server.root_protocol, server.default_language, self.mqtt)
+        self._endpoints = Endpoints(self._core, server.root_protocol, server.default_language, self._reader, self.mqtt)
         self._proxies = Proxies(settings.server.trusted_proxies)
         if settings.log.payloads:
             self._core.hooks.message.append(_log_payload)
@@ -124,10 +135,13 @@ class Hub:
         if cluster:
             answer_nodes(self._core, cluster)
         self._lobbies: list[Lobby] = []
-        self._webhook = _make_webhook(settings, self._core)
-        if self._webhook is not None:
-            self._start_hooks.append(self._webhook.start)
-            self._stop_hooks.append(self._webhook.stop)
+        if self._authenticator is not None:
+            self._start_hooks.append(self._authenticator.start)
+            self._stop_hooks.append(self._authenticator.stop)
+        self._authorizer = make_authorizer(settings)
+        if self._authorizer is not None:
+            ask_webhook(self._core, self._authorizer)
+            self._stop_hooks.append(self._authorizer.stop)
         for bridge in make_bridges(settings, self._core):
             self._start_hooks.append(bridge.start)
             self._stop_hooks.append(bridge.stop)
@@ -367,12 +381,13 @@ class Hub:
             version=self._core.version,
             node=self._core.node,
             default_language=settings.server.default_language,
+            reader=self._reader,
         )
-        page = PageContext(gate, self._proxies, self._admission)
+        page = PageContext(gate, self._proxies, self._admission, self._reader)
         polling = build_polling(context, page, self._http_sessions)
         routes = [
             *build_events(context, page, self._http_sessions, settings.sse.default_channels),
-            *build_api(context),
+            *build_api(context, page),
             *build_console(STATIC_DIR),
         ]
         return HubApp(
@@ -403,7 +418,7 @@ class Hub:
             limits=settings.limits.limits(),
             namespaces=Namespaces(settings.hub_namespaces() if namespaces is None else namespaces),
             anonymous=settings.auth.anonymous if anonymous is None else anonymous,
-            authenticator=_make_authenticator(settings),
+            authenticator=self._authenticator,
             reserved_names=tuple(settings.users),
             version=importlib.metadata.version("chappe"),
             node=node,
@@ -508,15 +523,15 @@ class Hub:
             "chappe_sessions": len(self._core.sessions),
             "chappe_channels": len(self._core.channels),
             **self._http_sessions.metrics(),
+            **self._core.authentication.tickets.metrics(),
             **self._overload.metrics(),
             **self.mqtt.metrics(),
         }
         for why, refused in self._admission.refused.items():
             metrics[labelled("chappe_connections_refused_total", reason=why)] = refused
-        if self._webhook is not None:
-            metrics |= self._webhook.metrics()
-        if self._audit is not None:
-            metrics |= self._audit.metrics()
+        for part in (self._authenticator, self._authorizer, self._audit):
+            if part is not None:
+                metrics |= part.metrics()
         if self._core.cluster is not None:
             metrics |= self._core.cluster.metrics()
         if self._forwarding is not None:
@@ -559,27 +574,6 @@ def _make_audit(settings: Settings, node: str) -> AuditLog | None:
     if not log.audit_file:
         return None
     return AuditLog(log.audit_file, log.audit_bytes, log.audit_files, node=node, process=os.getpid())
-
-
-def _make_authenticator(settings: Settings) -> Authenticator | None:
-    auth = settings.auth
-    if not auth.hmac_secret_file and not auth.public_keys:
-        return None
-    return JwtAuthenticator.from_files(
-        hmac_secret_file=auth.hmac_secret_file,
-        public_key_files=auth.public_keys,
-        algorithms=auth.algorithms,
-        audience=auth.audience,
-        issuer=auth.issuer,
-    )
-
-
-def _make_webhook(settings: Settings, core: HubCore) -> Webhook | None:
-    if not settings.auth.authorize_url:
-        return None
-    webhook = Webhook(settings.auth.authorize_url, settings.auth.authorize_timeout_s, settings.auth.authorize_cache_s)
-    ask_webhook(core, webhook)
-    return webhook
 
 
 def _write_log(level: str, message: str, *values: object) -> None:

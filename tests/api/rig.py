@@ -11,11 +11,13 @@ import httpx
 import msgspec
 from starlette.applications import Starlette
 
-from chappe.api import ApiContext, GateMiddleware, build_api
+from chappe.api import ApiContext, GateMiddleware, PageContext, build_api
 from chappe.auth.api_keys import ApiKeys
 from chappe.hub.contracts import Claims
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
+from chappe.transports.admission import Admission
+from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate
 from tests.hub.harness import World
 
@@ -59,8 +61,10 @@ class Api:
             node="n1",
             default_language=language,
         )
-        self.routes = build_api(context)
-        self.app = GateMiddleware(Starlette(routes=self.routes), Gate(hosts=frozenset({HOST})))
+        gate = Gate(hosts=frozenset({HOST}))
+        page = PageContext(gate, Proxies(), Admission(self.hub.limits.connections_per_address))
+        self.routes = build_api(context, page)
+        self.app = GateMiddleware(Starlette(routes=self.routes), gate)
 
     async def request(
         self,

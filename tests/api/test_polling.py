@@ -168,15 +168,29 @@ async def test_po_7_what_waits_is_told_before_the_end_and_then_the_end_for_a_whi
         await ada.subscribe("news")
         await server.hub.publish("news", 1)
         (session,) = server.hub.core.sessions.values()
-        session.close(3503, "out")
-        assert problem(await ada.post({"type": "ping"})) == (410, 3503)
+        session.close(3001, "out")
+        assert problem(await ada.post({"type": "ping"})) == (410, 3001)
         assert data(await ada.poll()) == [1]
         answer = await ada.ask()
-        assert problem(answer) == (410, 3503)
-        assert (answer.json()["retry"], answer.json()["detail"]) == (False, "out")
+        assert problem(answer) == (410, 3001)
+        assert (answer.json()["retry"], answer.json()["detail"]) == (True, "out")
         assert server.hub._admission.websockets.taken == 0
         await server.until(lambda: not server.hub._http_sessions.find(ada.session))
         assert problem(await ada.ask()) == (404, 117)
+
+
+@pytest.mark.parametrize("code", [3005, 3500, 3503])
+async def test_po_7_what_waits_is_not_told_to_who_may_not_hear_it_any_more(code: int) -> None:
+    async with polled() as (server, ada):
+        await ada.subscribe("news")
+        await server.hub.publish("news", "given")
+        before = ada.cursor
+        assert data(await ada.poll()) == ["given"]
+        await server.hub.publish("news", "waiting")
+        (session,) = server.hub.core.sessions.values()
+        session.close(code)
+        for cursor in (before, ada.cursor):
+            assert problem(await ada.ask(cursor)) == (410, code)
 
 
 async def test_po_7_a_reader_that_lets_too_much_wait_is_ended_with_3008() -> None:
@@ -495,7 +509,8 @@ async def test_po_10_pages_of_other_origins_are_let_in_or_refused_as_sockets_are
         assert answer.status_code == 204
         assert answer.headers["access-control-allow-origin"] == PAGE
         assert answer.headers["access-control-allow-credentials"] == "true"
-        assert "Chappe-Session" in answer.headers["access-control-allow-headers"]
+        for header in ("Chappe-CSRF", "Chappe-Session"):
+            assert header in answer.headers["access-control-allow-headers"]
         assert method in answer.headers["access-control-allow-methods"]
         parameters = {"session": ada.session, "timeout": "0"}
         answer = await ada.http.request(method, path, params=parameters, headers={"Origin": PAGE})

@@ -22,11 +22,13 @@ BODIES: dict[str, Any] = {
     "connections": {},
     "locks": {},
     "info": {},
+    "bridges": {},
     "disconnect": {"user": "ada"},
     "revoke": {"user": "ada"},
     "subscribe": {"user": "ada", "channel": "closed/a"},
     "unsubscribe": {"user": "ada", "channel": "closed/a"},
     "rpc": {"method": "add", "params": [1, 2]},
+    "tickets": {"user": "ada"},
     "batch": {"commands": [{"type": "publish", "channel": "closed/a", "data": 1}, {"type": "info"}]},
 }
 #: What is open to anybody, and why.

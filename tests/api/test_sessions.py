@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from chappe.hub.contracts import Claims
 from tests.api.rig import Api
 
 
@@ -73,7 +74,7 @@ async def test_a_user_is_revoked_and_a_token_by_its_id() -> None:
     assert ada.link.closed is not None
     assert ada.link.closed[0] == 3503
     assert await api.post("revoke", {"token": "id of a token", "until": 4e9}) == {"disconnected": 0}
-    assert api.world.hub.revocations.refuses("id of a token", 3.9e9)
+    assert api.world.hub.revocations.refuses(Claims(token_id="id of a token"), 3.9e9)
     assert "id of a token" not in str(api.world.log)
 
 

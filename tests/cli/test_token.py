@@ -28,7 +28,7 @@ def test_a_token_with_a_new_secret_is_accepted_by_the_hub(run: Run) -> None:
     )
     assert result.exit_code == 0, result.stderr
     hub = authenticator(hmac_secret=Path("hub.secret").read_bytes().strip(), algorithms=["HS256"])
-    claims = hub.authenticate(result.stdout.strip(), time.time())
+    claims = hub.verify(result.stdout.strip(), time.time())
     assert (claims.user, claims.scopes) == ("ada", frozenset({"api", "operator"}))
     assert (claims.subscribe, claims.publish, claims.info) == (("chat/#",), ("chat/+",), {"colour": "red"})
     assert claims.expires_at is not None
@@ -40,7 +40,7 @@ def test_an_ed25519_key_signs_for_the_default_algorithm(run: Run) -> None:
     Path("key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     token = run("token", "create", "--user", "ada", "--private-key", "key.pem").stdout.strip()
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    assert authenticator(public_keys=[public]).authenticate(token, time.time()).user == "ada"
+    assert authenticator(public_keys=[public]).verify(token, time.time()).user == "ada"
 
 
 def test_secret_audience_and_issuer_come_from_the_configuration(run: Run) -> None:

@@ -41,6 +41,13 @@ def token(user: str | None = "ada", scope: str = "", **capabilities: list[str]) 
     return jwt.encode(claims | ({"sub": user} if user else {}), SECRET, algorithm="HS256")
 
 
+def test_a_token_that_needs_a_service_is_answered_when_there_is_none_to_ask(run: Run) -> None:
+    Path("chappe.toml").write_text(CONFIG.replace("[auth]", '[auth]\nwebhook_url = "http://127.0.0.1:1/who"'))
+    result = run("doctor", "--token", "opaque", "--why", "ada", "publish", "chat/lobby")
+    assert result.exit_code != 0
+    assert "nobody can say whose token this is" in result.stderr
+
+
 def why(run: Run, *question: str, **env: str) -> Any:
     result = run("doctor", "--json", "--why", *question, env=env)
     answer = json.loads(result.stdout)

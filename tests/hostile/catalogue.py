@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from tests.hostile import (
     test_compression,
+    test_credentials,
     test_frames,
     test_handshakes,
+    test_key_sets,
     test_messages,
     test_msgpack,
     test_polls,
@@ -43,6 +45,23 @@ TABLES: Final = (
     Table("paths", ("HTTP: paths and files", "HTTP : chemins et fichiers"), _second(test_requests.PATHS)),
     Table("bodies", ("HTTP: bodies of the API", "HTTP : corps de l'API"), _second(test_requests.BODIES)),
     Table("tokens", ("HTTP: credentials", "HTTP : identifiants"), _fixed(test_requests.TOKENS, "401")),
+    Table(
+        "signed tokens",
+        ("Tokens: signed with the right key", "Jetons : signés avec la bonne clé"),
+        _fixed(test_credentials.SIGNED, "401"),
+    ),
+    Table("tickets", ("Tickets", "Tickets"), _fixed(test_credentials.TICKETS, "401")),
+    Table("cookies", ("Cookies of pages", "Cookies de pages"), _second(test_credentials.COOKIES)),
+    Table(
+        "key sets",
+        ("Key sets: no key of use", "Jeux de clés : aucune clé utilisable"),
+        _fixed(test_key_sets.WORTHLESS, "503"),
+    ),
+    Table(
+        "other keys",
+        ("Key sets: keys of somebody else", "Jeux de clés : clés d'autrui"),
+        _fixed(test_key_sets.OTHERS, "401"),
+    ),
     Table("proxies", ("HTTP: what a proxy says", "HTTP : ce que dit un proxy"), _second(test_requests.PROXIES)),
     Table("streams", ("Server-Sent Events", "Server-Sent Events"), _second(test_requests.STREAMS)),
     Table("polls", ("Polling and POST", "Interrogation et POST"), _fixed(test_polls.REQUESTS, "4xx, 200, 204, 307")),

@@ -83,7 +83,13 @@ LESSONS: Final = (
     Lesson(
         ("Origin unchecked, or a wildcard that takes too much", "Origin non vérifié, ou joker trop large"),
         "CVE-2019-13611, CVE-2020-28481, CVE-2022-42975",
-        ("handshakes: an Origin that begins like ours", "handshakes: Origin null", "streams: a foreign Origin"),
+        (
+            "handshakes: an Origin that begins like ours",
+            "handshakes: Origin null",
+            "streams: a foreign Origin",
+            "cookies: no Origin",
+            "cookies: an Origin that begins like ours",
+        ),
     ),
     Lesson(
         ("joins and queues without end", "inscriptions et files sans fin"),
@@ -115,7 +121,7 @@ LESSONS: Final = (
     Lesson(
         ("wildcards in identities; sessions that others take", "jokers dans les identités ; sessions volées"),
         "CVE-2017-7650, CVE-2026-33215, CVE-2026-57967",
-        ("channels: NUL",),
+        ("channels: NUL", "signed tokens: a subject that is a pattern", "signed tokens: a subject with a slash"),
         (
             "tests/hub/test_connecting.py::test_a_handle_is_bound_to_its_user",
             _MESSAGES + "test_a_handle_that_is_guessed_resumes_nothing",
@@ -124,19 +130,34 @@ LESSONS: Final = (
     Lesson(
         ("keys of a cache that two things share", "clés de cache ambiguës"),
         "CVE-2026-39972, CVE-2026-49998",
-        ("bodies: a parameter twice", "heads: two Hosts"),
-        ("tests/hub/test_permissions.py::test_nobody_inherits_the_right_to_another_users_own_channel",),
+        ("bodies: a parameter twice", "heads: two Hosts", "cookies: two of one name"),
+        (
+            "tests/auth/test_issuers.py::test_one_kid_of_two_issuers_is_two_keys",
+            "tests/hub/test_permissions.py::test_nobody_inherits_the_right_to_another_users_own_channel",
+        ),
     ),
     Lesson(
         ("open when something fails", "ouvert quand quelque chose échoue"),
         "CVE-2017-7652, CVE-2018-12550",
-        ("tokens: nothing", "tokens: an empty header"),
+        ("tokens: nothing", "tokens: an empty header", "key sets: nothing", "key sets: status 401 with keys"),
         (_JWT + "test_a_missing_key_file_is_refused_by_name",),
     ),
     Lesson(
         ("tokens: algorithms, keys from elsewhere, expiry", "jetons : algorithmes, clés venues d'ailleurs, expiration"),
-        "CVE-2026-32301, CVE-2022-29217, CVE-2024-53861, CVE-2020-26892",
-        ("tokens: alg none", "tokens: a key from elsewhere", "tokens: an unknown crit", "tokens: a key id that climbs"),
+        "CVE-2026-32301, CVE-2022-29217, CVE-2024-53861, CVE-2026-32597, CVE-2020-26892",
+        (
+            "tokens: alg none",
+            "tokens: a key from elsewhere",
+            "tokens: an unknown crit",
+            "tokens: a key id that climbs",
+            "signed tokens: an audience that begins like ours",
+            "signed tokens: no exp",
+            "signed tokens: HS512 where HS256 is expected",
+            "signed tokens: alg that comes twice",
+            "key sets: a secret",
+            "key sets: a redirect to metadata",
+            "other keys: where to find more",
+        ),
         (_JWT + "test_a_token_is_worth_nothing_from_the_moment_of_exp_on",),
     ),
     Lesson(

@@ -41,12 +41,13 @@ class Place:
         """Open a TCP connection."""
         return await asyncio.open_connection("127.0.0.1", self.port)
 
-    async def send(self, data: bytes, until: bytes | None = None) -> bytes:
+    async def send(self, data: bytes, until: bytes | None = None, silence_s: float = SILENCE_S) -> bytes:
         """Send bytes on a connection of their own; return what came until the hub closed it, or fell silent.
 
         Args:
             data: PORT in it stands for the port.
             until: what ends the wait earlier, when it has come.
+            silence_s: how long to wait for the next bytes.
         """
         reader, writer = await self.open()
         received = bytearray()
@@ -54,7 +55,7 @@ class Place:
             writer.write(data.replace(b"PORT", str(self.port).encode()))
             with contextlib.suppress(TimeoutError, ConnectionError):
                 while until is None or not received.endswith(until):
-                    piece = await asyncio.wait_for(reader.read(65_536), SILENCE_S)
+                    piece = await asyncio.wait_for(reader.read(65_536), silence_s)
                     if not piece:
                         break
                     received += piece

@@ -353,6 +353,7 @@ async def test_the_api_serves_backends_and_operators_and_nobody_else(place: Plac
         "subscribe": {"channel": "team/a", "user": "nobody-here"},
         "unsubscribe": {"channel": "team/a", "user": "nobody-here"},
         "rpc": {"method": "none"},
+        "tickets": {"user": "nobody-here"},
     }
     assert set(bodies) == {command.name for command in COMMANDS}
     operators = {command.name for command in COMMANDS if "operator" in command.scopes}
@@ -380,5 +381,5 @@ async def test_the_api_serves_backends_and_operators_and_nobody_else(place: Plac
 
 def test_every_action_is_in_the_matrix() -> None:
     of_services = {Action.GATEWAY}
-    of_the_api = {Action.INSPECT, Action.DISCONNECT}
+    of_the_api = {Action.INSPECT, Action.DISCONNECT, Action.TICKET}
     assert {action for action, _, _ in MATRIX} | of_services | of_the_api == set(Action)

@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from chappe.app import Hub
+from chappe.auth.passwords import hash_password
 from chappe.config import load
 from chappe.model.errors import ConfigurationError
 from chappe.protocols.mqtt import packets
@@ -262,3 +263,19 @@ async def test_all_plain_readers_get_a_fan_out(plane: str) -> None:
                 message = await reader.next()
                 assert isinstance(message, Publish)
                 assert message.payload == str(number).encode()
+
+
+async def test_a_configured_user_logs_in_with_a_password() -> None:
+    flags = {"users__ada__password_hash": hash_password("right"), "auth__anonymous": True}
+    async with serving(**flags) as server:
+        assert server.mqtt_port is not None
+        wire = await (await Wire.open(server.mqtt_port)).join("a", user_name="ada", password=b"right")
+        (session,) = server.hub.core.sessions.values()
+        assert session.user == "ada"
+        await wire.subscribe("a")
+        for password in (b"wrong", None):
+            other = await Wire.open(server.mqtt_port)
+            await other.send(Connect("b", user_name="ada", password=password))
+            refused = await other.next()
+            assert isinstance(refused, packets.Connack)
+            assert refused.reason_code in (ReasonCode.BAD_USER_NAME_OR_PASSWORD, ReasonCode.NOT_AUTHORIZED)

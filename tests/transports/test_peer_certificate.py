@@ -45,9 +45,11 @@ async def test_what_a_client_shows_is_in_its_request(authority: Authority) -> No
 
 def test_two_common_names_are_none() -> None:
     subject = ((("commonName", "ada"),), (("commonName", "root"),))
-    found = read_certificate({"subject": subject})
+    since = "Jan  1 00:00:00 2026 GMT"
+    found = read_certificate({"subject": subject, "notBefore": since, "notAfter": "Jan  1 00:00:00 2027 GMT"})
     assert found is not None
     assert found.common_name == ""
+    assert found.expires_at == 1_798_761_600.0
     assert read_certificate({}) is None
 
 

@@ -3,8 +3,12 @@
 import pytest
 
 from chappe.model.errors import ConfigurationError
+from chappe.transports.peer_certificate import read_certificate
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Request
+
+#: When a certificate counts, as `ssl` tells it.
+VALID = {"notBefore": "Jan  1 00:00:00 2026 GMT", "notAfter": "Jan  1 00:00:00 2027 GMT"}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +31,13 @@ def test_only_trusted_proxies_tell_who_the_client_is(peer: str, forwarded: str, 
     assert resolved.address == client
     assert resolved.secure is (peer not in ("192.0.2.1", ""))
     assert Proxies().resolve(request) == request
+
+
+def test_the_certificate_of_a_proxy_is_nobodys_behind_it() -> None:
+    shown = read_certificate({"subject": ((("commonName", "proxy"),),), **VALID})
+    for peer, kept in (("10.0.0.1", None), ("192.0.2.1", shown)):
+        request = Request(method="GET", path="/ws", query={}, headers={}, address=peer, certificate=shown)
+        assert Proxies(["10.0.0.0/8"]).resolve(request).certificate is kept
 
 
 def test_a_proxy_that_is_no_network_is_refused() -> None:

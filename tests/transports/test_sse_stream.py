@@ -228,7 +228,7 @@ async def test_a_stream_counts_as_alive_while_it_is_there() -> None:
     assert answers == [True, False]
 
 
-def test_a_request_that_opens_nothing_is_checked_as_one_that_does() -> None:
+async def test_a_request_that_opens_nothing_is_checked_as_one_that_does() -> None:
     world = World(anonymous=False, authenticator=Tokens(ada=Claims(user="ada")), channels_per_client=2)
     streams = Streams(world.hub)
     for channels, token, code in (
@@ -239,6 +239,6 @@ def test_a_request_that_opens_nothing_is_checked_as_one_that_does() -> None:
         (("a", "b", "c"), "ada", Code.LIMIT_EXCEEDED),
     ):
         with pytest.raises(ChappeError) as caught:
-            streams.check(dict.fromkeys(channels), token)
+            await streams.check(dict.fromkeys(channels), Peer(token=token))
         assert caught.value.code == code
-    streams.check({"a": None, "a/#": None}, "ada")
+    await streams.check({"a": None, "a/#": None}, Peer(token="ada"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from chappe.auth.api_keys import ApiKeys
 from chappe.hub.hub import HubCore
+from chappe.transports.credentials import NO_COOKIE, CredentialReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class ApiContext:
         metrics: counters and gauges of the parts above, by full metric name.
         version, node: told to whoever asks.
         default_language: `en` or `fr`: how errors are worded for who asks for no language.
+        reader: how requests bring credentials.
     """
 
     hub: HubCore
@@ -30,3 +32,4 @@ class ApiContext:
     version: str
     node: str
     default_language: str = "en"
+    reader: CredentialReader = NO_COOKIE

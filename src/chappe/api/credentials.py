@@ -3,12 +3,13 @@
 from typing import Final
 
 from chappe.api.context import ApiContext
-from chappe.hub.auditing import about
+from chappe.hub.auditing import AUDITED, about
 from chappe.hub.contracts import Claims
 from chappe.hub.permissions import Actor
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
-from chappe.transports.upgrade import Request, bearer_token
+from chappe.transports.credentials import identify
+from chappe.transports.upgrade import Request
 
 #: What a backend with a key may do: everything.
 _ALL: Final = frozenset({"api", "operator"})
@@ -19,15 +20,16 @@ class Caller:
 
     Attributes:
         name: how logs call it.
+        claims: what its credential says.
         is_backend: it is a program with a key, not somebody with a token.
     """
 
-    __slots__ = ("_actors", "_claims", "is_backend", "name")
+    __slots__ = ("_actors", "claims", "is_backend", "name")
 
     def __init__(self, claims: Claims, name: str, is_backend: bool = False) -> None:
         self.name = name
+        self.claims = claims
         self.is_backend = is_backend
-        self._claims = claims
         self._actors: dict[frozenset[str], Actor] = {}
 
     def actor(self, scopes: frozenset[str]) -> Actor:
@@ -38,7 +40,7 @@ class Caller:
         """
         actor = self._actors.get(scopes)
         if actor is None:
-            claims = Claims(user=self._claims.user, scopes=self._claims.scopes & scopes)
+            claims = Claims(user=self.claims.user, scopes=self.claims.scopes & scopes)
             actor = self._actors[scopes] = Actor(claims, trusted=True)
         return actor
 
@@ -49,39 +51,41 @@ class Credentials:
     def __init__(self, context: ApiContext) -> None:
         self._hub = context.hub
         self._keys = context.api_keys
+        self._reader = context.reader
         # No subject of a token has a slash, so nobody else owns the idempotency keys of a backend.
         self._open = Caller(Claims(user="api/open", scopes=_ALL), "anybody", True) if context.api_open else None
         self._backends: dict[str, Caller] = {}
 
-    def identify(self, head: Request) -> Caller:
-        """Return the caller that the `Authorization` header proves. An open API asks nobody, and reads no credential.
+    async def identify(self, head: Request) -> Caller:
+        """Return the caller that a request proves. An open API asks nobody, and reads no credential.
 
         Raises:
-            ChappeError: 101, there is no credential or a wrong one; 109, it has expired.
+            ChappeError: 101, there is no credential or a wrong one; 108, nobody can say whose it is; 109, it has
+                expired.
         """
         if self._open is not None:
             return self._open
         try:
-            return self._verify(head)
+            return await self._verify(head)
         except ChappeError as error:
-            self._hub.counters.unauthorized += 1
-            if self._hub.audit is not None:
+            if self._hub.audit is not None and error.code in AUDITED:
                 told = {"code": int(error.code), "address": head.address, "path": head.path[:255], **about(error)}
                 self._hub.audit("refused", told)
             raise
 
-    def _verify(self, head: Request) -> Caller:
-        credential = bearer_token(head)
+    async def _verify(self, head: Request) -> Caller:
+        credential = self._reader.read(head)
+        holder = self._reader.holder(head) if credential is None else None
+        if holder is not None:
+            return Caller(await identify(self._hub, holder), f"certificate of {holder.user}")
         if credential is None:
+            self._hub.counters.unauthorized += 1
             raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "expected Authorization: Bearer KEY"})
         if self._keys is not None:
             name = self._keys.find(credential)
             if name is not None:
                 return self._backend(name)
-        authenticator = self._hub.authenticator
-        if authenticator is None:
-            raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "unknown key"})
-        claims = authenticator.authenticate(credential, self._hub.clock.wall_ms() / 1_000)
+        claims = await identify(self._hub, credential)
         return Caller(claims, f"token of {claims.user}" if claims.user else "token")
 
     def _backend(self, name: str) -> Caller:

@@ -97,19 +97,30 @@ class CommandEndpoint(Endpoint):
 
     async def respond(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
         """Carry the command out."""
-        # The credential is looked at first: who has none makes us read nothing.
-        caller = self.service.credentials.identify(head)
-        if head.method == "POST":
-            body = await read_body(receive, head.headers.get("content-length"))
-            asked = decode_body(body, self.command.asked, self.service.hub.limits)
-        else:
-            asked = decode_parameters(read_parameters(scope), self.command.asked)
-        answer = self.command.carry_out(self.service.call(self.command, caller, language, head.address), asked)
-        if isinstance(answer, Waiting):
-            answer = await settled(answer)
-        elif inspect.isawaitable(answer):
-            answer = await answer
-        return json_response(answer)
+        return await carry_out(self.service, self.command, head, scope, receive, language)
+
+
+async def carry_out(
+    service: Service, command: Command, head: Request, scope: Scope, receive: Receive, language: str
+) -> Response:
+    """Return the answer to a request for a command.
+
+    Raises:
+        ChappeError: the error that is told instead.
+    """
+    # The credential is looked at first: who has none makes us read nothing.
+    caller = await service.credentials.identify(head)
+    if head.method == "POST":
+        body = await read_body(receive, head.headers.get("content-length"))
+        asked = decode_body(body, command.asked, service.hub.limits)
+    else:
+        asked = decode_parameters(read_parameters(scope), command.asked)
+    answer = command.carry_out(service.call(command, caller, language, head.address), asked)
+    if isinstance(answer, Waiting):
+        answer = await settled(answer)
+    elif inspect.isawaitable(answer):
+        answer = await answer
+    return json_response(answer)
 
 
 class UnknownEndpoint(Endpoint):

@@ -13,7 +13,6 @@ from chappe.api.endpoint import Service
 from chappe.api.heads import Receive, Scope, Send
 from chappe.api.pages import PageContext
 from chappe.api.session_requests import HttpSessionEndpoint, check_not_ended, named_session
-from chappe.hub.session import Peer
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.protocols import base
@@ -25,7 +24,7 @@ from chappe.transports.poll_link import Mailbox
 from chappe.transports.session_stream import SessionStream
 from chappe.transports.sse_stream import Stream, Streams
 from chappe.transports.takeover import EXTENSION, Takeover
-from chappe.transports.upgrade import Request, bearer_token
+from chappe.transports.upgrade import Request
 from chappe.wire.sse import COMMENT, MEDIA_TYPE
 
 #: The first bytes of every stream: they bring the response head through all middleware, and some browsers call a stream
@@ -55,7 +54,7 @@ class EventsEndpoint(HttpSessionEndpoint):
     """A stream for each GET; what refuses it is a status and a problem, before the stream begins."""
 
     methods = ("GET", "HEAD", "OPTIONS")
-    page_headers = "Authorization, Cache-Control, Chappe-Session, Last-Event-ID"
+    page_headers = "Authorization, Cache-Control, Chappe-CSRF, Chappe-Session, Last-Event-ID"
 
     def __init__(
         self, service: Service, page: PageContext, sessions: HttpSessions, default_channels: Sequence[str]
@@ -78,16 +77,15 @@ class EventsEndpoint(HttpSessionEndpoint):
             return await self._begin_session(asked, head, language)
         if handle:
             return await self._read_session(handle, asked, head, language)
-        token = bearer_token(head)
+        peer = self.peer(head, "sse", language)
         if head.method == "HEAD":
-            self._streams.check(asked.channels, token)
+            await self._streams.check(asked.channels, peer)
             return HeadResponse()
         address = head.address
         self.admit(address)
         # Taken before the first await, so that many at once cannot pass together.
         seat = self.page.admission.websockets.take(address)
         try:
-            peer = Peer(address=address, carrier="sse", language=language, token=token)
             stream = await self._streams.open(asked.channels, peer, asked.raw)
         except BaseException:
             self.page.admission.websockets.give_back(seat)
@@ -104,7 +102,8 @@ class EventsEndpoint(HttpSessionEndpoint):
             raise bad_request("raw", "expected 0 with a session")
         mailbox = self.begin(head, language)
         try:
-            return await self._read(mailbox, asked, head)
+            # The session knows already what the request brought, and a ticket is good once.
+            return await self._read(mailbox, asked, head, None)
         except BaseException:
             self.sessions.end(mailbox)
             raise
@@ -129,10 +128,10 @@ class EventsEndpoint(HttpSessionEndpoint):
         if not mailbox.is_collected:
             raise bad_request("session", "a session of classic, expected one of chappe.v1")
         mailbox.acknowledge(head.query.get("cursor") or None)
-        return await self._read(mailbox, asked, head)
+        return await self._read(mailbox, asked, head, self.page.reader.read(head))
 
-    async def _read(self, mailbox: Mailbox, asked: Asked, head: Request) -> Response:
-        replies = await self.sessions.subscribe(mailbox, asked.channels, bearer_token(head))
+    async def _read(self, mailbox: Mailbox, asked: Asked, head: Request, token: str | None) -> Response:
+        replies = await self.sessions.subscribe(mailbox, asked.channels, token)
         seat = self.sessions.move_seat(mailbox, head.address)
         return StreamResponse(self, SessionStream(mailbox, replies), head.address, seat)
 

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, Final, TypedDict
 
+import msgspec
 from starlette.requests import ClientDisconnect
 
 from chappe.api.bodies import read_body
@@ -24,6 +25,7 @@ from chappe.hub.cluster.bus import Tell
 from chappe.hub.hub import HubCore
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
+from chappe.transports.peer_certificate import EXTENSION, PeerCertificate
 from chappe.transports.upgrade import language_of
 
 #: Beyond the time that a poll is held, for the way there and back, seconds.
@@ -33,8 +35,10 @@ _PASSED: Final = frozenset(
     {
         b"accept-language",
         b"authorization",
+        b"chappe-csrf",
         b"chappe-session",
         b"content-length",
+        b"cookie",
         b"host",
         b"origin",
         b"x-forwarded-for",
@@ -53,6 +57,7 @@ class _Request(TypedDict):
     headers: list[tuple[bytes, bytes]]
     client: str
     scheme: str
+    certificate: Any
     body: bytes
 
 
@@ -137,6 +142,7 @@ class Forwarding:
             "headers": [header for header in scope["headers"] if header[0].lower() in _PASSED],
             "client": head.address,
             "scheme": scope.get("scheme", "http"),
+            "certificate": msgspec.to_builtins(head.certificate),
             "body": body,
         }
         waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -199,6 +205,7 @@ class Forwarding:
             "client": (asked["client"], 0),
             "scheme": asked["scheme"],
             "http_version": "1.1",
+            "extensions": {EXTENSION: msgspec.convert(asked["certificate"], PeerCertificate | None)},
         }
         try:
             await app(scope, receive, send)

@@ -54,7 +54,7 @@ def read_head(scope: Scope) -> Request:
 
 
 def read_parameters(scope: Scope) -> dict[str, str]:
-    """Return the query of a request, `lang` apart.
+    """Return the query of a request, `lang` and the credential `ticket` apart.
 
     Raises:
         ChappeError: 107, a parameter comes twice, or there are too many.
@@ -70,6 +70,7 @@ def read_parameters(scope: Scope) -> dict[str, str]:
             raise ChappeError(Code.BAD_REQUEST, f"{name[:64]}: comes twice", detail={"field": name[:64]})
         parameters[name] = value
     parameters.pop("lang", None)
+    parameters.pop("ticket", None)
     return parameters
 
 

@@ -12,6 +12,7 @@ from chappe.api.problems import HttpError
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.transports.admission import Admission
+from chappe.transports.credentials import NO_COOKIE, CredentialReader
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate, Rejected, Request, check_page
 
@@ -26,11 +27,13 @@ class PageContext:
     Attributes:
         gate: which pages may read.
         admission: counts a session as a WebSocket.
+        reader: how requests bring credentials.
     """
 
     gate: Gate
     proxies: Proxies
     admission: Admission
+    reader: CredentialReader = NO_COOKIE
 
 
 class PageEndpoint(Endpoint):

@@ -79,6 +79,8 @@ class PollEndpoint(HttpSessionEndpoint):
     async def _poll(
         self, mailbox: Mailbox, cursor: str | None, timeout_s: float, scope: Scope, receive: Receive, language: str
     ) -> Response:
+        if mailbox.is_spent:
+            check_not_ended(mailbox, language)
         body = mailbox.ask(cursor)
         if body is None:
             check_not_ended(mailbox, language)

@@ -6,13 +6,14 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from chappe.api import calling, inspecting, publishing, reading, sessions
+from chappe.api import bridges, calling, inspecting, publishing, reading, sessions, tickets
 from chappe.api.batching import batch_of
 from chappe.api.context import ApiContext
 from chappe.api.endpoint import CommandEndpoint, Endpoint, Service, UnknownEndpoint
 from chappe.api.heads import Receive, Scope
 from chappe.api.openapi import openapi_document
 from chappe.api.operation import HealthEndpoint, MetricsEndpoint, ReadyEndpoint, VersionEndpoint
+from chappe.api.pages import PageContext
 from chappe.transports.upgrade import Request
 
 #: Every command but the batch of them.
@@ -20,8 +21,10 @@ COMMANDS: Final = (
     *publishing.COMMANDS,
     *reading.COMMANDS,
     *inspecting.COMMANDS,
+    *bridges.COMMANDS,
     *sessions.COMMANDS,
     *calling.COMMANDS,
+    tickets.COMMAND,
 )
 BATCH: Final = batch_of(COMMANDS)
 
@@ -40,7 +43,7 @@ class OpenApiEndpoint(Endpoint):
         return Response(self._document, headers={"X-Content-Type-Options": "nosniff"}, media_type="application/json")
 
 
-def build_api(context: ApiContext) -> list[BaseRoute]:
+def build_api(context: ApiContext, page: PageContext) -> list[BaseRoute]:
     """Return the routes of `/api`, operation and the OpenAPI document.
 
     They know nothing of Host and Origin: put them behind a `GateMiddleware`.
@@ -48,6 +51,7 @@ def build_api(context: ApiContext) -> list[BaseRoute]:
     service = Service(context)
     commands = (*COMMANDS, BATCH)
     endpoints: dict[str, Endpoint] = {f"/api/{command.name}": CommandEndpoint(service, command) for command in commands}
+    endpoints[f"/api/{tickets.COMMAND.name}"] = tickets.TicketEndpoint(service, page)
     endpoints["/healthz"] = HealthEndpoint(service)
     endpoints["/readyz"] = ReadyEndpoint(service)
     endpoints["/metrics"] = MetricsEndpoint(service)

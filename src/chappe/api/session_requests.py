@@ -11,7 +11,7 @@ from chappe.model.errors import ChappeError
 from chappe.protocols.validation import bad_request
 from chappe.transports.http_sessions import HttpSessions
 from chappe.transports.poll_link import Mailbox
-from chappe.transports.upgrade import Request, bearer_token
+from chappe.transports.upgrade import Request
 
 _MAX_CLIENT_ID_CHARS: Final = 64
 
@@ -19,7 +19,7 @@ _MAX_CLIENT_ID_CHARS: Final = 64
 class HttpSessionEndpoint(PageEndpoint):
     """What the two endpoints share: which session is asked for."""
 
-    page_headers = "Authorization, Cache-Control, Chappe-Session, Content-Type"
+    page_headers = "Authorization, Cache-Control, Chappe-CSRF, Chappe-Session, Content-Type"
 
     def __init__(self, service: Service, page: PageContext, sessions: HttpSessions) -> None:
         super().__init__(service, page)
@@ -47,8 +47,18 @@ class HttpSessionEndpoint(PageEndpoint):
         if protocol not in ("chappe.v1", "classic"):
             raise bad_request("protocol", 'expected "chappe.v1" or "classic"')
         self.admit(head.address)
-        peer = Peer(address=head.address, carrier="poll", language=language, token=bearer_token(head))
+        peer = self.peer(head, "poll", language)
         return self.sessions.begin(peer, protocol == "classic", client_id)
+
+    def peer(self, head: Request, carrier: str, language: str) -> Peer:
+        """Return what a request tells of who asks.
+
+        Raises:
+            ChappeError: 101, its cookie may not be used so.
+        """
+        reader = self.page.reader
+        token, holder = reader.read(head), reader.holder(head)
+        return Peer(address=head.address, carrier=carrier, language=language, token=token, claims=holder)
 
     async def take_over(self, handle: str, head: Request, language: str) -> Mailbox:
         """Begin a session in place of one that is on another connection or was cut.
@@ -57,7 +67,7 @@ class HttpSessionEndpoint(PageEndpoint):
             ChappeError: 117, there is none; 108, 3504; what refuses who asks.
         """
         self.admit(head.address)
-        peer = Peer(address=head.address, carrier="poll", language=language, token=bearer_token(head))
+        peer = self.peer(head, "poll", language)
         return await self.sessions.take_over(handle, peer)
 
     def find_simple(self, client_id: str) -> Mailbox:

@@ -17,7 +17,7 @@ User: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, description="All ses
 SessionId: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, description="The public id of one session.")]
 
 TokenId: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, description="The id (`jti`) of a token.")]
-_UNTIL: Final = "Seconds since 1970: how long a token is refused whose `exp` is not known; else 30 days."
+_UNTIL: Final = "Seconds since 1970: how long tokens are refused whose `exp` is not known; else 30 days."
 Until: TypeAlias = Annotated[float, msgspec.Meta(gt=0, description=_UNTIL)]
 
 
@@ -63,7 +63,10 @@ class UnsubscribeAnswer(Told, frozen=True, kw_only=True):
 
 
 class RevokeRequest(Asked, frozen=True, kw_only=True):
-    """End sessions and refuse the tokens that they came with (those that have a `jti`), or refuse one token."""
+    """End sessions and refuse the tokens that they came with (those that have a `jti`), or refuse one token.
+
+    Of a user, tokens, tickets and certificates are refused that were issued until now (those that have an `iat`).
+    """
 
     user: User | None = None
     session: SessionId | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
-from chappe.auth.webhook import Question, Webhook
+from chappe.auth.authorize_webhook import AuthorizeWebhook, Question
 from chappe.hub.hooks import Draft
 from chappe.hub.hub import HubCore
 from chappe.hub.namespaces import Access, Namespace
@@ -22,7 +22,7 @@ class Asker(Protocol):
         """The authenticated user."""
 
 
-def ask_webhook(core: HubCore, webhook: Webhook) -> None:
+def ask_webhook(core: HubCore, webhook: AuthorizeWebhook) -> None:
     """Let a webhook decide in each namespace of a hub that says `hook`; the others never hear of it."""
 
     def concerns(namespace: Namespace, channel: str) -> bool:

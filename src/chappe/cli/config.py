@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ import msgspec
 from chappe.cli.grammar import Failure, Group, config_option, examples, json_option
 from chappe.cli.texts import T
 from chappe.config import Loaded, Settings, load
-from chappe.config.checking import Name, problems
+from chappe.config.checking import Name, Problem, problems
 from chappe.config.fields import NAMED, SECRET_KEYS
 from chappe.telemetry import REDACTED, redact
 
@@ -90,16 +91,31 @@ def check(config_file: str | None, as_json: bool) -> None:
         raise Failure(T["config_problems"].format(count=len(found)))
 
 
-def problem_texts(settings: Settings) -> list[str]:
-    """Return what is wrong with well-formed settings, in the user's language."""
+def problem_texts(settings: Settings, find: Callable[[Settings], list[Problem]] = problems) -> list[str]:
+    """Return what is wrong with well-formed settings, in the user's language; `find` looks for it."""
     texts: dict[Name, str] = {
         "closed": T["config_closed"],
         "no_keys": T["config_no_keys"],
         "half_tls": T["config_half_tls"],
+        "bare_ca": T["config_bare_ca"],
+        "no_client_cert": T["config_no_client_cert"],
+        "cookie_origins": T["config_cookie_origins"],
+        "insecure": T["config_insecure"],
+        "open_bind": T["config_open_bind"],
         "namespace_slash": T["config_namespace_slash"],
         "single_workers": T["config_single_workers"],
         "pending": T["config_pending"],
         "file_missing": T["config_file_missing"],
         "unusable": T["config_unusable"],
+        "mqtt_plain": T["config_mqtt_plain"],
+        "mqtt_insecure": T["config_mqtt_insecure"],
     }
-    return [texts[problem.name].format(**problem.parameters) for problem in problems(settings)]
+    meanings = {"api.insecure_open": T["insecure_open"], "auth.insecure_http": T["insecure_http"]}
+
+    def word(problem: Problem) -> str:
+        parameters = problem.parameters
+        if problem.name == "insecure":
+            parameters = {**parameters, "meaning": meanings[str(parameters["setting"])]}
+        return texts[problem.name].format(**parameters)
+
+    return [word(problem) for problem in find(settings)]

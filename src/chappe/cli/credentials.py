@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,8 @@ from chappe.cli.texts import T
 
 #: Bytes of randomness in a secret or key; as many as SHA-256 has, so that neither is the weaker part (RFC 7518, 3.2).
 SECRET_BYTES = 32
-#: OWASP's password storage cheat sheet; 16 MB and about 0.2 s a try.
-SCRYPT_N, SCRYPT_R, SCRYPT_P = 16_384, 8, 5
 API_KEY_PREFIX = "chappe_"
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -29,24 +29,25 @@ def parse_ttl(text: str) -> datetime.timedelta:
     return datetime.timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def read_secret(path: str, *, create: bool = False) -> bytes:
+def read_secret(path: str, *, create: bool = False, length: int = SECRET_BYTES) -> bytes:
     """Return the shared secret of a file, without the white space around it.
 
     Args:
         path: the file; it should be readable by the hub only.
         create: make the file, readable by its owner only, if it does not exist.
+        length: bytes that it must have.
     """
     if create and not Path(path).exists():
-        _write_new(path, secrets.token_urlsafe(SECRET_BYTES) + "\n")
+        _write_new(path, secrets.token_urlsafe(length) + "\n")
     secret = _read(path).strip()
-    if len(secret) < SECRET_BYTES:
-        raise Failure(T["token_secret_short"].format(path=path, length=len(secret)))
+    if len(secret) < length:
+        raise Failure(T["token_secret_short"].format(path=path, length=len(secret), expected=length))
     return secret
 
 
-def read_private_key(path: str) -> tuple[Any, str]:
-    """Return a private key and the signature algorithm that its kind decides."""
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+def read_private_key(path: str) -> tuple[Any, Sequence[str]]:
+    """Return a private key and the signature algorithms of its kind, the usual one first."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
@@ -54,12 +55,12 @@ def read_private_key(path: str) -> tuple[Any, str]:
     except (ValueError, TypeError, jwt.PyJWTError) as error:
         raise Failure(T["token_key_bad"].format(path=path, reason=str(error).partition("\n")[0])) from None
     match key:
-        case ed25519.Ed25519PrivateKey():
-            return key, "EdDSA"
+        case ed25519.Ed25519PrivateKey() | ed448.Ed448PrivateKey():
+            return key, ("EdDSA",)
         case rsa.RSAPrivateKey():
-            return key, "RS256"
-        case ec.EllipticCurvePrivateKey(curve=ec.SECP256R1()):
-            return key, "ES256"
+            return key, ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+        case ec.EllipticCurvePrivateKey() if key.curve.name in _CURVES:
+            return key, (_CURVES[key.curve.name],)
     raise Failure(T["token_key_bad"].format(path=path, reason=type(key).__name__))
 
 
@@ -90,13 +91,6 @@ def add_api_key(path: str, name: str, line: str) -> None:
             keys.write(f"{joint}{line}\n")
     except OSError as error:
         raise Failure(T["cannot_write"].format(path=path, reason=error.strerror)) from None
-
-
-def hash_password(password: str) -> str:
-    """Return `scrypt$N$r$p$salt$hash` (salt and hash in hex) for `users.<name>.password_hash`."""
-    salt = secrets.token_bytes(16)
-    digest = hashlib.scrypt(password.encode(), salt=salt, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P, dklen=32)
-    return f"scrypt${SCRYPT_N}${SCRYPT_R}${SCRYPT_P}${salt.hex()}${digest.hex()}"
 
 
 def _read(path: str) -> bytes:

@@ -20,6 +20,7 @@ from chappe.cli.texts import T
 from chappe.cli.why import explain
 from chappe.cli.wording import word_setting_error
 from chappe.config import SettingError, Settings, load
+from chappe.config.checking import dangers
 from chappe.config.implementations import scheme_of
 from chappe.model.errors import ConfigurationError
 from chappe.transports.data_plane import Obstacle, obstacle
@@ -167,6 +168,8 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         yield Finding("configuration", "warning", text)
     if not texts:
         yield Finding("configuration", "ok", T["config_good"])
+    for text in problem_texts(settings, dangers):
+        yield Finding("security", "warning", text, T["doctor_danger_step"])
 
 
 def _broker(url: str) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """`chappe doctor --why`: may somebody do something in a channel, and which rule says so?"""
 
+import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Final
@@ -8,18 +9,20 @@ import click
 
 from chappe.cli.grammar import FAILED, USAGE, Failure
 from chappe.cli.texts import T
-from chappe.config import Settings
+from chappe.config import Settings, make_authenticator
 from chappe.hub.contracts import Claims
 from chappe.hub.decision import Decision, Rule
 from chappe.hub.permissions import READING, Action, Actor
 from chappe.model.channels import check_channel, check_pattern, is_pattern
 from chappe.model.errors import ChappeError
+from chappe.transports.event_loop import LoopClock
 
 if TYPE_CHECKING:
+    from chappe.auth.issuers import Issuers
     from chappe.hub.hub import HubCore
 
-#: Actions that can be asked about; a subscription by pattern is recognized by its name.
-ACTIONS: Final = tuple(action.value for action in Action if action is not Action.SUBSCRIBE_PATTERN)
+#: Actions that can be asked about; a subscription by pattern is recognized by its name, and only keys get tickets.
+ACTIONS: Final = tuple(action.value for action in Action if action not in (Action.SUBSCRIBE_PATTERN, Action.TICKET))
 #: Who has no token and no name.
 NOBODY: Final = "-"
 _CHANNELLESS: Final = frozenset({Action.LOCK, Action.RPC, Action.GATEWAY, Action.INSPECT, Action.DISCONNECT})
@@ -37,7 +40,7 @@ def explain(settings: Settings, question: tuple[str, str, str], token: str | Non
     user, word, channel = question
     hub = make_hub(settings).core
     action = _action(word, channel, hub.limits.channel_bytes)
-    actor = Actor(_claims(hub, user, token))
+    actor = Actor(_claims(settings, user, token))
     decision = hub.permissions.explain(actor, action, channel)
     text = _sentence(hub, decision, action)
     if as_json:
@@ -75,15 +78,29 @@ def _action(word: str, channel: str, channel_bytes: int) -> Action:
     return Action.SUBSCRIBE_PATTERN if pattern and action is Action.SUBSCRIBE else action
 
 
-def _claims(hub: "HubCore", user: str, token: str | None) -> Claims:
+def _claims(settings: Settings, user: str, token: str | None) -> Claims:
     if token is None:
         return Claims(user=None if user == NOBODY else user)
-    if hub.authenticator is None:
+    authenticator = make_authenticator(settings, LoopClock())
+    if authenticator is None:
         raise Failure(T["why_no_keys"])
-    claims = hub.authenticator.authenticate(token, time.time())
+    claims = asyncio.run(_verify(authenticator, token))
     if claims.user != (None if user == NOBODY else user):
         raise Failure(T["why_other_user"].format(user=claims.user or NOBODY), USAGE)
     return claims
+
+
+async def _verify(authenticator: "Issuers", token: str) -> Claims:
+    """Return the claims of a token; its issuer is asked for keys, or a service whose it is, as the hub would.
+
+    Raises:
+        ChappeError: 101, 108, 109.
+    """
+    try:
+        found = authenticator.authenticate(token, time.time())
+        return found if isinstance(found, Claims) else await found
+    finally:
+        await authenticator.stop()
 
 
 def _sentence(hub: "HubCore", decision: Decision, action: Action) -> str:

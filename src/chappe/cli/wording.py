@@ -32,6 +32,7 @@ def word_expected(expected: Expected, texts: Texts = T) -> str:
         "switch": texts["expect_switch"],
         "text": texts["expect_text"],
         "list": texts["expect_list"],
+        "names": texts["expect_names"],
     }
     if expected.kind == "choice":
         return texts["expect_choice"].format(choices=", ".join(f'"{choice}"' for choice in expected.choices))

@@ -8,10 +8,20 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from chappe.config.settings import LimitSettings, NamespaceSettings, RedisBridgeSettings, Settings, UserSettings
+from chappe.config.settings import (
+    IssuerSettings,
+    LimitSettings,
+    MqttBridgeSettings,
+    NamespaceSettings,
+    RedisBridgeSettings,
+    Settings,
+    UserSettings,
+)
 
 #: Tables whose keys are names that people choose, and what each of them holds.
 NAMED: dict[str, type[msgspec.Struct]] = {
+    "issuers": IssuerSettings,
+    "mqtt_bridges": MqttBridgeSettings,
     "namespaces": NamespaceSettings,
     "redis_bridges": RedisBridgeSettings,
     "users": UserSettings,
@@ -31,9 +41,9 @@ ZERO_LIFTS = frozenset(
 )
 
 #: Keys whose values must not be shown.
-SECRET_KEYS = frozenset({"password_hash"})
+SECRET_KEYS = frozenset({"password", "password_hash"})
 
-Kind = Literal["whole", "number", "switch", "text", "list", "choice"]
+Kind = Literal["whole", "number", "switch", "text", "list", "names", "choice"]
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -47,7 +57,13 @@ class Expected(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         if self.kind == "choice":
             return "one of " + ", ".join(f'"{choice}"' for choice in self.choices)
-        words = {"whole": "a whole number", "number": "a number", "switch": "true or false", "text": "text"}
+        words = {
+            "whole": "a whole number",
+            "number": "a number",
+            "switch": "true or false",
+            "text": "text",
+            "names": "text, or a list of texts",
+        }
         name = words.get(self.kind, "a list of texts")
         if self.low is not None and self.high is not None:
             return f"{name} from {self.low:g} to {self.high:g}"
@@ -122,4 +138,6 @@ def _expected(kind: Any) -> Expected:
             return Expected("choice", choices=tuple(str(value) for value in values))
         case msgspec.inspect.VarTupleType():
             return Expected("list")
+        case msgspec.inspect.UnionType():
+            return Expected("names")
     return Expected("text")

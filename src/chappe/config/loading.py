@@ -165,7 +165,9 @@ def _typed(value: Any, field: Field) -> Any:
     """Read lists and switches as people write them in variables: `a, b` or `["a", "b"]`, and `on`."""
     if not isinstance(value, _Text):
         return value
-    if field.expected.kind == "list":
+    if field.expected.kind == "names" and not value.startswith("[") and "," not in value:
+        return str(value)
+    if field.expected.kind in ("list", "names"):
         if value.startswith("["):
             # As in the file, which is also JSON for a list of texts; what it is not stays one wrong value.
             try:

@@ -15,12 +15,16 @@ from chappe.model.errors import ConfigurationError
 from chappe.model.frame import SlowConsumer
 from chappe.model.limits import Limits
 from chappe.telemetry import LogOptions, default_log_file
+from chappe.transports.certificates import CertificateName
 from chappe.transports.poll_link import PollOptions
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
+#: So much clocks of servers may be apart; more would make `exp` a suggestion.
+Leeway = Annotated[float, msgspec.Meta(ge=0, le=300)]
+Names = str | tuple[str, ...]
 Language = Literal["en", "fr"]
 RootProtocol = Literal["classic", "broadcast", "echo", "chappe.v1"]
 Preset = Literal["", "strict", "high-load"]
@@ -102,22 +106,51 @@ class AuthSettings(Section, frozen=True, kw_only=True):
     """File whose content signs and verifies HS256 tokens; `chappe token create` reads the same file."""
     jwks_url: str = ""
     """Where the issuer publishes its keys; fetched at most once a minute, redirects refused."""
+    jwks_refresh_s: Seconds = 3600.0
+    """Seconds after which published keys are fetched anew though no unknown one was asked for."""
     public_keys: tuple[str, ...] = ()
     """Files with public keys (PEM) that verify tokens."""
     algorithms: tuple[str, ...] = ("EdDSA",)
     """Signature algorithms accepted; one list, since a token must not choose how it is checked."""
-    audience: str = "chappe"
-    """The `aud` a token must have."""
-    issuer: str = ""
-    """The `iss` a token must have; empty accepts any issuer whose key is known."""
+    audience: Names = "chappe"
+    """The `aud` a token must have; of several, one."""
+    issuer: Names = ""
+    """The `iss` a token must have, or one of several; empty accepts any issuer whose key is known."""
+    leeway_s: Leeway = 1.0
+    """Seconds that the issuer's clock may be apart: `exp` counts so much later, `nbf` so much earlier."""
+    webhook_url: str = ""
+    """Service that is asked whose an opaque token is: `POST {"token": ".."}`."""
+    webhook_cache_s: Seconds = 10.0
+    """Seconds that an answer of the service counts; so long a withdrawn token still opens sessions."""
     authorize_url: str = ""
     """Where to ask who may subscribe and publish in namespaces that say `hook`; empty: the hooks of the application."""
     authorize_timeout_s: Seconds = 5.0
     """Seconds to wait for its answer; then the answer is no (108)."""
     authorize_cache_s: Seconds = 10.0
     """Seconds an answer holds; 0 asks each time."""
+    cookie_name: str = ""
+    """Cookie that holds a token; it counts only for pages of `server.allowed_origins`."""
+    certificate_user: CertificateName = ""
+    """Part of a client certificate that names the user: `cn`, `dns` or `email` (of the alternative names)."""
+    insecure_http: bool = False
+    """Whether keys and the services may be asked over plain HTTP on another machine."""
     anonymous: bool = False
     """Whether sessions without a token are let in; what they may do is up to each namespace."""
+
+
+class IssuerSettings(Section, frozen=True, kw_only=True):
+    """Accept the tokens of one more issuer, signed with its own keys and no others."""
+
+    issuer: Names = ""
+    """The `iss` of its tokens, or several."""
+    audience: Names = ""
+    """The `aud` that its tokens must have, of several one; empty means that of `[auth]`."""
+    algorithms: tuple[str, ...] = ("RS256",)
+    """Signature algorithms accepted from it."""
+    jwks_url: str = ""
+    """Where it publishes its keys."""
+    public_keys: tuple[str, ...] = ()
+    """Files with public keys (PEM) of its own."""
 
 
 class ApiSettings(Section, frozen=True, kw_only=True):
@@ -157,6 +190,43 @@ class RedisBridgeSettings(Section, frozen=True, kw_only=True):
                     f"redis_bridges: {name or channel!r} is no pair, expected redis.channel=channel"
                 )
         return pairs
+
+
+class MqttBridgeSettings(Section, frozen=True, kw_only=True):
+    """Join topics of an outside MQTT broker with channels of the hub, in, out or both ways."""
+
+    url: str = "mqtt://127.0.0.1:1883"
+    """Broker: `mqtt://`, `mqtts://` (TLS), or `mqtt+ws://`, `mqtt+wss://` with a path (WebSocket)."""
+    topics: tuple[str, ...] = ()
+    """Lines as mosquitto's bridges have them: `pattern [out|in|both [qos [local-prefix [remote-prefix]]]]`."""
+    username: str = ""
+    """User to log in as."""
+    password: str = ""
+    """Its password; better in `password_file`, or in a variable such as `CHAPPE_MQTT_BRIDGES__HOME__PASSWORD`."""
+    password_file: str = ""
+    """File whose first line is the password."""
+    protocol: Literal["5", "3.1.1"] = "5"
+    """Version of MQTT; with 3.1.1 headers stay behind, and the retain flag is only known of what was there before."""
+    client_id: str = ""
+    """Client id; empty: one is made and kept in the hub's broker (with `memory://` for as long as the hub runs)."""
+    ca_file: str = ""
+    """File with the authorities (PEM) that are believed; empty: the system's."""
+    cert_file: str = ""
+    """File with a certificate to show (PEM), and its key unless `key_file` has it."""
+    key_file: str = ""
+    """File with the private key of `cert_file` (PEM)."""
+    insecure_any_certificate: bool = False
+    """Whether any certificate is believed, whoever shows it: the password goes to whoever answers."""
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=65535)] = 60
+    """Seconds without a message after which the connection is proven; half as much again cuts it."""
+    reconnect_interval_ms: Positive = 1000
+    """Attempt n waits up to this times 2^(n-1), at random, so that many hubs do not come at once."""
+    reconnect_max_ms: Positive = 30000
+    """The longest it waits."""
+    outbox_messages: Positive = 10000
+    """Messages that may wait for the broker; then the history keeps them, and what has none is dropped and counted."""
+    outbox_bytes: Positive = 67108864
+    """Bytes that may wait."""
 
 
 class NamespaceSettings(Section, frozen=True, kw_only=True):
@@ -318,8 +388,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     broker: BrokerSettings = BrokerSettings()
     auth: AuthSettings = AuthSettings()
     api: ApiSettings = ApiSettings()
+    issuers: dict[str, IssuerSettings] = msgspec.field(default_factory=dict)
     users: dict[str, UserSettings] = msgspec.field(default_factory=dict)
     redis_bridges: dict[str, RedisBridgeSettings] = msgspec.field(default_factory=dict)
+    mqtt_bridges: dict[str, MqttBridgeSettings] = msgspec.field(default_factory=dict)
     namespaces: dict[str, NamespaceSettings] = msgspec.field(default_factory=_closed_namespaces)
     limits: LimitSettings = LimitSettings()
     mqtt: MqttSettings = MqttSettings()

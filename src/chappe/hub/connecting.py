@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from chappe.hub.contracts import Claims, Timer
+from chappe.hub.contracts import Claims, Identified, Timer
 from chappe.hub.names import check_name
 from chappe.hub.permissions import Action
 from chappe.hub.resident import Resident
@@ -79,12 +79,26 @@ class Connecting:
     def refresh(self, session: Session, command: base.Refresh) -> None:
         """Take a newer token of the same user; rights are asked anew from here on.
 
-        Raises:
-            ChappeError: 101, 109; the old token stays in force.
+        A token that is refused (101, 108, 109) leaves the old one in force. Later commands wait for the answer.
         """
-        claims = self._authenticate(command.token)
-        if claims.user != session.user:
-            raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "the token is another user's"})
+        session.hold()
+
+        def identified(claims: Claims | None, error: ChappeError | None) -> None:
+            if session.is_over:
+                return
+            if claims is not None and claims.user != session.user:
+                error = ChappeError(Code.UNAUTHORIZED, detail={"problem": "the token is another user's"})
+            if claims is None or error is not None:
+                session.fail(command.id, error or ChappeError(Code.UNAUTHORIZED))
+            else:
+                self._renew(session, claims)
+                session.answer(base.Done(command.id))
+            session.release()
+
+        self._hub.authentication.verify(command.token, identified)
+
+    def _renew(self, session: Session, claims: Claims) -> None:
+        """Give a session newer rights; what they do not allow ends."""
         session.become(claims, session.name)
         self._hub.expiry.watch(session)
         for subscription in tuple(session.subscriptions.values()):
@@ -92,7 +106,6 @@ class Connecting:
                 self._hub.permissions.authorize(session.actor, Action.SUBSCRIBE, subscription.name)
             except ChappeError:
                 self._hub.subscribing.end(subscription, Code.UNSUBSCRIBED_PERMISSION_WITHDRAWN)
-        session.answer(base.Done(command.id))
 
     def _open(
         self,
@@ -104,18 +117,40 @@ class Connecting:
         opened: Callable[[bool], None],
     ) -> None:
         """Go through the steps; each may take its time, so the session's later commands wait."""
-        try:
-            claims = self._identify(session, token)
-            if claims.user is not None and name and name != claims.user:
-                if session.protocol.closes_refused_names:
-                    raise ChappeError(Code.PERMISSION_DENIED, detail={"field": "name", "expected": claims.user})
-                name = claims.user
-        except ChappeError as error:
-            session.fail(answered, error)
-            if error.code in CREDENTIALS_REFUSED:
-                session.close(CREDENTIALS_REFUSED[error.code])
-            return
         session.hold()
+
+        def identified(claims: Claims | None, error: ChappeError | None) -> None:
+            if session.is_over:
+                return
+            wanted = name
+            if claims is not None and claims.user is not None and name and name != claims.user:
+                if session.protocol.closes_refused_names:
+                    error = ChappeError(Code.PERMISSION_DENIED, detail={"field": "name", "expected": claims.user})
+                wanted = claims.user
+            if claims is None or error is not None:
+                self._refuse(session, answered, error or ChappeError(Code.UNAUTHORIZED))
+            else:
+                self._ask_hooks(session, answered, claims, wanted, resume, opened)
+
+        self._identify(session, token, identified)
+
+    def _refuse(self, session: Session, answered: int | None, error: ChappeError) -> None:
+        """Say that a credential, or the name that goes with it, is refused."""
+        session.fail(answered, error)
+        if error.code in CREDENTIALS_REFUSED:
+            session.close(CREDENTIALS_REFUSED[error.code])
+        else:
+            session.release()
+
+    def _ask_hooks(
+        self,
+        session: Session,
+        answered: int | None,
+        claims: Claims,
+        name: str,
+        resume: str | None,
+        opened: Callable[[bool], None],
+    ) -> None:
         # What the hooks see: who it says it is. Nothing is claimed and nobody is told before they agree.
         session.present(claims, name)
 
@@ -282,24 +317,19 @@ class Connecting:
         if impostor is not None:
             impostor.close(Code.NAME_IN_USE_CLOSE)
 
-    def _identify(self, session: Session, token: str | None) -> Claims:
-        token = token or session.peer.token
+    def _identify(self, session: Session, token: str | None, done: Identified) -> None:
+        """Find out who it is: by the token of the command, by what its connection brought, or nobody."""
+        peer = session.peer
+        token = token or peer.token
         if token is not None:
-            return self._authenticate(token)
-        if not self._hub.permissions.anonymous:
+            self._hub.authentication.verify(token, done)
+        elif peer.claims is not None:
+            self._hub.authentication.judge(peer.claims, done)
+        elif self._hub.permissions.anonymous:
+            done(ANONYMOUS, None)
+        else:
             self._hub.counters.unauthorized += 1
-            raise ChappeError(Code.UNAUTHORIZED)
-        return ANONYMOUS
-
-    def _authenticate(self, token: str) -> Claims:
-        authenticator = self._hub.authenticator
-        try:
-            if authenticator is None:
-                raise ChappeError(Code.UNAUTHORIZED, detail={"problem": "this hub takes no tokens"})
-            return authenticator.authenticate(token, self._hub.clock.wall_ms() / 1_000)
-        except ChappeError:
-            self._hub.counters.unauthorized += 1
-            raise
+            done(None, ChappeError(Code.UNAUTHORIZED))
 
     def _connected(self, session: Session, answered: int, resumed: bool) -> base.Connected:
         hub = self._hub

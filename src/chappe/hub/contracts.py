@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import msgspec
 
 from chappe.hub.namespaces import Namespace
+from chappe.model.errors import ChappeError
 from chappe.model.frame import Frame
 from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication, Sender
@@ -307,7 +308,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         scopes: `api`, `operator`, `service:<name>`.
         subscribe, publish: patterns the bearer may use; None: the namespace decides.
         info: shown in presence.
-        token_id: `jti`, for revocation.
+        token_id, issued_at: `jti` and `iat` (seconds since 1970), for revocation.
     """
 
     user: str | None = None
@@ -317,14 +318,22 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     publish: tuple[str, ...] | None = None
     info: Any = None
     token_id: str | None = None
+    issued_at: float | None = None
+
+
+Identified: TypeAlias = Callable[[Claims | None, ChappeError | None], None]
+"""Take the claims of a credential, or why it is refused."""
 
 
 class Authenticator(Protocol):
     """Verifies credentials."""
 
-    def authenticate(self, token: str, wall_s: float) -> Claims:
+    def authenticate(self, token: str, wall_s: float) -> Claims | Awaitable[Claims]:
         """Verify a bearer token at a wall-clock time.
 
+        Returns the claims, or what has to be awaited for them, because somebody else is asked.
+
         Raises:
-            ChappeError: 101 with the reason (never the token), 109 expired.
+            ChappeError: 101 with the reason (never the token), 109 expired, 108 who has to be asked cannot be; so does
+                the awaitable.
         """

@@ -64,7 +64,7 @@ class Hooks:
     """The hooks of one hub, in the order in which they were added."""
 
     def __init__(self, spawn: Spawn) -> None:
-        self._spawn = spawn
+        self.spawn = spawn
         self.connect: list[Hook] = []
         self.disconnect: list[Hook] = []
         self.message: list[Hook] = []
@@ -109,7 +109,7 @@ class Hooks:
                 done(error)
                 return
             if answer is not None and hasattr(answer, "__await__"):
-                self._spawn(answer, self._go_on(hooks[index + 1 :], arguments, done))
+                self.spawn(answer, self._go_on(hooks[index + 1 :], arguments, done))
                 return
         done(None)
 
@@ -130,6 +130,6 @@ class Hooks:
             done(None, error)
             return
         if hasattr(answer, "__await__"):
-            self._spawn(answer, done)
+            self.spawn(answer, done)
         else:
             done(answer, None)

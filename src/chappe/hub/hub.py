@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from chappe.hub.authentication import Authentication
+from chappe.hub.bridges import Reporting
 from chappe.hub.calling import Calling
 from chappe.hub.channels import Channels
 from chappe.hub.cluster import Cluster
@@ -37,7 +39,7 @@ from chappe.hub.quotas import ChannelQuotas, Excess, Quotas
 from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
 from chappe.hub.resident import Resident
-from chappe.hub.revocation import Revocations, RevokingAuthenticator
+from chappe.hub.revocation import Entry, Revocations
 from chappe.hub.rooms import Rooms
 from chappe.hub.seats import Seats, address_group
 from chappe.hub.session import Handler, Peer, Session
@@ -98,6 +100,7 @@ class HubCore:
     Attributes:
         quotas: rates of users and addresses; None: there are none, and nobody asks.
         strangers: sessions that have not said who they are, by address.
+        bridges: ways to other systems, which tell how they are.
         retention: tells under which options a publication of a channel is stored, where sessions outlive their
             connections; None: those of its namespace.
     """
@@ -117,9 +120,6 @@ class HubCore:
         self.limits = options.limits
         self.namespaces = options.namespaces
         self.revocations = Revocations()
-        self.authenticator: Authenticator | None = None
-        if options.authenticator is not None:
-            self.authenticator = RevokingAuthenticator(options.authenticator, self.revocations)
         self.version = options.version
         self.node = options.node
         self.audit = options.audit
@@ -133,12 +133,15 @@ class HubCore:
         self.permissions = Permissions(options.namespaces, options.anonymous)
         self.hooks = Hooks(options.spawn)
         self.sessions: dict[str, Session] = {}
+        self.bridges: list[Reporting] = []
         self.names: NameRegistry[Session] = NameRegistry()
         self.names.reserve(options.reserved_names)
         self.channels = Channels(options.namespaces, options.broker, options.make_audience)
         self.expiry = Expiry(self)
         self.rooms = Rooms(self)
         self.cluster = Cluster(self) if options.broker.shared else None
+        self.authenticator = options.authenticator
+        self.authentication = Authentication(self)
         self.delivery = Delivery(self)
         self.connecting = Connecting(self)
         self.resumption = Resumption(self)
@@ -318,6 +321,8 @@ class HubCore:
     def revoke_here(self, user: str | None, session_id: str | None, token_id: str | None, until: float) -> int:
         """Refuse a token, or those that sessions of this node came with, and end the sessions; return how many.
 
+        Of a user, whatever was issued until now is refused, where it says when that was.
+
         Args:
             until: seconds since 1970: how long a token without an `exp` is refused.
         """
@@ -326,11 +331,15 @@ class HubCore:
         for claims in (session.actor.claims for session in found):
             if claims.token_id is not None:
                 brought[claims.token_id] = until if claims.expires_at is None else claims.expires_at
+        wall_s = self.clock.wall_ms() / 1_000
+        entries: list[Entry] = [("token", name, end, 0.0) for name, end in brought.items()]
         if token_id is not None and token_id not in brought:
-            self.revocations.add([(token_id, until)], self.clock.wall_ms() / 1_000)
-        self.revocations.add(brought.items(), self.clock.wall_ms() / 1_000)
+            self.revocations.add([("token", token_id, until, 0.0)], wall_s)
+        if user is not None:
+            self.revocations.add([("user", user, until, wall_s)], wall_s)
+        self.revocations.add(entries, wall_s)
         if self.cluster is not None:
-            self.cluster.revoking.tell(list(brought.items()))
+            self.cluster.revoking.tell(entries)
         for session in found:
             session.close(Code.INVALID_TOKEN if token_id is not None else Code.DISCONNECTED)
         return len(found)

@@ -32,6 +32,7 @@ class Action(enum.Enum):
     GATEWAY = "gateway"
     INSPECT = "inspect"
     DISCONNECT = "disconnect"
+    TICKET = "ticket"
 
     # Members are what they are and nothing else; the hash of `Enum` is a call in Python, on the way of each message.
     __hash__ = object.__hash__
@@ -130,6 +131,9 @@ class Permissions:
         """Decide anew, and say by which rule; nothing is counted or remembered. `authorize` asks this."""
         if action in _MEMORABLE and namespace_of(channel) == _INNER:
             return Decision(False, Rule.INNER)
+        if action is Action.TICKET:
+            allowed = actor.trusted and "api" in actor.claims.scopes
+            return Decision(allowed, Rule.BACKEND if allowed else Rule.NO_SCOPE)
         if actor.trusted:
             allowed = "api" in actor.claims.scopes or "operator" in actor.claims.scopes
             return Decision(allowed, Rule.BACKEND if allowed else Rule.NO_SCOPE)

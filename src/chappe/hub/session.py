@@ -37,6 +37,8 @@ CREDENTIALS_REFUSED: Final[dict[int, Code]] = {
     Code.UNAUTHORIZED: Code.INVALID_TOKEN,
     # The client fetches a newer token and comes back.
     Code.TOKEN_EXPIRED: Code.EXPIRED,
+    # Nobody could be asked whose it is: the client comes back with the same.
+    Code.NOT_AVAILABLE: Code.INSUFFICIENT_STATE,
 }
 
 
@@ -48,12 +50,14 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         carrier: `websocket`, `sse`, `poll` ...
         language: `en` or `fr`: how errors are worded.
         token: a credential that came with the connection, or None.
+        claims: who it is by what the carrier verified itself (a TLS certificate), or None; a token counts before it.
     """
 
     address: str = ""
     carrier: str = "websocket"
     language: str = "en"
     token: str | None = None
+    claims: Claims | None = None
 
 
 @lru_cache(maxsize=4_096)

@@ -13,9 +13,10 @@ from chappe.protocols.base import ServerProtocol
 from chappe.protocols.chappe import ChappeProtocol, JsonEncoder, MsgpackEncoder
 from chappe.protocols.classic import ClassicEncoder, ClassicProtocol, GatewayProtocol
 from chappe.protocols.raw import BroadcastProtocol, RawEncoder
-from chappe.transports.echo import Echo
+from chappe.transports.credentials import NO_COOKIE, CredentialReader
+from chappe.transports.echo import Echo, GuardedEcho
 from chappe.transports.portable import Receiver
-from chappe.transports.upgrade import Rejected, Request, bearer_token, choose_subprotocol, language_of, tokens
+from chappe.transports.upgrade import Rejected, Request, choose_subprotocol, language_of, tokens
 
 #: Subprotocols that select a protocol, on every path that serves them.
 SUBPROTOCOLS: Final = ("chappe.v1", "chappe.v1.msgpack", "classic")
@@ -43,10 +44,16 @@ class Endpoints:
     """The WebSocket paths of one hub."""
 
     def __init__(
-        self, hub: HubCore, root_protocol: str, default_language: str, mqtt: MqttService | None = None
+        self,
+        hub: HubCore,
+        root_protocol: str,
+        default_language: str,
+        reader: CredentialReader = NO_COOKIE,
+        mqtt: MqttService | None = None,
     ) -> None:
-        """Take what is served; `mqtt` is behind `/mqtt`, None: nothing is."""
+        """Take the hub, what is spoken on `/`, and how requests bring credentials; `mqtt` is behind `/mqtt`."""
         self._hub = hub
+        self._reader = reader
         self._mqtt = mqtt
         self._root_protocol = root_protocol
         self._default_language = default_language
@@ -81,14 +88,14 @@ class Endpoints:
             name, chosen = path[1:], None
         else:
             raise Rejected(404, "no WebSocket here; try /ws, /, /echo, /broadcast, /gateway or /mqtt")
-        token = bearer_token(request)
+        token = self._reader.read(request)
         if name == "echo":
-            self._require_identity(token)
-            return Endpoint(chosen, Echo)
+            return Endpoint(chosen, self._echo(token, request))
         peer = Peer(
             address=request.address,
             language=language_of(request, self._default_language),
             token=token,
+            claims=self._reader.holder(request),
         )
         return Endpoint(chosen, lambda link: self._hub.open(link, self._make[name](), peer))
 
@@ -101,7 +108,8 @@ class Endpoints:
         peer = Peer(
             address=request.address,
             language=language_of(request, self._default_language),
-            token=bearer_token(request),
+            token=self._reader.read(request),
+            claims=self._reader.holder(request),
             carrier="mqtt",
         )
         return Endpoint(chosen, lambda link: mqtt.open(cast(Carrier, link), peer), 1.0)
@@ -114,12 +122,11 @@ class Endpoints:
             raise Rejected(400, f"unknown subprotocol; this hub speaks {', '.join(SUBPROTOCOLS)}")
         return chosen, chosen
 
-    def _require_identity(self, token: str | None) -> None:
+    def _echo(self, token: str | None, request: Request) -> OpenReceiver:
         """An echo has no session that could refuse it."""
-        hub = self._hub
-        if hub.permissions.anonymous:
-            return
-        if token is not None and hub.authenticator is not None:
-            hub.authenticator.authenticate(token, hub.clock.wall_ms() / 1_000)
-            return
-        raise Rejected(401, "a token is required", {"WWW-Authenticate": "Bearer"})
+        if self._hub.permissions.anonymous:
+            return Echo
+        credential = token if token is not None else self._reader.holder(request)
+        if credential is None:
+            raise Rejected(401, "a token is required", {"WWW-Authenticate": "Bearer"})
+        return lambda link: GuardedEcho(link, self._hub, credential)

@@ -1,5 +1,6 @@
 """The certificate that a TLS client showed, for who maps it to an identity."""
 
+import ssl
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
@@ -17,12 +18,15 @@ class PeerCertificate(msgspec.Struct, frozen=True, kw_only=True):
         names: kind and value of each alternative name: `("DNS", "sensor-7.example.org")`, `("URI", "urn:dev:7")`.
         serial: its number, in hexadecimal; unique for its issuer.
         issuer: as `subject`.
+        issued_at, expires_at: when it begins and ends, seconds since 1970.
     """
 
     subject: tuple[tuple[str, str], ...]
     names: tuple[tuple[str, str], ...]
     serial: str
     issuer: tuple[tuple[str, str], ...]
+    issued_at: float
+    expires_at: float
 
     @property
     def common_name(self) -> str:
@@ -40,6 +44,8 @@ def read_certificate(decoded: Mapping[str, Any] | None) -> PeerCertificate | Non
         names=tuple((str(kind), str(value)) for kind, value in decoded.get("subjectAltName", ())),
         serial=str(decoded.get("serialNumber", "")),
         issuer=_parts(decoded.get("issuer", ())),
+        issued_at=float(ssl.cert_time_to_seconds(decoded["notBefore"])),
+        expires_at=float(ssl.cert_time_to_seconds(decoded["notAfter"])),
     )
 
 

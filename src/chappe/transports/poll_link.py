@@ -20,6 +20,8 @@ from chappe.transports.stream_places import Places
 
 #: A cursor of more digits is none of ours.
 _MAX_DIGITS: Final = 15
+#: Ends after which nothing that waits is told any more: the credential counts no longer.
+_RIGHTS_ENDED: Final = frozenset({Code.EXPIRED, Code.INVALID_TOKEN, Code.DISCONNECTED})
 
 
 class PollOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,7 +303,7 @@ class Mailbox:
             self._wake()
 
     def close(self, code: int, reason: str = "") -> None:
-        """End: what waits may still be asked for, and then how it ended."""
+        """End: what waits may still be asked for, unless its client may not hear it any more, and then how it ended."""
         if self.ended is not None:
             return
         self.closing = True
@@ -310,6 +312,8 @@ class Mailbox:
         for post, _ in self._posts:
             post.finish()
         self._posts.clear()
+        if code in _RIGHTS_ENDED and self.is_collected:
+            self._withhold()
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close(code, reason)
@@ -381,6 +385,16 @@ class Mailbox:
         if taken and not self.posting.make_room():
             self._close_slow()
         return taken
+
+    def _withhold(self) -> None:
+        """Keep only errors, which may say why it ends: anything else would be delivered without the right to it."""
+        waiting = self._given
+        while len(self._queue):
+            waiting.append(self._queue.pop())
+        errors = [frame for frame in waiting if isinstance(frame, MessageFrame) and type(frame.message) is base.Failed]
+        self.clear()
+        for frame in errors:
+            self._queue.put(frame, 0)
 
     def _carried_by(self, carrier: str) -> None:
         session = self.session

@@ -24,7 +24,8 @@ class Proxies:
         """Return a request with the client's address and scheme as the trusted proxies in front of us tell them.
 
         The client is the rightmost address that no trusted proxy has: what stands left of it the client may have made
-        up. Without a trusted peer the headers mean nothing.
+        up. Without a trusted peer the headers mean nothing. A certificate that a proxy showed is the proxy's own, and
+        nobody's who stands behind it.
         """
         if not self._networks or not self.trusts(request.address):
             return request
@@ -33,7 +34,7 @@ class Proxies:
         while hops and self.trusts(address):
             address = hops.pop()
         secure = tokens(request.headers.get("x-forwarded-proto", ""))[-1:] == ["https"] or request.secure
-        return msgspec.structs.replace(request, address=address, secure=secure)
+        return msgspec.structs.replace(request, address=address, secure=secure, certificate=None)
 
     def trusts(self, address: str) -> bool:
         """Whether an address is a trusted proxy's."""

@@ -30,6 +30,7 @@ from chappe.protocols.sse import (
     event,
     field,
 )
+from chappe.transports.credentials import identify
 from chappe.transports.portable import Receiver
 from chappe.transports.send_queue import SendQueue
 from chappe.transports.stream_places import Places
@@ -68,17 +69,18 @@ class Streams:
             for whole in (False, True)
         }
 
-    def check(self, channels: Mapping[str, base.Since], token: str | None) -> None:
+    async def check(self, channels: Mapping[str, base.Since], peer: Peer) -> None:
         """Refuse what `open` would refuse, as far as that is known without a session.
 
         Raises:
-            ChappeError: 101, 103, 106, 107, 109.
+            ChappeError: 101, 103, 106, 107, 108, 109.
         """
         hub = self._hub
         claims = Claims()
-        if token is not None and hub.authenticator is not None:
-            claims = hub.authenticator.authenticate(token, hub.clock.wall_ms() / 1_000)
-        elif token is not None or not hub.permissions.anonymous:
+        credential = peer.token if peer.token is not None else peer.claims
+        if credential is not None:
+            claims = await identify(hub, credential)
+        elif not hub.permissions.anonymous:
             raise ChappeError(Code.UNAUTHORIZED)
         if len(channels) > hub.limits.channels_per_client:
             raise ChappeError(Code.LIMIT_EXCEEDED, detail={"limit": "channels_per_client"})

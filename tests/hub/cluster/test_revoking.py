@@ -48,6 +48,26 @@ def test_sessions_end_and_their_token_is_refused_everywhere(
         assert len(world.hub.revocations.entries(world.clock.wall_ms() / 1_000)) == 0
 
 
+def test_what_a_user_was_given_before_is_refused_on_each_node_used_or_not(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = nodes.worlds
+    now = nodes.clock.wall_ms() / 1_000
+    for name, issued_at in (("unused", now - 5), ("newer", now + 5)):
+        monkeypatch.setitem(TOKENS.claims, name, Claims(user="Ada", expires_at=EXPIRES, issued_at=issued_at))
+    ticket, _ = b.hub.authentication.tickets.issue(Claims(user="Ada"))
+    revoke(nodes, user="Ada")
+    late = nodes.add()
+    nodes.pass_time(0.1)
+    for world in (a, b, late):
+        for credential in ("unused", ticket):
+            client = world.client()
+            client.ask("connect", token=credential)
+            nodes.pass_time(0.1)
+            assert ended(client) == Code.INVALID_TOKEN
+        assert world.client(token="newer").session.is_open
+
+
 def test_a_node_that_was_cut_off_learns_what_is_refused(nodes: Nodes) -> None:
     _, b = nodes.worlds
     nodes.way(1).cut()

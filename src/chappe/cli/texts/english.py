@@ -37,6 +37,7 @@ ENGLISH: Texts = {
     "expect_switch": "true or false",
     "expect_text": "text",
     "expect_list": "a list of texts",
+    "expect_names": "text, or a list of texts",
     "expect_choice": "one of {choices}",
     "expect_range": "{kind} from {low:g} to {high:g}",
     "expect_at_least": "{kind} of at least {low:g}",
@@ -58,6 +59,13 @@ ENGLISH: Texts = {
         "tokens are needed but no key verifies them: set auth.hmac_secret_file, auth.public_keys or auth.jwks_url"
     ),
     "config_half_tls": "server.cert and server.key belong together: set both or none",
+    "config_bare_ca": "server.client_ca asks for certificates in a TLS handshake: set server.cert and server.key too",
+    "config_no_client_cert": "auth.certificate_user names nobody: set server.client_cert, which asks for certificates",
+    "config_cookie_origins": "auth.cookie_name counts only for listed pages: set server.allowed_origins",
+    "config_insecure": "{setting} is on: {meaning}",
+    "config_open_bind": "{host} can be reached from other machines, and {setting} lets anybody in there",
+    "insecure_open": "anybody who reaches /api may publish and end connections",
+    "insecure_http": "who is on the way can change the keys that tokens are verified with",
     "config_namespace_slash": (
         "namespaces.{name}: a namespace is one segment of a channel name, without '/', '+' or '#'"
     ),
@@ -65,6 +73,11 @@ ENGLISH: Texts = {
     "config_single_workers": "server.workers = {workers} needs a broker that processes share, {scheme}:// is for one",
     "config_file_missing": "{name}: {path} is not there",
     "config_unusable": "{reason}",
+    "config_mqtt_plain": "mqtt_bridges.{name}: the password goes over the network as it is: use mqtts://",
+    "config_mqtt_insecure": (
+        "mqtt_bridges.{name}: insecure_any_certificate: whoever answers gets the password and "
+        "every message; use ca_file"
+    ),
     # token
     "token": "Make and read tokens and API keys.",
     "token_create": "Make a token for a user, or with --api a key for a backend.",
@@ -77,6 +90,10 @@ ENGLISH: Texts = {
     "token_secret_file": "File with the shared secret (HS256); by default auth.hmac_secret_file of the configuration.",
     "token_new_secret": "Make the secret file (256 random bits) if it does not exist.",
     "token_private_key": "File with a private key in PEM (Ed25519, ECDSA or RSA) that signs instead of a secret.",
+    "token_algorithm": "Signature algorithm, of those of the key's kind; without it the usual one.",
+    "token_kid": "Name of the key, for issuers that publish several (header kid).",
+    "token_algorithm_bad": "--algorithm {value!r} is none of this key's: {known}",
+    "token_public_key": "File with the public key in PEM that checks the signature.",
     "token_api": "Make an API key instead; it is printed once and only its hash is kept.",
     "token_name": "Name of the API key, as logs show it.",
     "token_keys_file": "File the hash of the API key is added to; by default api.keys_file of the configuration.",
@@ -84,7 +101,7 @@ ENGLISH: Texts = {
     "token_no_secret": (
         "nothing to sign with: give --secret-file FILE (with --new-secret to make it) or --private-key FILE"
     ),
-    "token_secret_short": "the secret in {path} has {length} bytes, expected at least 32; make one with --new-secret",
+    "token_secret_short": "the secret in {path} has {length} bytes, expected {expected}; make one with --new-secret",
     "token_key_bad": "{path} is not a private key in PEM: {reason}",
     "token_no_user": "--user is missing; a token without a user needs --scope",
     "token_ttl_bad": "--ttl {value!r} is no duration, expected 90s, 30m, 12h or 7d",
@@ -106,6 +123,7 @@ ENGLISH: Texts = {
     # doctor
     "doctor": "Check this machine and the configuration, and say what to do about what is wrong.",
     "doctor_url": "Hub to reach as well, such as http://127.0.0.1:8080.",
+    "doctor_danger_step": "turn it off, or be sure that a firewall or a proxy decides who reaches this hub",
     "doctor_good": "everything needed is in place",
     "doctor_bad": "{count} check(s) failed; do what the lines marked with ✗ say",
     "doctor_missing_uvloop": (
@@ -290,6 +308,26 @@ ENGLISH: Texts = {
     "sub_reconnecting": "reconnecting, attempt {n}",
     "sub_transport": "carried by {transport}",
     "sub_following": "following {channels} on {url} (Ctrl-C stops)",
+    # pub and sub with mqtt://
+    "mqtt_user": "With mqtt://: user to log in as; the password comes from CHAPPE_MQTT_PASSWORD or --password-file.",
+    "mqtt_password_file": "With mqtt://: file whose first line is the password.",
+    "mqtt_qos": "With mqtt://: 0 (default), 1 (at least once) or 2 (once).",
+    "mqtt_version": "With mqtt://: version of MQTT, 5 unless given.",
+    "mqtt_cert_key": "File with the private key of --cert (PEM), if that has none.",
+    "mqtt_only": "{options}: only for mqtt:// and mqtts://",
+    "mqtt_not": "{options}: not for this kind of URL",
+    "mqtt_no_topic": "the URL names no topic, expected one like {url}",
+    "mqtt_one_broker": "several topics must be of one broker: give each as mqtt://HOST/TOPIC with the same host",
+    "mqtt_missing": "mqtt:// needs the package {name}: pip install 'chappe[mqtt]'",
+    "mqtt_plain_warning": "WARNING: the password goes over the network as it is, use mqtts://",
+    "mqtt_login": "{peer} refuses the login ({reason}): check --user and the password",
+    "mqtt_other_version": "{peer} does not speak this version of MQTT: try --mqtt-version 3.1.1",
+    "mqtt_certificate": "the certificate of {peer} is not trusted ({reason}): name its authority with --ca",
+    "mqtt_tls": "no TLS connection to {peer} ({reason}): it may want a client certificate, --cert",
+    "mqtt_unreachable": "{peer} cannot be reached ({reason}): check host and port",
+    "mqtt_refused": "{peer} refuses: {reason}",
+    "mqtt_closed": "{peer} cut the connection ({reason}): its log may say why",
+    "mqtt_unconfirmed": "no confirmation within {seconds:g} seconds: it may have been published or not",
     # bench
     "bench": "Measure a hub, alone or beside other servers: messages, latency, memory, CPU.",
     "bench_vs": "Servers to stand beside, by comma: {names}.",

@@ -37,6 +37,7 @@ FRENCH: Texts = {
     "expect_switch": "true ou false",
     "expect_text": "du texte",
     "expect_list": "une liste de textes",
+    "expect_names": "un texte, ou une liste de textes",
     "expect_choice": "l'un de {choices}",
     "expect_range": "{kind} de {low:g} à {high:g}",
     "expect_at_least": "{kind} d'au moins {low:g}",
@@ -59,6 +60,13 @@ FRENCH: Texts = {
         "auth.public_keys ou auth.jwks_url"
     ),
     "config_half_tls": "server.cert et server.key vont ensemble : réglez les deux ou aucun",
+    "config_bare_ca": "server.client_ca demande des certificats TLS : réglez aussi server.cert et server.key",
+    "config_no_client_cert": "auth.certificate_user ne nomme personne : réglez server.client_cert, qui les demande",
+    "config_cookie_origins": "auth.cookie_name ne vaut que pour les pages listées : réglez server.allowed_origins",
+    "config_insecure": "{setting} est activé : {meaning}",
+    "config_open_bind": "{host} est joignable depuis d'autres machines, et {setting} y laisse entrer n'importe qui",
+    "insecure_open": "quiconque atteint /api peut publier et couper des connexions",
+    "insecure_http": "qui se trouve sur le chemin peut changer les clés qui vérifient les jetons",
     "config_namespace_slash": (
         "namespaces.{name} : un espace de noms est un segment de nom de canal, sans « / », « + » ni « # »"
     ),
@@ -68,6 +76,11 @@ FRENCH: Texts = {
     ),
     "config_file_missing": "{name} : {path} n'existe pas",
     "config_unusable": "inutilisable : {reason}",
+    "config_mqtt_plain": "mqtt_bridges.{name} : le mot de passe passe en clair sur le réseau : utilisez mqtts://",
+    "config_mqtt_insecure": (
+        "mqtt_bridges.{name} : insecure_any_certificate : qui répond reçoit le mot de passe "
+        "et chaque message ; utilisez ca_file"
+    ),
     # token
     "token": "Crée et lit des jetons et des clés d'API.",
     "token_create": "Crée un jeton pour un utilisateur, ou avec --api une clé pour un programme.",
@@ -80,6 +93,10 @@ FRENCH: Texts = {
     "token_secret_file": "Fichier du secret partagé (HS256) ; par défaut auth.hmac_secret_file de la configuration.",
     "token_new_secret": "Crée le fichier du secret (256 bits aléatoires) s'il n'existe pas.",
     "token_private_key": "Fichier d'une clé privée PEM (Ed25519, ECDSA ou RSA) qui signe au lieu d'un secret.",
+    "token_algorithm": "Algorithme de signature, parmi ceux de ce type de clé ; sans lui le plus courant.",
+    "token_kid": "Nom de la clé, pour les émetteurs qui en publient plusieurs (en-tête kid).",
+    "token_algorithm_bad": "--algorithm {value!r} n'est pas de cette clé : {known}",
+    "token_public_key": "Fichier de la clé publique en PEM qui vérifie la signature.",
     "token_api": "Crée plutôt une clé d'API ; elle est affichée une fois et seule son empreinte est gardée.",
     "token_name": "Nom de la clé d'API, tel que les journaux le montrent.",
     "token_keys_file": "Fichier où ajouter l'empreinte de la clé ; par défaut api.keys_file de la configuration.",
@@ -87,7 +104,7 @@ FRENCH: Texts = {
     "token_no_secret": (
         "rien pour signer : donnez --secret-file FICHIER (avec --new-secret pour le créer) ou --private-key FICHIER"
     ),
-    "token_secret_short": "le secret de {path} a {length} octets, attendu au moins 32 ; créez-en un avec --new-secret",
+    "token_secret_short": "le secret de {path} a {length} octets, attendu {expected} ; créez-en un avec --new-secret",
     "token_key_bad": "{path} n'est pas une clé privée PEM : {reason}",
     "token_no_user": "--user manque ; un jeton sans utilisateur demande --scope",
     "token_ttl_bad": "--ttl {value!r} n'est pas une durée, attendu 90s, 30m, 12h ou 7d",
@@ -111,6 +128,7 @@ FRENCH: Texts = {
     # doctor
     "doctor": "Vérifie cette machine et la configuration, et dit quoi faire de ce qui ne va pas.",
     "doctor_url": "Serveur à joindre aussi, par exemple http://127.0.0.1:8080.",
+    "doctor_danger_step": "désactivez-le, ou assurez-vous qu'un pare-feu ou un mandataire décide qui atteint ce hub",
     "doctor_good": "tout le nécessaire est en place",
     "doctor_bad": "{count} contrôle(s) en échec ; suivez les lignes marquées ✗",
     "doctor_missing_uvloop": (
@@ -311,6 +329,28 @@ FRENCH: Texts = {
     "sub_reconnecting": "reconnexion, essai {n}",
     "sub_transport": "transporté par {transport}",
     "sub_following": "suit {channels} sur {url} (Ctrl-C arrête)",
+    # pub and sub with mqtt://
+    "mqtt_user": "Avec mqtt:// : utilisateur ; le mot de passe vient de CHAPPE_MQTT_PASSWORD ou de --password-file.",
+    "mqtt_password_file": "Avec mqtt:// : fichier dont la première ligne est le mot de passe.",
+    "mqtt_qos": "Avec mqtt:// : 0 (par défaut), 1 (au moins une fois) ou 2 (une fois).",
+    "mqtt_version": "Avec mqtt:// : version de MQTT, 5 sauf indication.",
+    "mqtt_cert_key": "Fichier de la clé privée de --cert (PEM), si celui-ci n'en a pas.",
+    "mqtt_only": "{options} : seulement pour mqtt:// et mqtts://",
+    "mqtt_not": "{options} : pas pour ce genre d'URL",
+    "mqtt_no_topic": "l'URL ne nomme aucun sujet, attendu par exemple {url}",
+    "mqtt_one_broker": (
+        "plusieurs sujets doivent être d'un seul broker : donnez chacun comme mqtt://HÔTE/SUJET avec le même hôte"
+    ),
+    "mqtt_missing": "mqtt:// demande le paquet {name} : pip install 'chappe[mqtt]'",
+    "mqtt_plain_warning": "ATTENTION : le mot de passe passe en clair sur le réseau, utilisez mqtts://",
+    "mqtt_login": "{peer} refuse l'identification ({reason}) : vérifiez --user et le mot de passe",
+    "mqtt_other_version": "{peer} ne parle pas cette version de MQTT : essayez --mqtt-version 3.1.1",
+    "mqtt_certificate": "le certificat de {peer} n'est pas reconnu ({reason}) : nommez son autorité avec --ca",
+    "mqtt_tls": "pas de connexion TLS avec {peer} ({reason}) : il veut peut-être un certificat client, --cert",
+    "mqtt_unreachable": "{peer} est injoignable ({reason}) : vérifiez l'hôte et le port",
+    "mqtt_refused": "{peer} refuse : {reason}",
+    "mqtt_closed": "{peer} a coupé la connexion ({reason}) : son journal dit peut-être pourquoi",
+    "mqtt_unconfirmed": "aucune confirmation en {seconds:g} secondes : c'est peut-être publié, ou non",
     # bench
     "bench": "Mesure un serveur, seul ou à côté d'autres : messages, latence, mémoire, processeur.",
     "bench_vs": "Serveurs à mesurer à côté, séparés par des virgules : {names}.",

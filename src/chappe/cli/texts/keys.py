@@ -40,6 +40,7 @@ class Texts(TypedDict):
     expect_switch: str
     expect_text: str
     expect_list: str
+    expect_names: str
     expect_choice: str
     expect_range: str
     expect_at_least: str
@@ -56,11 +57,20 @@ class Texts(TypedDict):
     config_closed: str
     config_no_keys: str
     config_half_tls: str
+    config_bare_ca: str
+    config_no_client_cert: str
+    config_cookie_origins: str
+    config_insecure: str
+    config_open_bind: str
+    insecure_open: str
+    insecure_http: str
     config_namespace_slash: str
     config_single_workers: str
     config_pending: str
     config_file_missing: str
     config_unusable: str
+    config_mqtt_plain: str
+    config_mqtt_insecure: str
     # token
     token: str
     token_create: str
@@ -73,6 +83,10 @@ class Texts(TypedDict):
     token_secret_file: str
     token_new_secret: str
     token_private_key: str
+    token_algorithm: str
+    token_kid: str
+    token_algorithm_bad: str
+    token_public_key: str
     token_api: str
     token_name: str
     token_keys_file: str
@@ -100,6 +114,7 @@ class Texts(TypedDict):
     # doctor
     doctor: str
     doctor_url: str
+    doctor_danger_step: str
     doctor_good: str
     doctor_bad: str
     doctor_missing_uvloop: str
@@ -272,6 +287,26 @@ class Texts(TypedDict):
     sub_reconnecting: str
     sub_following: str
     sub_transport: str
+    # pub and sub with mqtt://
+    mqtt_user: str
+    mqtt_password_file: str
+    mqtt_qos: str
+    mqtt_version: str
+    mqtt_cert_key: str
+    mqtt_only: str
+    mqtt_not: str
+    mqtt_no_topic: str
+    mqtt_one_broker: str
+    mqtt_missing: str
+    mqtt_plain_warning: str
+    mqtt_login: str
+    mqtt_other_version: str
+    mqtt_certificate: str
+    mqtt_tls: str
+    mqtt_unreachable: str
+    mqtt_refused: str
+    mqtt_closed: str
+    mqtt_unconfirmed: str
     # bench
     bench: str
     bench_vs: str

@@ -1,7 +1,11 @@
 """CONNECT and its answer."""
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from msgspec.structs import replace
+
+from chappe.hub.contracts import Claims
 from chappe.hub.mqtt.kinds import CONNECTING
 from chappe.hub.mqtt.wording import reason_of_close, reason_of_connect
 from chappe.hub.permissions import Action
@@ -23,6 +27,20 @@ _CLIENT_ID_CHARACTERS: Final = 256
 _ASSIGNED_BYTES: Final = 12
 #: A user property of CONNECT by which a client asks for offset and epoch of each message.
 POSITIONS: Final = "chappe-positions"
+
+
+class Passwords(Protocol):
+    """Knows the passwords of the configured users."""
+
+    def knows(self, user: str) -> bool:
+        """Tell whether a user has a password."""
+
+    def verify(self, user: str, password: str, address: str) -> Awaitable[bool]:
+        """Tell whether it is this one.
+
+        Raises:
+            ChappeError: 111, too many failures; so does the awaitable.
+        """
 
 
 class Handshake:
@@ -73,8 +91,12 @@ class Handshake:
             client.fail(*problem)
             return []
         client.user_name = connect.user_name or ""
-        token = connect.password.decode() if connect.password else None
-        return [base.Connect(CONNECTING, token, client.user_name or None)]
+        password = connect.password.decode() if connect.password else None
+        passwords = service.passwords
+        if passwords is not None and password is not None and passwords.knows(client.user_name):
+            handshake._verify(client, passwords, password)
+            return []
+        return [base.Connect(CONNECTING, password, client.user_name or None)]
 
     def opened(self, client: "MqttClient") -> None:
         """Answer a client that the hub let in; then comes what it missed."""
@@ -120,6 +142,25 @@ class Handshake:
     def refusal(client: "MqttClient", error: MqttError, version: Version | None) -> bytes:
         """Return the CONNACK for a CONNECT that is malformed, or too late."""
         return encode_refusal(error, client.version or version)
+
+    def _verify(self, client: "MqttClient", passwords: Passwords, password: str) -> None:
+        """Ask whether it is the password of a configured user, who it is then."""
+        session, user = client.session, client.user_name
+        session.hold()
+
+        def verified(is_right: Any, error: BaseException | None) -> None:
+            if session.is_over:
+                return
+            if error is not None or not is_right:
+                session.hub.counters.unauthorized += 1
+                refusal = error if isinstance(error, ChappeError) else ChappeError(Code.UNAUTHORIZED)
+                session.fail(CONNECTING, refusal)
+                return
+            session.peer = replace(session.peer, token=None, claims=Claims(user=user))
+            session.execute(base.Connect(CONNECTING, None, user))
+            session.release()
+
+        session.hub.hooks.spawn(passwords.verify(user, password, session.peer.address), verified)
 
     def _problem(self) -> tuple[ReasonCode, str] | None:
         """Return why a CONNECT is refused before anybody is asked."""

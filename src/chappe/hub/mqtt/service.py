@@ -7,6 +7,7 @@ from chappe.hub.contracts import Link, Read, ReadLog, ReadLogResult, ReadResult
 from chappe.hub.mqtt.away import Away, place_of
 from chappe.hub.mqtt.client import Carrier, MqttClient
 from chappe.hub.mqtt.groups import Groups
+from chappe.hub.mqtt.handshake import Passwords
 from chappe.hub.mqtt.kinds import QOS_2
 from chappe.hub.mqtt.options import MqttOptions
 from chappe.hub.mqtt.records import Record
@@ -35,6 +36,7 @@ class MqttService:
     """The MQTT clients of one hub.
 
     Attributes:
+        passwords: of configured users; None: all passwords are tokens.
         sessions: who has which client id, and what outlives connections.
         groups: shared subscriptions.
         retention: what namespaces keep for sessions.
@@ -47,8 +49,9 @@ class MqttService:
         refusals: connections ended or refused with a reason, by reason code.
     """
 
-    def __init__(self, hub: "HubCore", options: MqttOptions) -> None:
+    def __init__(self, hub: "HubCore", options: MqttOptions, passwords: Passwords | None = None) -> None:
         """Serve the clients of a hub; it keeps for their sessions what those need from here on."""
+        self.passwords = passwords
         self.hub = hub
         self.options = options
         self.max_packet_bytes = hub.limits.message_bytes + options.packet_overhead_bytes
