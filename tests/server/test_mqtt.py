@@ -266,7 +266,7 @@ async def test_all_plain_readers_get_a_fan_out(plane: str) -> None:
 
 
 async def test_a_configured_user_logs_in_with_a_password() -> None:
-    flags = {"users__ada__password_hash": hash_password("right"), "auth__anonymous": True}
+    flags: dict[str, Any] = {"users__ada__password_hash": hash_password("right"), "auth__anonymous": True}
     async with serving(**flags) as server:
         assert server.mqtt_port is not None
         wire = await (await Wire.open(server.mqtt_port)).join("a", user_name="ada", password=b"right")
