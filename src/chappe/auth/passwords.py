@@ -107,6 +107,10 @@ class Passwords:
         # When the failures of each are forgotten, monotonic seconds: each failure is `_TRY_S` of it.
         self._failures: dict[str, float] = {}
 
+    def knows(self, user: str) -> bool:
+        """Tell whether a user has a password."""
+        return user in self._hashes
+
     async def verify(self, user: str, password: str, address: str) -> bool:
         """Tell whether a password is a user's.
 

@@ -8,6 +8,7 @@ import msgspec
 from chappe.hub.contracts import Claims, Identified, Timer
 from chappe.hub.names import check_name
 from chappe.hub.permissions import Action
+from chappe.hub.resident import Resident
 from chappe.hub.session import ANONYMOUS, CREDENTIALS_REFUSED, Session
 from chappe.model.channels import check_channel
 from chappe.model.error_codes import Code
@@ -159,9 +160,33 @@ class Connecting:
                 session.fail(answered, refusal)
                 session.close(refusal.code if refusal.code >= 3000 else Code.DISCONNECTED, refusal.reason)
             elif not session.is_over:
-                self._take_name(session, answered, claims, name, resume, opened)
+                self._arrive(session, answered, claims, name, resume, opened)
 
         self._hub.hooks.run(self._hub.hooks.connect, (session.handle_of(),) if self._hub.hooks.connect else (), hooked)
+
+    def _arrive(
+        self,
+        session: Session,
+        answered: int | None,
+        claims: Claims,
+        name: str,
+        resume: str | None,
+        opened: Callable[[bool], None],
+    ) -> None:
+        """Let a client that has an id of its own take its place first: it may have its name from the last time."""
+        protocol = session.protocol
+        if not isinstance(protocol, Resident):
+            self._take_name(session, answered, claims, name, resume, opened)
+            return
+
+        def arrived(error: ChappeError | None) -> None:
+            if error is not None:
+                session.fail(answered, error)
+                session.close(Code.DISCONNECTED, error.reason)
+            elif not session.is_over:
+                self._take_name(session, answered, claims, name, resume, opened)
+
+        protocol.arrive(session, claims, name, arrived)
 
     def _take_name(
         self,
