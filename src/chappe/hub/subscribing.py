@@ -242,7 +242,8 @@ class _Reading:
         if isinstance(asked, base.SincePosition):
             since, limit = Position(asked.epoch, asked.offset), self._hub.limits.recovery_publications
             known = self._hub.recovery.answer(channel, since)
-            if known is not None:
+            # Who follows gets what is left of a gap that is lost, which is not kept.
+            if known is not None and (known.complete or type(self._command) is not base.Follow):
                 self._hub.counters.recovery_shared += 1
                 self._answered(known)
                 return
