@@ -8,6 +8,7 @@ import pytest
 
 from chappe.auth.token_webhook import WebhookAuthenticator
 from chappe.hub.contracts import Claims
+from chappe.hub.revocation import Revocations
 from chappe.model.errors import ChappeError
 from chappe.testing.fake_clock import FakeClock
 from tests.auth.issuer import Issuer, issuer
@@ -93,6 +94,23 @@ async def test_many_with_one_token_ask_once() -> None:
         found = await asyncio.gather(*asked, return_exceptions=True)
         assert sum(isinstance(claims, Claims) for claims in found) == 29
         assert len(server.requests) == 1
+        await world.webhook.stop()
+
+
+async def test_who_is_revoked_while_the_service_is_asked_has_an_older_answer() -> None:
+    async with issuer() as server:
+        world = World(server)
+        server.answer = {"user": "ada", "expires_at": NOW + 60}
+        server.hold.clear()
+        asked = asyncio.ensure_future(world.verify("opaque-t"))
+        while not server.requests:  # noqa: ASYNC110 - the server tells by its list
+            await asyncio.sleep(0)
+        world.clock.advance(1)
+        revocations = Revocations()
+        revocations.add([("user", "ada", NOW + 60, NOW + 1)], NOW + 1)
+        world.clock.advance(1)
+        server.hold.set()
+        assert revocations.refuses(await asked, NOW + 2)
         await world.webhook.stop()
 
 

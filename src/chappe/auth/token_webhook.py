@@ -111,9 +111,11 @@ class WebhookAuthenticator:
     async def _fetch(self, name: bytes, token: str) -> Claims | Unreachable | None:
         """Return what the service says; a failure is a result, since nobody may be waiting for it any more."""
         self.asked += 1
+        # The service may have looked before somebody is revoked whom it tells of only after that.
+        asked_at = self._clock.wall_ms() / 1_000
         try:
             status, body = await self._service.ask("POST", {"token": token})
-            claims = None if status in _DENIED else read_answer(status, body, self._clock.wall_ms() / 1_000)
+            claims = None if status in _DENIED else read_answer(status, body, asked_at)
         except Unreachable as error:
             self.failures += 1
             _log.warning("%s says nothing about a token: %s", self._service.url, error)
@@ -126,9 +128,11 @@ class WebhookAuthenticator:
         return claims
 
 
-def read_answer(status: int, body: bytes, wall_s: float) -> Claims:
+def read_answer(status: int, body: bytes, asked_at: float) -> Claims:
     """Return the claims of an answer: who is revoked later is asked about anew.
 
+    Args:
+        asked_at: seconds since 1970.
     Raises:
         Unreachable: it is none.
     """
@@ -149,7 +153,7 @@ def read_answer(status: int, body: bytes, wall_s: float) -> Claims:
             publish=read_patterns("publish", answer.publish),
             info=answer.info,
             token_id=answer.token_id,
-            issued_at=wall_s,
+            issued_at=asked_at,
         )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreachable(f"an answer of another shape: {error}") from None
