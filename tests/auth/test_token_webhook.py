@@ -10,6 +10,7 @@ from chappe.auth.token_webhook import WebhookAuthenticator
 from chappe.hub.contracts import Claims
 from chappe.hub.revocation import Revocations
 from chappe.model.errors import ChappeError
+from chappe.telemetry import redact
 from chappe.testing.fake_clock import FakeClock
 from tests.auth.issuer import Issuer, issuer
 
@@ -158,6 +159,23 @@ async def test_a_service_that_is_not_there_lets_nobody_in() -> None:
     async with issuer() as server:
         world = World(server)
     assert await world.code("token-1") == 108
+    await world.webhook.stop()
+
+
+async def test_a_service_that_is_not_there_is_told_now_and_then_and_without_its_key(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with issuer() as server:
+        world = World(server)
+    world.webhook = WebhookAuthenticator(f"{server.url}?code=s3cretvalue", world.clock)
+    for number in range(20):
+        assert await world.code(f"token-{number}") == 108
+    world.clock.advance(10)
+    assert await world.code("token-20") == 108
+    lines = [redact(each.getMessage()) for each in caplog.records if each.name == "chappe.auth"]
+    assert [line.partition("(")[2].partition(" ")[0] for line in lines] == ["1", "21"]
+    assert "s3cretvalue" not in caplog.text
+    assert "ConnectError" in lines[0]
     await world.webhook.stop()
 
 
