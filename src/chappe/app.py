@@ -382,6 +382,7 @@ class Hub:
             node=self._core.node,
             default_language=settings.server.default_language,
             reader=self._reader,
+            proxies=self._proxies,
         )
         page = PageContext(gate, self._proxies, self._admission, self._reader)
         polling = build_polling(context, page, self._http_sessions)

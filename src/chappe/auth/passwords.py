@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from chappe.hub.contracts import Clock
+from chappe.hub.seats import address_group
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError, ConfigurationError
 
@@ -115,9 +116,10 @@ class Passwords:
         """Tell whether a password is a user's.
 
         Raises:
-            ChappeError: 111, too many failures for this user or from this address; `detail` has `retry_after_s`.
+            ChappeError: 111, too many failures for this user or from this address, of IPv6 its /64; `detail` has
+                `retry_after_s`.
         """
-        sources = (f"user:{user}", f"address:{address}")
+        sources = (f"user:{user}", f"address:{address_group(address)}")
         for source in sources:
             # Before the first await, and taken back if the password is right: many at once do not pass together.
             self._check(source)
