@@ -117,7 +117,7 @@ class AuthSettings(Section, frozen=True, kw_only=True):
     issuer: Names = ""
     """The `iss` a token must have, or one of several; empty accepts any issuer whose key is known."""
     leeway_s: Leeway = 1.0
-    """Seconds that the issuer's clock may be apart: `exp` counts so much later, `nbf` so much earlier."""
+    """Seconds that the issuer's clock may be apart: `exp` counts so much later, `nbf` and `iat` so much earlier."""
     webhook_url: str = ""
     """Service that is asked whose an opaque token is: `POST {"token": ".."}`."""
     webhook_cache_s: Seconds = 10.0
@@ -151,6 +151,8 @@ class IssuerSettings(Section, frozen=True, kw_only=True):
     """Where it publishes its keys."""
     public_keys: tuple[str, ...] = ()
     """Files with public keys (PEM) of its own."""
+    scopes: tuple[str, ...] = ()
+    """Scopes its tokens may give, such as `api`; others are passed over: it may mean something else by the word."""
 
 
 class ApiSettings(Section, frozen=True, kw_only=True):
