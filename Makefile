@@ -9,7 +9,7 @@ WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis mosquitto check generate docs
-.PHONY: proxies bench attacks faults soak models sanitize conformance fuzz properties flakes
+.PHONY: proxies paho bench attacks faults soak models sanitize conformance fuzz properties flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,10 +84,10 @@ mosquitto:
 	@PATH="$$PATH:/usr/sbin"; for program in mosquitto mosquitto_pub; do command -v $$program >/dev/null || missing=1; done; \
 	[ -z "$$missing" ] || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "set-up: installing mosquitto for the tests of the MQTT bridge"; \
+	    echo "set-up: installing mosquitto for the tests of MQTT"; \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients >/dev/null; \
 	  else \
-	    echo "the tests of the MQTT bridge need mosquitto: sudo apt-get install mosquitto mosquitto-clients, then again" >&2; exit 1; \
+	    echo "the tests of MQTT need mosquitto: sudo apt-get install mosquitto mosquitto-clients, then again" >&2; exit 1; \
 	  fi; }
 
 proxies:
@@ -142,10 +142,14 @@ models: setup ## run the state machine of the whole hub 20,000 times (about half
 	@CHAPPE_EXAMPLES=20000 $(BIN)/pytest tests/hub/test_hub_machine.py --timeout 7200
 
 sanitize: setup ## run the tests of the native modules under AddressSanitizer and UBSan (about 5 minutes)
-	@$(BIN)/python tools/sanitize.py tests/wire tests/transports tests/hostile/test_frames.py
+	@$(BIN)/python tools/sanitize.py tests/wire tests/transports tests/protocols/mqtt tests/hostile/test_frames.py
 
 conformance: setup ## run Autobahn's 517 cases against every server and the client (about 20 minutes)
 	@$(BIN)/python -m tests.conformance.autobahn
+
+paho: setup ## run the MQTT interoperability suite of Eclipse Paho against a hub (4 minutes; PAHO=its interoperability folder)
+	@test -f "$(PAHO)/client_test5.py" || { echo "make paho needs PAHO=/path/to/paho.mqtt.testing/interoperability" >&2; exit 2; }
+	@$(BIN)/python -m tests.conformance.paho_suite "$(PAHO)"
 
 FUZZ_SECONDS ?= 60
 FUZZ_FOUND := fuzz/found

@@ -275,7 +275,7 @@ def p17(bench: Bench) -> Section:
     lines = [["clients", "each behind", "s: median (min-max)"], [f"{clients:,}", f"{behind}", spread(found, 3)]]
     notes = [
         "From the first subscribe, on connections that are open, to the last publication; the history is in the hub's "
-        "memory. From a broker elsewhere it is read once for all who ask for the same place meanwhile."
+        "memory. From a broker elsewhere it is read once for all, and kept for those who come later."
     ]
     return Section("recovery storm", "s", [lines], [at_most("s", found.median, 0.5)], notes)
 

@@ -18,6 +18,7 @@ from chappe.asgi import HubApp
 from chappe.audit import AuditLog
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.asking import ask_webhook
+from chappe.auth.passwords import Passwords
 from chappe.config import (
     Settings,
     load,
@@ -32,6 +33,7 @@ from chappe.console import build_console
 from chappe.hub import hooks as hub_hooks
 from chappe.hub.contracts import Broker, Outcome, ReadResult
 from chappe.hub.hub import HubCore, HubOptions
+from chappe.hub.mqtt import MqttService
 from chappe.hub.namespaces import Namespace, Namespaces
 from chappe.hub.permissions import APPLICATION
 from chappe.model.error_codes import Code
@@ -116,16 +118,17 @@ class Hub:
         self._audit = _make_audit(settings, node)
         self._core = HubCore(self._hub_options(namespaces, anonymous, node))
         self._core.make_handle = Session
-        self._endpoints = Endpoints(
-            self._core, settings.server.root_protocol, settings.server.default_language, self._reader
-        )
+        hashes = {user: each.password_hash for user, each in settings.users.items() if each.password_hash}
+        passwords = Passwords(hashes, self._clock) if hashes else None
+        self.mqtt = MqttService(self._core, settings.mqtt.options(), passwords)
+        server, cluster = settings.server, self._core.cluster
+        self._endpoints = Endpoints(self._core, server.root_protocol, server.default_language, self._reader, self.mqtt)
         self._proxies = Proxies(settings.server.trusted_proxies)
         if settings.log.payloads:
             self._core.hooks.message.append(_log_payload)
         self._admission = Admission.of(self._core, settings.server.connections_max)
         self._overload = Overload(self._admission, self._core.limits, settings.server.workers)
         self._http_sessions = HttpSessions(self._core, self._admission, settings.poll.options())
-        cluster, server = self._core.cluster, settings.server
         self._forwarding = (
             Forwarding(self._core, cluster, settings.poll.hold_s, server.default_language) if cluster else None
         )
@@ -379,6 +382,7 @@ class Hub:
             node=self._core.node,
             default_language=settings.server.default_language,
             reader=self._reader,
+            proxies=self._proxies,
         )
         page = PageContext(gate, self._proxies, self._admission, self._reader)
         polling = build_polling(context, page, self._http_sessions)
@@ -428,6 +432,10 @@ class Hub:
         await self._broker.start(self._core.delivery)
         if self._core.cluster is not None:
             self._core.cluster.start()
+        taken_up = asyncio.Event()
+        # Sessions that outlived an earlier hub are here before their clients can connect.
+        self.mqtt.sessions.start(taken_up.set)
+        await taken_up.wait()
         self._overload.start()
         try:
             for hook in self._start_hooks:
@@ -518,6 +526,7 @@ class Hub:
             **self._http_sessions.metrics(),
             **self._core.authentication.tickets.metrics(),
             **self._overload.metrics(),
+            **self.mqtt.metrics(),
         }
         for why, refused in self._admission.refused.items():
             metrics[labelled("chappe_connections_refused_total", reason=why)] = refused

@@ -362,6 +362,7 @@ def test_every_limit_of_the_preset_is_crossed_here_or_named() -> None:
     elsewhere = {
         "limits.calls_in_flight",  # tests/hub/test_limits.py
         "limits.history_page_bytes",  # tests/hub/test_reading.py
+        "limits.recovery_bytes",  # tests/hub/test_subscribing.py
         "limits.relay_bytes",  # tests/hub/test_limits.py
         "limits.unauthenticated_connections",  # tests/transports/test_admission.py
     }

@@ -252,7 +252,7 @@ def test_a_subscription_that_waits_too_long_begins_again(
     world.settle()
     for number in range(4):
         world.append("a", number)
-    assert client.received()[-1]["code"] == Code.UNSUBSCRIBED_INSUFFICIENT_STATE
+    assert client.received()[-1]["code"] == Code.NOT_AVAILABLE
     spy.let_go()
     world.settle()
     assert client.session.subscriptions == {}

@@ -125,6 +125,8 @@ QUIET = {
     "name_probe_s",  # test_connecting
     "ping_interval_s",
     "presence_members",  # test_rooms
+    "recovery_bytes",  # test_subscribing
+    "recovery_cache_bytes",  # test_recovery
     "recovery_publications",
     "relay_bytes",
     "resume_window_s",  # test_connecting

@@ -44,7 +44,7 @@ def test_those_who_ask_for_the_same_gap_share_one_read(make_world: Callable[...,
     world.append("a", 6)
     assert [reader.data() for reader in readers] == [[0, 1, 2, 3, 4, 5, 6]] * 5
     assert spy.count("read") == reads + 1
-    assert not world.hub.subscribing.flights
+    assert not world.hub.channels.all(["a"])[0].flights
 
 
 def test_another_place_is_another_read(make_world: Callable[..., World]) -> None:
@@ -126,6 +126,26 @@ def test_a_read_that_fails_fails_for_all_who_share_it(make_world: Callable[..., 
     assert len(world.hub.channels) == 0
 
 
+@pytest.mark.parametrize(("code", "refused"), [(Code.UNSUBSCRIBED, 103), (Code.UNSUBSCRIBED_INSUFFICIENT_STATE, 108)])
+def test_a_subscription_that_ends_before_its_history_is_read_is_answered_once(
+    make_world: Callable[..., World], code: Code, refused: int
+) -> None:
+    world, spy = spied(make_world)
+    reader = world.client(name="Ada")
+    spy.holds = {"read"}
+    subscribed, pinged = reader.command("subscribe", channel="a"), reader.command("ping")
+    world.settle()
+    world.hub.subscribing.end(reader.session.subscriptions["a"], code)
+    assert reader.answer(subscribed)["code"] == refused
+    spy.let_go()
+    world.settle()
+    assert reader.answer(subscribed)["code"] == refused
+    assert reader.answer(pinged)
+    assert "unsubscribed" not in reader.kinds()
+    assert not world.hub.subscribing.asked
+    assert reader.ask("subscribe", channel="a")["type"] == "reply"
+
+
 # --- Recovery --------------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +194,35 @@ def test_what_cannot_be_whole_is_said_to_be_none_and_nothing_of_it_comes(
     assert reader.data() == []
     world.append(channel, "new")
     assert reader.data() == ["new"]
+
+
+@pytest.mark.parametrize("kind", ["json", "msgpack"])
+def test_a_gap_that_is_too_large_is_not_filled_and_one_just_as_large_as_may_be_is(kind: str) -> None:
+    world = World(recovery_bytes=3_000, message_bytes=1_000)
+    reader = world.client(kind, name="Ada")
+    position = since(reader.ask("subscribe", channel="a"))
+    reader.ask("unsubscribe", channel="a")
+    for _ in range(3):
+        world.append("a", "x" * 798)
+    answer = reader.ask("subscribe", channel="a", since=position)
+    assert (answer["recovered"], len(reader.data())) == (True, 3)
+    reader.ask("unsubscribe", channel="a")
+    world.append("a", 0)
+    assert reader.ask("subscribe", channel="a", since=position)["recovered"] is False
+    assert len(reader.data()) == 3
+    assert world.hub.counters.recovery_refused == 1
+    world.append("a", "new")
+    assert reader.data()[3:] == ["new"]
+
+
+def test_the_newest_that_are_asked_for_are_no_more_than_a_page_has() -> None:
+    world = World(history_page_bytes=1_000)
+    for number in range(10):
+        world.append("a", f"{number} {'x' * 96}")
+    reader = world.client(name="Ada")
+    reader.ask("subscribe", channel="a", since=10)
+    assert [each[0] for each in reader.data()] == ["7", "8", "9"]
+    assert world.hub.counters.history_cut == 1
 
 
 @pytest.mark.parametrize(

@@ -34,14 +34,15 @@ _SECRET: Final = "a secret of more than thirty-two characters"
 _SEED: Final = 20_261_122
 
 
-def configured(folder: Path, broker: str, level: str) -> tuple[Path, str]:
-    """Write the settings of a hub whose users have tokens; return their file and a token."""
+def configured(folder: Path, broker: str, level: str, *, anonymous: bool = False) -> tuple[Path, str]:
+    """Write the settings of a hub whose users have tokens (or need none); return their file and a token."""
     settings, secret = folder / "chappe.toml", folder / "secret"
     secret.write_text(_SECRET, encoding="utf-8")
     settings.write_text(
         f'[broker]\nurl = "{broker}"\n[namespaces.default]\nlevel = "{level}"\n'
         'history_count = 100000\nhistory_age_s = 3600\nsubscribe = "anonymous"\npublish = "anonymous"\n'
-        f'[limits]\nmessages_per_s = 0\n[auth]\nhmac_secret_file = "{secret}"\nalgorithms = ["HS256"]\n',
+        f'[limits]\nmessages_per_s = 0\n[auth]\nhmac_secret_file = "{secret}"\nalgorithms = ["HS256"]\n'
+        f"anonymous = {str(anonymous).lower()}\n",
         encoding="utf-8",
     )
     claims = {"sub": "ada", "aud": "chappe", "exp": time.time() + 86_400}

@@ -4,7 +4,9 @@ It is written from spec/protocol.md (CH, WS) and shares nothing with the SDK, so
 """
 
 import asyncio
+import errno
 import random
+import socket
 import time
 from typing import Final, cast
 
@@ -101,13 +103,9 @@ class LightClient:
         loop = asyncio.get_running_loop()
         while not self.failure:
             connection = _Socket(self)
-            try:
-                transport, _ = await loop.create_connection(
-                    connection.itself, "127.0.0.1", self._port, local_addr=(self._source, 0)
-                )
-            except OSError:
-                pass
-            else:
+            dialed = await self._dial(loop)
+            if dialed is not None:
+                transport, _ = await loop.create_connection(connection.itself, sock=dialed)
                 self._transport = transport
                 try:
                     await connection.lost.wait()
@@ -116,6 +114,25 @@ class LightClient:
             self._attempt += 1
             await asyncio.sleep(self._policy.delay_ms(self._attempt, random.random()) / 1_000)
         raise RuntimeError(f"{self._name} was refused: {self.failure}")
+
+    async def _dial(self, loop: asyncio.AbstractEventLoop) -> socket.socket | None:
+        """Return a connected socket or None: that nobody listens, loopback says at once, and it costs little."""
+        dialing = socket.socket()
+        dialing.setblocking(False)
+        try:
+            dialing.bind((self._source, 0))
+            refused = dialing.connect_ex(("127.0.0.1", self._port))
+            if refused == errno.EINPROGRESS:
+                await loop.sock_connect(dialing, ("127.0.0.1", self._port))
+            elif refused:
+                dialing.close()
+                return None
+        except BaseException as error:
+            dialing.close()
+            if isinstance(error, OSError):
+                return None
+            raise
+        return dialing
 
     def command(self) -> bytes:
         """Return the subscription, from the last publication on if there was one."""

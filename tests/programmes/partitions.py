@@ -6,7 +6,7 @@ acknowledged may be missing afterwards. Clients stay connected all the time.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import httpx
@@ -52,8 +52,20 @@ async def readiness(client: httpx.AsyncClient, url: str, wanted: bool) -> None:
         TimeoutError: it did not in 30 s.
     """
     async with asyncio.timeout(_PATIENCE_S):
-        while ((await client.get(f"{url}/readyz")).status_code == 200) is not wanted:  # noqa: ASYNC110 - nobody tells
+        while True:
+            # A connection that was idle for long may be closed at this very moment.
+            with contextlib.suppress(httpx.TransportError):
+                if ((await client.get(f"{url}/readyz")).status_code == 200) is wanted:
+                    return
             await asyncio.sleep(_LOOK_S)
+
+
+@contextlib.asynccontextmanager
+async def ready(client: httpx.AsyncClient, urls: Sequence[str]) -> AsyncIterator[None]:
+    """Begin only when all these hubs reach their engine."""
+    for url in urls:
+        await readiness(client, url, True)
+    yield
 
 
 async def refused(load: Load, since: int, count: int) -> None:
@@ -75,8 +87,9 @@ async def part_hub_and_engine(
         shared_engine(name) as engine,
         behind(engine) as (proxy, way),
         hubs(name, engine.url, way) as running,
-        Load([hub.ws_url for hub in running]) as load,
         httpx.AsyncClient(timeout=_PATIENCE_S) as client,
+        ready(client, [hub.url for hub in running]),
+        Load([hub.ws_url for hub in running]) as load,
         chappe.connect(running[1].ws_url) as speaker,
     ):
         cut_off = running[1].url
@@ -92,9 +105,7 @@ async def part_hub_and_engine(
             with contextlib.suppress(ChappeError):
                 await speaker.publish("live/a", "nowhere")
                 window.acks += 1
-            assert (await client.get(f"{running[0].url}/readyz")).status_code == 200, (
-                "the other hub is not ready either"
-            )
+            await readiness(client, running[0].url, True)
 
         async def after(_: Partition) -> None:
             await readiness(client, cut_off, True)

@@ -1,6 +1,7 @@
 """What a programme of faults came to, and the page that tells it: benchmarks/FAULTS.md, from benchmarks/faults.json."""
 
 import datetime
+import os
 import time
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -19,8 +20,11 @@ _HEAD: Final = """# What faults do
 Written by `make faults` from `benchmarks/faults.json`; `make faults PARTS="jitter avalanche"` does some of it again.
 What is promised, fault by fault, and which test shows it: [one table](../docs/concepts/reliability.md).
 
-| part | what is done | how often | seconds | verdict |
-| --- | --- | --- | --- | --- |
+`load` is the machine's load average over five minutes at the end of a part. Above the number of its cores others were
+at work there as well: times are longer then, and verdicts are worth the same.
+
+| part | what is done | how often | seconds | load | verdict |
+| --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -34,7 +38,7 @@ class Result(msgspec.Struct, kw_only=True):
         verdict: what the checker or the tests said.
         kept: whether everything demanded was met.
         details: text for a section of its own, or empty.
-        seconds, machine, software, day: filled in by whoever ran it.
+        seconds, load, machine, software, day: filled in by whoever ran it; load is 0 where nobody looked.
     """
 
     part: str
@@ -44,6 +48,7 @@ class Result(msgspec.Struct, kw_only=True):
     kept: bool
     details: str = ""
     seconds: float = 0.0
+    load: float = 0.0
     machine: str = ""
     software: str = ""
     day: str = ""
@@ -52,6 +57,7 @@ class Result(msgspec.Struct, kw_only=True):
 def measured(result: Result, began: float) -> Result:
     """Add when and where it was done; `began` is of the monotonic clock."""
     result.seconds = round(time.monotonic() - began, 1)
+    result.load = round(os.getloadavg()[1], 1)
     result.machine = describe()
     result.software = f"chappe {version('chappe')}"
     result.day = str(datetime.datetime.now(tz=datetime.UTC).date())
@@ -79,7 +85,10 @@ def render(results: Iterable[Result]) -> str:
     text = _HEAD
     for each in known:
         said = "" if each.kept else "**missed**: "
-        text += f"| `{each.part}` | {each.done} | {each.times} | {each.seconds:,.0f} | {said}{each.verdict} |\n"
+        load = f"{each.load:.1f}" if each.load else ""
+        text += (
+            f"| `{each.part}` | {each.done} | {each.times} | {each.seconds:,.0f} | {load} | {said}{each.verdict} |\n"
+        )
     text += "\n"
     for where in dict.fromkeys((each.day, each.machine, each.software) for each in known):
         parts = ", ".join(f"`{each.part}`" for each in known if (each.day, each.machine, each.software) == where)

@@ -1,4 +1,7 @@
-"""Rolling restarts: two nodes behind one port are replaced one after the other, while a fleet publishes and follows."""
+"""Rolling restarts: two nodes behind one port are replaced one after the other, while a fleet publishes and follows.
+
+The fleet is a user's, or nobody's: anonymous clients are known by the handles that their nodes leave to one another.
+"""
 
 import asyncio
 import os
@@ -10,7 +13,7 @@ from typing import Final
 import psutil
 
 from chappe.testing.checker import Verdict
-from chappe.testing.checker.journal import Event, Subscribed
+from chappe.testing.checker.journal import Event, Failed, Subscribed
 from chappe.testing.hub_process import HubProcess
 from chappe.testing.load import Load
 from tests.programmes.engines import shared_engine
@@ -40,11 +43,14 @@ async def restart(hub: HubProcess) -> None:
             await asyncio.sleep(_LOOK_S)
 
 
-async def roll(name: str, restarts: int, *, followers: int = 4, publishers: int = 3) -> tuple[Verdict, list[Event]]:
+async def roll(
+    name: str, restarts: int, *, followers: int = 4, publishers: int = 3, anonymous: bool = False
+) -> tuple[Verdict, list[Event]]:
     """Restart two nodes on an engine so often under a fleet; return the verdict and what everybody saw."""
     with tempfile.TemporaryDirectory() as folder:
         async with shared_engine(name) as engine:
-            settings, token = configured(Path(folder), engine.url, "durable")
+            settings, a_token = configured(Path(folder), engine.url, "durable", anonymous=anonymous)
+            token = None if anonymous else a_token
             options = ("--config", str(settings), "--workers", str(NODES))
             async with HubProcess(*options) as hub, asyncio.timeout(_PATIENCE_S * (restarts + 1)):
                 while len(nodes(hub)) != NODES:  # noqa: ASYNC110 - nobody tells
@@ -66,16 +72,30 @@ def came_back(events: list[Event]) -> tuple[int, int]:
     return len(again), sum(event.recovered for event in again)
 
 
+def unconfirmed(events: list[Event]) -> int:
+    """Return how many publications failed, or were of unknown fate to who made them."""
+    return sum(isinstance(event, Failed) for event in events)
+
+
 async def result(name: str, restarts: int) -> Result:
-    """Return what rolling restarts came to."""
-    judged, events = await roll(name, restarts, followers=20, publishers=10)
-    again, recovered = came_back(events)
-    lost = missed(events)
-    said = f"{judged}; {again} subscriptions made again, {recovered} recovered, {lost} publications missed"
+    """Return what rolling restarts came to, half of them under anonymous clients."""
+    said: list[str] = []
+    kept = True
+    for who, anonymous, times in (("users", False, restarts - restarts // 2), ("anonymous", True, restarts // 2)):
+        if not times:
+            continue
+        judged, events = await roll(name, times, followers=20, publishers=10, anonymous=anonymous)
+        again, recovered = came_back(events)
+        lost, unknown = missed(events), unconfirmed(events)
+        kept = kept and judged.clean and not lost and not unknown and again == recovered
+        said.append(
+            f"{who}: {judged}; {again} subscriptions made again, {recovered} recovered, {lost} publications missed, "
+            f"{unknown} unconfirmed"
+        )
     return Result(
         part=f"rolling-{name}",
-        done=f"rolling restart of two nodes on {name} under a fleet of 30 clients",
+        done=f"rolling restart of two nodes on {name} under a fleet of 30 clients, half of the time anonymous ones",
         times=f"{restarts} restarts of both",
-        verdict=said,
-        kept=judged.clean and not lost and again == recovered,
+        verdict="; ".join(said),
+        kept=kept,
     )

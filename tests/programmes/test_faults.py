@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from tests.programmes import faults
-from tests.programmes.result import Result, keep, load, render
+from tests.programmes.result import Result, keep, render
+from tests.programmes.result import load as kept_in
 
 
-def made(part: str, *, kept: bool = True, verdict: str = "clean") -> Result:
+def made(part: str, *, kept: bool = True, verdict: str = "clean", load: float = 0.0) -> Result:
+    details = f"All of {part}."
     return Result(
-        part=part, done="it is killed", times="3 kills", verdict=verdict, kept=kept, details=f"All of {part}."
+        part=part, done="it is killed", times="3 kills", verdict=verdict, kept=kept, details=details, load=load
     )
 
 
@@ -23,12 +25,16 @@ def test_every_part_of_the_programme_is_there() -> None:
 def test_a_result_takes_the_place_of_the_last_one_of_its_part(tmp_path: Path) -> None:
     file, page = tmp_path / "faults.json", tmp_path / "FAULTS.md"
     order = ["first", "second"]
-    for result in (made("second"), made("first", verdict="broken", kept=False), made("second", verdict="cleaner")):
+    for result in (
+        made("second"),
+        made("first", verdict="broken", kept=False),
+        made("second", verdict="cleaner", load=2.5),
+    ):
         keep(result, order, file, page)
-    assert [each.verdict for each in load(file).values()] == ["broken", "cleaner"]
+    assert [each.verdict for each in kept_in(file).values()] == ["broken", "cleaner"]
     text = page.read_text()
-    assert "| `first` | it is killed | 3 kills | 0 | **missed**: broken |" in text
-    assert text.index("| `first`") < text.index("| `second` | it is killed | 3 kills | 0 | cleaner |")
+    assert "| `first` | it is killed | 3 kills | 0 |  | **missed**: broken |" in text
+    assert text.index("| `first`") < text.index("| `second` | it is killed | 3 kills | 0 | 2.5 | cleaner |")
     assert "## Second\n\nAll of second." in text
 
 

@@ -137,6 +137,19 @@ async def test_what_was_stored_is_told_before_its_epoch_ends() -> None:
     await world.broker.stop()
 
 
+async def test_what_the_hub_asks_while_it_is_told_of_a_new_epoch_is_answered() -> None:
+    world = await started(Faults(late=1.0))
+    answers: list[Sequence[Outcome]] = []
+    broker = world.broker
+    broker.append([item("a")], lambda _: broker.append([item("a")], answers.append))
+    while not world.memory.sequence:
+        world.clock.advance(0.001)
+    broker.new_epoch()
+    world.clock.advance(1)
+    assert [outcome.error for (outcome,) in answers] == [0]
+    await broker.stop()
+
+
 async def test_a_dead_feed_is_told_before_anything_newer_is_fed() -> None:
     world = await started(Faults())
     world.broker.attach("a")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from chappe.hub.contracts import CountingBroker
 from chappe.hub.hub import HubCore
 from chappe.telemetry import labelled, render_metrics
 
@@ -16,6 +17,19 @@ _TEXTS: Final = {
     "chappe_published_total": "Publications given to the broker.",
     "chappe_delivered_total": "Publications handed to connections.",
     "chappe_recovered_total": "Publications given again from history.",
+    "chappe_recovery_reads_total": "Histories read from the broker for clients that came back.",
+    "chappe_recovery_shared_total": "Clients that came back and needed no read of their own.",
+    "chappe_recovery_refused_total": "Gaps that were not filled because they were larger than limits.recovery_bytes.",
+    "chappe_recovery_evicted_total": "Channels let go to stay below limits.recovery_cache_bytes.",
+    "chappe_recovery_cache_bytes": "What is kept for clients that come back.",
+    "chappe_recovery_cache_channels": "Channels of which something is kept for clients that come back.",
+    "chappe_broker_streams": "Channels with an epoch, history or not.",
+    "chappe_broker_streams_evicted_total": "Channels given up to stay below a limit.",
+    "chappe_broker_history_bytes": "What all histories take.",
+    "chappe_broker_history_trimmed_total": "Publications let go before their time to stay below a limit.",
+    "chappe_broker_keys_evicted_total": "Idempotency keys forgotten before their time.",
+    "chappe_broker_retained_evicted_total": "Retained publications cleared to stay below a limit.",
+    "chappe_broker_commit_failures_total": "Transactions that could not be written.",
     "chappe_dropped_total": "Publications dropped for slow readers, who were told.",
     "chappe_errors_total": "Answers with an error, by code.",
     "chappe_permission_denied_total": "Requests refused by permissions.",
@@ -60,6 +74,10 @@ def hub_metrics(hub: HubCore) -> dict[str, float]:
         for name, count in status.counts.items():
             suffix = "" if name.startswith("waiting") else "_total"
             metrics[labelled(f"chappe_bridge_{name}{suffix}", **named)] = count
+    metrics["chappe_recovery_cache_bytes"] = hub.recovery.kept_bytes
+    metrics["chappe_recovery_cache_channels"] = len(hub.recovery)
+    if isinstance(hub.broker, CountingBroker):
+        metrics |= hub.broker.metrics()
     return metrics
 
 

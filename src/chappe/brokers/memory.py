@@ -174,6 +174,23 @@ class MemoryBroker:
         """Publications that went before their time, to stay below `history_bytes`."""
         return self._ledger.trimmed
 
+    def metrics(self) -> dict[str, float]:
+        """Return what is kept, and how often a limit or an age took something away, by name of the metric."""
+        return {
+            "chappe_broker_streams": self.streams,
+            "chappe_broker_streams_forgotten_total": self.streams_forgotten,
+            "chappe_broker_streams_evicted_total": self.streams_evicted,
+            "chappe_broker_history_bytes": self.history_bytes,
+            "chappe_broker_history_trimmed_total": self.history_trimmed,
+            "chappe_broker_keys": self.keys,
+            "chappe_broker_keys_evicted_total": self.keys_evicted,
+            "chappe_broker_retained": self.retained,
+            "chappe_broker_retained_bytes": self.retained_bytes,
+            "chappe_broker_retained_evicted_total": self.retained_evicted,
+            "chappe_broker_duplicates_total": self.duplicates,
+            "chappe_broker_conflicts_total": self.conflicts,
+        }
+
     async def start(self, sink: BrokerSink) -> None:
         """Take the sink; what was kept before a `stop` is still here."""
         self._sink = sink

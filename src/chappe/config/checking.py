@@ -220,10 +220,7 @@ def _mqtt_bridges(settings: Settings) -> Iterator[Problem]:
 
 
 #: Settings whose feature comes with a later release; the names are fixed already.
-PENDING = (
-    "mqtt.port",
-    "users",
-)
+PENDING: Final[tuple[str, ...]] = ()
 
 
 _NO_VALUE: Final = object()

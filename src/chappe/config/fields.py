@@ -34,6 +34,7 @@ ZERO_LIFTS = frozenset(
         "connects_per_s",
         "loop_lag_s",
         "memory_bytes",
+        "recovery_cache_bytes",
         "messages_per_s",
         "send_queue_messages",
         "user_messages_per_s",

@@ -37,6 +37,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "limits.json_keys": 200,
         "limits.history_page": 100,
         "limits.history_page_bytes": 262_144,
+        "limits.recovery_bytes": 4_194_304,
         "limits.relay_bytes": 134_217_728,
         "limits.handshake_timeout_s": 5.0,
         "limits.message_timeout_s": 10.0,

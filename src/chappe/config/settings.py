@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from chappe.hub.mqtt import MqttOptions
 from chappe.hub.namespaces import Access, Level, Namespace
 from chappe.model.errors import ConfigurationError
 from chappe.model.frame import SlowConsumer
@@ -290,10 +291,38 @@ class LimitSettings(Limits, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class MqttSettings(Section, frozen=True, kw_only=True):
-    """Say where MQTT clients connect."""
+    """Say where MQTT clients connect, and what each may use."""
 
-    port: Port = 1883
-    """TCP port of MQTT; 0 leaves it closed."""
+    port: Port = 0
+    """TCP port of MQTT, usually 1883; 0 leaves it closed (`/mqtt` on the port of HTTP is always there)."""
+    tls_port: Port = 0
+    """TCP port of MQTT over TLS, usually 8883, with the certificates of `server`; 0 leaves it closed."""
+    receive_maximum: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 20
+    """Messages of QoS 1 and 2 that a client may have under way towards the hub; above: 0x93. 20 as mosquitto."""
+    topic_alias_maximum: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 10
+    """Topics that a client may give a number, and that it is given numbers for; 10 as mosquitto."""
+    keep_alive_max_s: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 60
+    """Longest keep alive of version 5; who asks more is told this one. A minute finds a dead device soon enough."""
+    session_expiry_max_s: Annotated[int, msgspec.Meta(ge=0, le=4294967295)] = 604800
+    """Seconds a session outlives its connection at most, a week; 0: for as long as the client says."""
+    inflight_messages: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 100
+    """Messages of QoS 1 and 2 under way to one client; enough for 1,000 a second over 100 ms."""
+    session_queue_messages: Positive = 1000
+    """Messages that may wait for one session, or are kept for it while it is away; above, they are dropped."""
+    session_queue_bytes: Positive = 1048576
+    """The same in bytes, 200 counted for each message beside its payload."""
+    packet_overhead_bytes: Positive = 16384
+    """What a packet may have beside the largest payload: topic and properties; above: 0x95."""
+    connect_bytes: Positive = 65536
+    """Largest CONNECT: a will, a user name and a token."""
+    sys_interval_s: Seconds = 10.0
+    """Seconds between two values of the `$SYS` counters; 0: they are not published. 10 as mosquitto."""
+    checkpoint_s: Seconds = 1.0
+    """Seconds after which the place of a session is written down where sessions survive restarts."""
+
+    def options(self) -> MqttOptions:
+        """Return these settings as the hub takes them."""
+        return MqttOptions(**{name: getattr(self, name) for name in MqttOptions.__struct_fields__})
 
 
 class PollSettings(Section, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from chappe.hub.subscription import Subscription
 from chappe.model.channels import is_pattern
 
 if TYPE_CHECKING:
+    from chappe.hub.recovery import Flight, Stretch
     from chappe.hub.session import Session
 
 
@@ -27,6 +28,8 @@ class Channel:
         epoch: of the last answer or publication; empty before the first.
         fed: last offset that the feed brought.
         names_timer, count_timer: a list of names, or a count of members, is due.
+        flights: reads on their way that others may join.
+        stretch: what it brought lately, if clients come back to it.
     """
 
     __slots__ = (
@@ -35,11 +38,13 @@ class Channel:
         "count_timer",
         "epoch",
         "fed",
+        "flights",
         "name",
         "names_due",
         "names_timer",
         "namespace",
         "presence",
+        "stretch",
         "subscriptions",
         "watchers",
     )
@@ -58,6 +63,8 @@ class Channel:
         self.names_timer: Timer | None = None
         self.names_due = False
         self.count_timer: Timer | None = None
+        self.flights: tuple[Flight, ...] = ()
+        self.stretch: Stretch | None = None
 
 
 class Channels:
@@ -120,7 +127,7 @@ class Channels:
         session = subscription.session
         del channel.subscriptions[session]
         channel.catching_up.pop(subscription, None)
-        channel.audience.discard(session.protocol.encoder, session.link)
+        channel.audience.discard(session.protocol.encoder, session.outlet)
         if subscription.watches:
             channel.watchers.discard(session.protocol.encoder, session.link)
         if not channel.subscriptions:

@@ -8,6 +8,7 @@ import msgspec
 from chappe.hub.contracts import Claims, Identified, Timer
 from chappe.hub.names import check_name
 from chappe.hub.permissions import Action
+from chappe.hub.resident import Resident
 from chappe.hub.session import ANONYMOUS, CREDENTIALS_REFUSED, Session
 from chappe.model.channels import check_channel
 from chappe.model.error_codes import Code
@@ -159,9 +160,33 @@ class Connecting:
                 session.fail(answered, refusal)
                 session.close(refusal.code if refusal.code >= 3000 else Code.DISCONNECTED, refusal.reason)
             elif not session.is_over:
-                self._take_name(session, answered, claims, name, resume, opened)
+                self._arrive(session, answered, claims, name, resume, opened)
 
         self._hub.hooks.run(self._hub.hooks.connect, (session.handle_of(),) if self._hub.hooks.connect else (), hooked)
+
+    def _arrive(
+        self,
+        session: Session,
+        answered: int | None,
+        claims: Claims,
+        name: str,
+        resume: str | None,
+        opened: Callable[[bool], None],
+    ) -> None:
+        """Let a client that has an id of its own take its place first: it may have its name from the last time."""
+        protocol = session.protocol
+        if not isinstance(protocol, Resident):
+            self._take_name(session, answered, claims, name, resume, opened)
+            return
+
+        def arrived(error: ChappeError | None) -> None:
+            if error is not None:
+                session.fail(answered, error)
+                session.close(Code.DISCONNECTED, error.reason)
+            elif not session.is_over:
+                self._take_name(session, answered, claims, name, resume, opened)
+
+        protocol.arrive(session, claims, name, arrived)
 
     def _take_name(
         self,
@@ -322,7 +347,18 @@ class _Parked(msgspec.Struct, frozen=True, eq=False):
     user: str | None
     name: str
     handles: tuple[str, ...]
+    until: float
     timer: Timer
+
+
+class Left(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one session leaves at a node that goes: what its handles stand for, and how long."""
+
+    public_id: str
+    user: str | None
+    name: str
+    handles: list[str]
+    seconds: float
 
 
 class Resumption:
@@ -347,7 +383,8 @@ class Resumption:
         handles = self._take_back(session)
         if not handles:
             return
-        self._keep(session.id, session.user, "" if session.user else session.name, handles)
+        name = "" if session.user else session.name
+        self._keep(session.id, session.user, name, handles, self._hub.limits.resume_window_s)
 
     def revoke(self, session: Session) -> None:
         """Make a session's handle worthless, and the one that it resumed with."""
@@ -386,7 +423,8 @@ class Resumption:
         def found(public_id: str | None) -> None:
             if public_id is not None and session.is_over:
                 # It went while another node gave it what its handle stands for: that waits here now.
-                self._keep(public_id, user, "" if user else session.name, (handle,))
+                name = "" if user else session.name
+                self._keep(public_id, user, name, (handle,), self._hub.limits.resume_window_s)
                 done(False)
                 return
             taken = self._rename(session, public_id)
@@ -417,6 +455,27 @@ class Resumption:
         self._forget(parked.handles)
         return parked.public_id
 
+    def leave(self) -> list[Left]:
+        """Take out what all lost sessions left, for another node to keep."""
+        now = self._hub.clock.now()
+        parked = {id(each): each for each in self._parked.values()}.values()
+        self._parked.clear()
+        for each in parked:
+            each.timer.cancel()
+        return [
+            Left(each.public_id, each.user, each.name, list(each.handles), each.until - now)
+            for each in parked
+            if each.until > now
+        ]
+
+    def inherit(self, left: Left) -> bool:
+        """Keep what a session left at another node; False: a session has that id or one of its handles here."""
+        if left.public_id in self._hub.sessions or any(self.name_of(handle) is not None for handle in left.handles):
+            return False
+        seconds = min(left.seconds, self._hub.limits.resume_window_s)
+        self._keep(left.public_id, left.user, left.name, tuple(left.handles), seconds)
+        return True
+
     def _take_back(self, session: Session) -> tuple[str, ...]:
         """Take a session's handles out of what is live; return those that were its own."""
         handles = (session.resume, self._former.pop(session, ""))
@@ -434,9 +493,10 @@ class Resumption:
         sessions[public_id] = session
         return True
 
-    def _keep(self, public_id: str, user: str | None, name: str, handles: tuple[str, ...]) -> None:
-        timer = self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget(handles))
-        self._parked.update(dict.fromkeys(handles, _Parked(public_id, user, name, handles, timer)))
+    def _keep(self, public_id: str, user: str | None, name: str, handles: tuple[str, ...], seconds: float) -> None:
+        until = self._hub.clock.now() + seconds
+        timer = self._hub.clock.call_later(seconds, lambda: self._forget(handles))
+        self._parked.update(dict.fromkeys(handles, _Parked(public_id, user, name, handles, until, timer)))
 
     def _forget(self, handles: tuple[str, ...]) -> None:
         for handle in handles:

@@ -279,6 +279,14 @@ class Broker(Protocol):
         """Give the feed of a channel or pattern up."""
 
 
+@runtime_checkable
+class CountingBroker(Protocol):
+    """A broker that counts what only it can see."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return counters and gauges by their full metric names, `chappe_broker_...`."""
+
+
 # --- The edge --------------------------------------------------------------------------------------------------------
 
 Spawn: TypeAlias = Callable[[Awaitable[Any], Callable[[Any, BaseException | None], None]], None]

@@ -11,6 +11,10 @@ class Counters:
         published: publications given to the broker.
         delivered: publications handed to links.
         recovered: publications given again from history.
+        recovery_reads: histories read for clients that came back.
+        recovery_shared: clients that came back and needed no read of their own.
+        recovery_refused: gaps not filled because of `recovery_bytes`.
+        recovery_evicted: channels whose recent publications were let go to stay below `recovery_cache_bytes`.
         history_cut: pages of history shorter than asked because of `history_page_bytes`.
         dropped: publications dropped for slow readers, who were told.
         interrupted: subscriptions that had to begin again because the feed was interrupted.
@@ -43,6 +47,10 @@ class Counters:
         "protocol_errors",
         "published",
         "recovered",
+        "recovery_evicted",
+        "recovery_reads",
+        "recovery_refused",
+        "recovery_shared",
         "relays_refused",
         "unauthorized",
     )
@@ -55,6 +63,10 @@ class Counters:
         self.published = 0
         self.delivered = 0
         self.recovered = 0
+        self.recovery_reads = 0
+        self.recovery_shared = 0
+        self.recovery_evicted = 0
+        self.recovery_refused = 0
         self.relays_refused = 0
         self.history_cut = 0
         self.dropped = 0

@@ -1,5 +1,6 @@
 """History and presence, as they are asked for."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -12,10 +13,11 @@ from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.model.member import Member
 from chappe.model.position import Position
+from chappe.model.publication import Publication
 from chappe.protocols import base
 
 #: Counted for each publication of a page beside its payload: about what its other fields take as JSON.
-_ENTRY_BYTES: Final = 200
+ENTRY_BYTES: Final = 200
 
 if TYPE_CHECKING:
     from chappe.hub.hub import HubCore
@@ -117,18 +119,24 @@ def history_page(hub: "HubCore", command: base.History, result: ReadResult) -> R
     """
     publications = result.publications
     backwards = command.since is None and not command.reverse
-    left = hub.limits.history_page_bytes
-    fitting = 0
-    for publication in reversed(publications) if backwards else publications:
-        left -= len(publication.payload) + _ENTRY_BYTES
-        if left < 0 and fitting:
-            break
-        fitting += 1
+    ordered = reversed(publications) if backwards else publications
+    fitting = fitting_of(ordered, hub.limits.history_page_bytes)
     if fitting == len(publications):
         return result
     hub.counters.history_cut += 1
     page = publications[-fitting:] if backwards else publications[:fitting]
     return replace(result, publications=page, complete=False)
+
+
+def fitting_of(publications: Iterable[Publication], page_bytes: int) -> int:
+    """Return how many of these, from the first on, one page has room for; one always."""
+    left, fitting = page_bytes, 0
+    for publication in publications:
+        left -= len(publication.payload) + ENTRY_BYTES
+        if left < 0 and fitting:
+            break
+        fitting += 1
+    return fitting
 
 
 def history_error(command: base.History, result: ReadResult) -> ChappeError | None:

@@ -4,15 +4,17 @@ The channel is attached to the feed before its history is read, so a publication
 the feed, or in both. What the feed brings during the read is kept aside and merged behind the answer; what is in both
 goes out once.
 
-Whoever asks what is being read already shares the answer: when a hub comes back and a thousand clients ask for the same
-gap, the broker reads it once.
+Whoever asks what is being read already shares the answer, and whoever asks later is answered from what `recovery` kept:
+when a hub comes back and a thousand clients ask for their gaps, the broker is read once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from chappe.hub.contracts import Read, ReadLog, ReadLogResult, ReadResult
 from chappe.hub.permissions import Action
+from chappe.hub.reading import ENTRY_BYTES, fitting_of
+from chappe.hub.recovery import Flight
 from chappe.hub.session import Session
 from chappe.hub.subscription import Stage, Subscription
 from chappe.model.channels import check_channel, check_pattern, is_pattern
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
 _READS: Final = 3
 
 
-_Question: TypeAlias = tuple[str, Position | None, int]
-"""What a broker is asked: channel, since, limit."""
-
 _Encoding: TypeAlias = tuple[base.Encoder, str, str, int, bool]
 """A publication for the clients of one protocol: encoder, channel, epoch, offset, whether it is retained."""
 
@@ -42,13 +41,14 @@ class Subscribing:
     """Carries out `subscribe` and `unsubscribe`.
 
     Attributes:
-        flights: reads that the broker has not answered yet.
+        asked: the commands that wait for a history, by their subscription.
     """
 
     def __init__(self, hub: "HubCore") -> None:
         self._hub = hub
-        self.flights: dict[_Question, _Flight] = {}
+        self.asked: dict[Subscription, int] = {}
         self._frames: dict[_Encoding, Frame] = {}
+        self._bundles: dict[tuple[base.Encoder, int], tuple[Sequence[Publication], Frame]] = {}
 
     def subscribe(self, session: Session, command: base.Subscribe) -> None:
         """Subscribe a session; the answer, the gap and then live publications go out in this order.
@@ -93,14 +93,25 @@ class Subscribing:
         session.answer(base.Done(command.id))
 
     def end(self, subscription: Subscription, code: int = 0) -> None:
-        """Take a subscription away; with a code the session is told (2000-2499 final, 2500-2999 subscribe again)."""
+        """Take a subscription away; with a code the session is told (2000-2499 final, 2500-2999 subscribe again).
+
+        One that was not answered yet never began: its command is refused, with 103 or 108.
+        """
         session = subscription.session
         session.unsubscribed(subscription)
         channel = self._hub.channels.discard(subscription)
         if channel is not None:
+            if not channel.subscriptions:
+                self._hub.recovery.forget(channel)
             self._hub.rooms.left(channel, session)
-        if code and not session.is_over:
+        asked = self.asked.pop(subscription, None)
+        if not code or session.is_over:
+            return
+        if asked is None:
             self._tell_end(session, subscription.name, code)
+        else:
+            is_final = code < Code.UNSUBSCRIBED_INSUFFICIENT_STATE
+            session.fail(asked, ChappeError(Code.PERMISSION_DENIED if is_final else Code.NOT_AVAILABLE))
 
     def end_all(self, sessions: Iterable[Session], name: str) -> int:
         """End the subscription of sessions to a channel or pattern (2000); return how many had it."""
@@ -113,6 +124,7 @@ class Subscribing:
         """Learn that a channel's feed may have lost something: whoever cannot be made whole here subscribes again."""
         channel.epoch = ""
         channel.fed = 0
+        self._hub.recovery.forget(channel)
         for subscription in tuple(channel.subscriptions.values()):
             if subscription.stage is Stage.READING:
                 subscription.stale = True
@@ -129,10 +141,32 @@ class Subscribing:
         if frame is None:
             frame = encoder.publication(publication)
             if frame is not None:
-                if not self._frames:
-                    self._hub.clock.call_later(0, self._frames.clear)
+                self._forget_soon()
                 self._frames[key] = frame
         return frame
+
+    def bundle(self, encoder: base.Encoder, gap: Sequence[Publication]) -> Frame | None:
+        """Encode a gap, once for all who are given this very list in the same turn; None: nothing is to be said."""
+        known = self._bundles.get((encoder, id(gap)))
+        if known is not None:
+            return known[1]
+        frames = [frame for each in gap if (frame := self.encode(encoder, each)) is not None]
+        if not frames:
+            return None
+        made = frames[0] if len(frames) == 1 else Bundle.of(frames)
+        self._forget_soon()
+        # With the list itself, so that no other one can have its id.
+        self._bundles[encoder, id(gap)] = gap, made
+        return made
+
+    def _forget_soon(self) -> None:
+        """Let go of what is encoded when this turn is over."""
+        if not self._frames and not self._bundles:
+            self._hub.clock.call_later(0, self._forget)
+
+    def _forget(self) -> None:
+        self._frames.clear()
+        self._bundles.clear()
 
     def _tell_end(self, session: Session, name: str, code: int) -> None:
         """Say that a subscription ended; where the protocol has no word for it the connection ends."""
@@ -175,16 +209,6 @@ class Subscribing:
         reading.start()
 
 
-class _Flight:
-    """A read on its way, and who waits for its answer."""
-
-    __slots__ = ("is_over", "readings")
-
-    def __init__(self, reading: "_Reading") -> None:
-        self.readings = [reading]
-        self.is_over = False
-
-
 class _Reading:
     """One read of history for one new subscription."""
 
@@ -203,6 +227,7 @@ class _Reading:
         self._read()
         if not self._finished:
             self._holds = True
+            self._hub.subscribing.asked[self._subscription] = self._command.id
             self._subscription.session.hold()
 
     def _read(self) -> None:
@@ -210,58 +235,69 @@ class _Reading:
         self._ask()
 
     def _ask(self) -> None:
-        since = self._command.since
-        position, limit = None, 0
-        if isinstance(since, base.SincePosition):
-            position, limit = Position(since.epoch, since.offset), self._hub.limits.recovery_publications
-        elif isinstance(since, int):
-            limit = min(since, self._hub.limits.history_page)
-        elif since == "latest":
+        channel = self._hub.channels.find(self._subscription)
+        assert channel is not None, "a subscription reads only while it is in force"
+        asked = self._command.since
+        since, limit = None, 0
+        if isinstance(asked, base.SincePosition):
+            since, limit = Position(asked.epoch, asked.offset), self._hub.limits.recovery_publications
+            known = self._hub.recovery.answer(channel, since)
+            # Who follows gets what is left of a gap that is lost, which is not kept.
+            if known is not None and (known.complete or type(self._command) is not base.Follow):
+                self._hub.counters.recovery_shared += 1
+                self._answered(known)
+                return
+        elif isinstance(asked, int):
+            limit = min(asked, self._hub.limits.history_page)
+        elif asked == "latest":
             limit = 1
-        question = (self._command.channel, position, limit)
-        flights = self._hub.subscribing.flights
-        flight = flights.get(question)
-        if flight is None or not self._joins(flight):
-            self._take_off(question)
+        for flight in channel.flights:
+            if flight.serves(since, limit):
+                flight.guests.append((self._share, len(flight.noted)))
+                return
+        self._take_off(channel, Flight(since, limit))
 
-    def _take_off(self, question: _Question) -> None:
-        channel, position, limit = question
-        flights = self._hub.subscribing.flights
-        flight = _Flight(self)
+    def _take_off(self, channel: "Channel", flight: Flight) -> None:
+        is_asking = True
+        channel.flights = (*channel.flights, flight)
+        if flight.since is not None:
+            self._hub.counters.recovery_reads += 1
 
         def answered(result: ReadResult) -> None:
-            flight.is_over = True
-            if flights.get(question) is flight:
-                del flights[question]
-            for reading in flight.readings[1:]:
-                reading._share(result)
+            if flight in channel.flights:
+                channel.flights = tuple(each for each in channel.flights if each is not flight)
+                if not is_asking:
+                    self._hub.recovery.learn(channel, flight, result)
+            for guest, noted in flight.guests:
+                guest(flight, noted, result)
             self._answered(result)
 
-        self._hub.broker.read(Read(channel, self._hub.namespaces.of(channel), position, limit), answered)
-        # Most brokers of one process answer inside the question.
-        if not flight.is_over:
-            flights[question] = flight
-
-    def _joins(self, flight: _Flight) -> bool:
-        """Share a read that began before this subscription; what the feed brought since then is taken from a companion.
-
-        Without one whose subscription still keeps aside all that was fed since before the read, nobody may join.
-        """
-        companion = flight.readings[-1]._subscription
-        if companion.stale or companion.stage is not Stage.READING or self._hub.channels.find(companion) is None:
-            return False
-        waiting = [publication for publication in companion.waiting or () if not publication.transient]
-        self._subscription.waiting = waiting or None
-        flight.readings.append(self)
-        return True
-
-    def _share(self, result: ReadResult) -> None:
-        """Use the answer to another's question; what goes wrong here is nobody else's affair."""
+        request = Read(channel.name, channel.namespace, flight.since, flight.limit)
         try:
-            self._answered(result)
+            self._hub.broker.read(request, answered)
+        except BaseException:
+            channel.flights = tuple(each for each in channel.flights if each is not flight)
+            raise
+        is_asking = False
+
+    def _share(self, flight: Flight, noted: int, result: ReadResult) -> None:
+        """Use the answer to another's question; what goes wrong here is nobody else's affair."""
+        subscription = self._subscription
+        try:
+            asked = self._command.since
+            since = Position(asked.epoch, asked.offset) if isinstance(asked, base.SincePosition) else None
+            found = flight.part(result, since)
+            if found is not None or subscription.stale or self._hub.channels.find(subscription) is None:
+                # What the feed brought before this subscription was there is missing in the answer.
+                subscription.waiting = [*flight.noted[:noted], *(subscription.waiting or ())] or None
+                if since is not None:
+                    self._hub.counters.recovery_shared += 1
+                self._answered(found or result)
+            else:
+                self._ask()
         except Exception as error:
-            self._hub.subscribing.end(self._subscription)
-            self._subscription.session.fail(self._command.id, self._hub.as_refusal(error))
+            self._hub.subscribing.end(subscription)
+            subscription.session.fail(self._command.id, self._hub.as_refusal(error))
             self._finish()
 
     def _answered(self, result: ReadResult) -> None:
@@ -273,9 +309,14 @@ class _Reading:
         if channel is None:
             return
         wants_gap = isinstance(since, base.SincePosition)
-        recovered = wants_gap and result.complete
-        gap = result.publications if recovered or not wants_gap else ()
-        retained = (result.retained,) if result.retained is not None and not recovered else ()
+        follows = type(self._command) is base.Follow
+        recovered = wants_gap and result.complete and (follows or self._is_small(result.publications))
+        if recovered or (wants_gap and follows):
+            gap = result.publications
+        else:
+            gap = () if wants_gap else self._newest(result.publications)
+        is_new = not recovered and not (wants_gap and follows)
+        retained = (result.retained,) if result.retained is not None and is_new else ()
         if any((item.epoch, item.offset) == (each.epoch, each.offset) for item in retained for each in gap):
             # What was asked for has it already, in its place.
             retained = ()
@@ -285,7 +326,25 @@ class _Reading:
         subscription.after = result.position.offset
         channel.epoch = channel.epoch or result.position.epoch
         reply = base.Subscribed(self._command.id, subscription.name, result.position, None, recovered)
-        self._go_live(channel, reply, [*retained, *gap])
+        # As it is where it can be: who shares an answer shares what it is encoded to.
+        self._go_live(channel, reply, [*retained, *gap] if retained else gap)
+
+    def _is_small(self, gap: Sequence[Publication]) -> bool:
+        """Whether a gap may be given whole; what cannot be too large is not counted."""
+        limits = self._hub.limits
+        if len(gap) * (limits.message_bytes + ENTRY_BYTES) <= limits.recovery_bytes:
+            return True
+        if sum(len(publication.payload) + ENTRY_BYTES for publication in gap) <= limits.recovery_bytes:
+            return True
+        self._hub.counters.recovery_refused += 1
+        return False
+
+    def _newest(self, publications: Sequence[Publication]) -> Sequence[Publication]:
+        """Return the newest of these that a page of history may have together; one always."""
+        fitting = fitting_of(reversed(publications), self._hub.limits.history_page_bytes)
+        if fitting < len(publications):
+            self._hub.counters.history_cut += 1
+        return publications[len(publications) - fitting :]
 
     def _still_wanted(self, error: int) -> "Channel | None":
         """Return the channel if the answer can be used; end or repeat the read otherwise."""
@@ -308,7 +367,7 @@ class _Reading:
             return None
         return channel
 
-    def _go_live(self, channel: "Channel", reply: base.Subscribed, gap: list[Publication]) -> None:
+    def _go_live(self, channel: "Channel", reply: base.Subscribed, gap: Sequence[Publication]) -> None:
         subscription = self._subscription
         session = subscription.session
         encoder = session.protocol.encoder
@@ -317,10 +376,9 @@ class _Reading:
         session.answer(reply)
         waiting = [item for item in subscription.waiting or () if not _told(subscription, item)]
         subscription.waiting = None
-        encode = self._hub.subscribing.encode
-        frames = [frame for item in (*gap, *waiting) if (frame := encode(encoder, item)) is not None]
-        if frames:
-            session.link.send(_bundle(frames))
+        frame = self._hub.subscribing.bundle(encoder, [*gap, *waiting] if waiting else gap)
+        if frame is not None:
+            session.link.send(frame)
         subscription.brought = next((place for item in (*gap, *waiting) if (place := _place(subscription, item))), 0)
         if waiting:
             subscription.after = max(subscription.after, *(_place(subscription, item) for item in waiting))
@@ -340,6 +398,7 @@ class _Reading:
 
     def _finish(self) -> None:
         self._finished = True
+        self._hub.subscribing.asked.pop(self._subscription, None)
         # The first read may answer inside `start`; a repeated one inside the answer of the one before.
         if self._holds:
             self._subscription.session.release()
@@ -364,7 +423,8 @@ class _PatternReading(_Reading):
         recovered = isinstance(since, base.SincePosition) and since.position is not None and result.complete
         self._subscription.after = result.sequence
         reply = base.Subscribed(self._command.id, self._subscription.name, None, result.position, recovered)
-        gap = result.publications if recovered else result.retained
+        is_given = recovered or (type(since) is base.SincePosition and type(self._command) is base.Follow)
+        gap = result.publications if is_given else result.retained
         self._go_live(channel, reply, [each for each in gap if self._hub.channels.is_readable(each.channel)])
 
 
@@ -382,7 +442,3 @@ def _place(subscription: Subscription, publication: Publication) -> int:
     if publication.transient or publication.retained:
         return 0
     return publication.log if is_pattern(subscription.name) else publication.offset
-
-
-def _bundle(frames: list[Frame]) -> Frame:
-    return frames[0] if len(frames) == 1 else Bundle.of(frames)

@@ -40,6 +40,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         history_page_bytes: size of one history answer, 200 bytes counted for each publication beside its payload;
             above, fewer are given. 1 MiB: 40 bytes of request must not bring more than any client takes in a frame.
         recovery_publications: longest gap that is filled; above: recovered false.
+        recovery_bytes: largest gap that is filled, 200 bytes counted for each publication beside its payload; above:
+            recovered false. 16 MiB: 100 bytes of request must not queue ten thousand messages of the largest size.
+        recovery_cache_bytes: what may be kept of what channels brought lately, for clients that come back; a quarter of
+            it for one channel. 64 MiB is a thousand publications in each of a hundred busy channels. 0 keeps nothing.
         hook_queue_frames: frames of one session that wait for its running hook before its reading stops.
         batch_commands: commands in one frame; above: one error 107 for the frame. A megabyte has room for half a
             million empty ones, whose answers would be fifty times that; no client has 20,000 things to say at once.
@@ -85,6 +89,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     history_page: int = 1_000
     history_page_bytes: int = 1_048_576
     recovery_publications: int = 10_000
+    recovery_bytes: int = 16_777_216
+    recovery_cache_bytes: int = 67_108_864
     hook_queue_frames: int = 64
     batch_commands: int = 20_000
     calls_in_flight: int = 64

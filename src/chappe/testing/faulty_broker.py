@@ -366,6 +366,9 @@ class FaultyBroker:
                     actions[number]()
         finally:
             self._running = running
+            if not running:
+                # What was told made the hub ask for more.
+                self._arm()
 
     def _finish(self) -> None:
         # Nothing new is taken any more, so this ends.

@@ -141,13 +141,12 @@ class HttpSessions:
         if name is None:
             raise ChappeError(Code.UNKNOWN_SESSION)
         mailbox = self.begin(peer)
-        cluster = self._hub.cluster
         is_resumed = False
 
         def answered(answer: base.Message) -> None:
             nonlocal is_resumed
             is_resumed = isinstance(answer, base.Connected) and answer.resumed
-            if is_resumed and (cluster is None or cluster.node_of(handle) is None):
+            if is_resumed and handle.startswith(self._hub.node):
                 self._rename(mailbox, handle)
 
         connect = base.Connect(mailbox.posting.free_id, name=name or None, resume=handle)

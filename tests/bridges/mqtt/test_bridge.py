@@ -61,10 +61,10 @@ async def test_prefixes_and_patterns_rename_both_ways() -> None:
             await say(server, "site1/lamp/state", text="on")
             await say(server, "site1/lamp/other", text="not ours")
             await say(server, "x", text="exact")
+            await until(lambda: bridge.status().counts["received"] == 2, "two messages")
             await hub.publish("cmd/lamp/set", "off")
             await hub.publish("only/x", "back")
             await hub.publish("elsewhere/lamp", "no")
-            await until(lambda: bridge.status().counts["received"] == 2, "two messages")
             await until(lambda: bridge.status().counts["sent"] == 2, "two commands")
             assert [each.as_value() for each in await hub.history("home/lamp/state")] == ["on"]
             assert [each.as_value() for each in await hub.history("only/x")] == ["exact", "back"]

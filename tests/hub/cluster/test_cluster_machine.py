@@ -304,7 +304,7 @@ class ClusterMachine(RuleBasedStateMachine):
                 "lines": locking.held.lines,
                 "unsure": locking._unsure,
                 "rooms": cluster.rooms._rooms,
-                "given": cluster._given,
+                "given": cluster.heirs.given,
                 "parts": bus._parts,
                 "questions": bus._asked,
             }

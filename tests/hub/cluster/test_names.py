@@ -176,3 +176,23 @@ def test_a_node_that_comes_back_asks_for_its_names_a_few_at_a_time(nodes: Nodes)
     assert busy == 0
     assert b.hub.cluster is not None
     assert b.hub.cluster.records.changes == written
+
+
+def test_two_who_claimed_one_name_while_their_nodes_had_not_heard_of_each_other_do_not_both_keep_it(
+    nodes: Nodes,
+) -> None:
+    old = nodes.worlds[0]
+    nodes.beat_until(GONE_S)
+    nodes.way(0).cut()
+    nodes.beat_until(GONE_S)
+    late = nodes.add()
+    first = late.client()
+    assert patiently(first, "connect", name="Ada B")["type"] == "reply"
+    nodes.beat_until(GONE_S)
+    # The old node is back and takes the record before it has heard of the new one at all.
+    nodes.way(0).restore()
+    second = old.client()
+    asked = second.command("connect", name="Ada B")
+    nodes.beat_until(GONE_S)
+    assert second.answer(asked)["type"] == "reply"
+    assert (ended(first), ended(second)) == (Code.NAME_IN_USE_CLOSE, None)

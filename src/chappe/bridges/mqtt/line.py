@@ -113,7 +113,7 @@ class Confirming(paho.Client):
             self._storing.clear()
             self._stored.clear()
             for message in self._out_messages.values():
-                # The broker knows nothing of it: a PUBREL for it would be answered, and the message be lost.
+                # The broker knows nothing of it: it would answer a PUBREL, and the message be lost.
                 message.dup = False
                 if message.state == _RESEND_PUBREL:
                     message.state = _PUBLISH

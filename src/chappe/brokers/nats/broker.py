@@ -96,6 +96,16 @@ class NatsBroker:
         """Appends refused because `expect` was not the channel's position."""
         return self._publishing.conflicts
 
+    def metrics(self) -> dict[str, float]:
+        """Return what is counted here, by name of the metric."""
+        return {
+            "chappe_broker_reconnects_total": self.reconnects,
+            "chappe_broker_epochs_total": self.epochs,
+            "chappe_broker_duplicates_total": self.duplicates,
+            "chappe_broker_conflicts_total": self.conflicts,
+            "chappe_broker_failed_total": self.failed,
+        }
+
     @property
     def failed(self) -> int:
         """Appends answered 108."""

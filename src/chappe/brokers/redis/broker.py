@@ -129,6 +129,13 @@ class RedisBroker:
         """Messages on our Redis channels that no hub had sent."""
         return sum(shard.feed.malformed for shard in self._shards)
 
+    def metrics(self) -> dict[str, float]:
+        """Return how many servers cannot be asked, and what went wrong, by name of the metric."""
+        return {
+            "chappe_broker_servers_away": len(self.problems),
+            "chappe_broker_malformed_total": self.malformed,
+        }
+
     # --- Asking ------------------------------------------------------------------------------------------------------
 
     def append(self, batch: Sequence[Append], done: Done) -> None:

@@ -97,6 +97,14 @@ class SqliteBroker(Mirror):
         """Whether nothing is on its way to the file."""
         return not (self._gathered or self._is_flush_asked) and self._flying is None
 
+    def metrics(self) -> dict[str, float]:
+        """Return what memory counts, and how often the file was written or could not be."""
+        return {
+            **super().metrics(),
+            "chappe_broker_commits_total": self.commits,
+            "chappe_broker_commit_failures_total": self.commit_failures,
+        }
+
     # --- Life --------------------------------------------------------------------------------------------------------
 
     async def start(self, sink: BrokerSink) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from chappe.hub.cluster.bus import PREFIX, Bus, Tell
+from chappe.hub.cluster.heirs import Heirs
 from chappe.hub.cluster.locking import SharedLocking
 from chappe.hub.cluster.names import SharedNames
 from chappe.hub.cluster.nodes import Nodes
@@ -57,7 +58,7 @@ class Cluster:
         self.locking = SharedLocking(hub, self.bus, self.nodes, self.records)
         self.rooms = SharedRooms(hub, self.bus, self.nodes)
         self.revoking = SharedRevocations(hub, self.bus, self.nodes)
-        self._given: dict[str, str] = {}
+        self.heirs = Heirs(hub, self.bus, self.nodes)
         self.bus.on("session.resume", self._resume, _Resume)
         self.bus.on("session.name", self._name, str)
         self.bus.on("session.end", self._end, _Sessions)
@@ -76,7 +77,8 @@ class Cluster:
         self.rooms.stop()
         self.locking.stop()
         self.names.stop()
-        self.nodes.stop()
+        # In this order on the bus: who hears that we go may ask the heir at once.
+        self.nodes.stop(self.heirs.leave())
         self.bus.stop()
 
     def published(self, publication: Publication) -> None:
@@ -108,16 +110,19 @@ class Cluster:
 
     def name_of(self, handle: str, done: Callable[[str | None], None]) -> None:
         """Ask the node that has a session which name that claimed, empty for none; None: the handle is worthless."""
-        node = self._given.get(handle) or self.node_of(handle)
-        if node is None or node not in self.nodes.others:
+        node = self._holder_of(handle)
+        if node is None:
             done(None)
             return
         self.bus.ask("session.name", handle, (node,), lambda answers: done(answers.get(node)), of=str | None)
 
     def resume(self, handle: str, user: str | None, done: Callable[[str | None], None]) -> None:
-        """Ask the node that gave a handle out what it stands for; the session ends there. None: it is worth nothing."""
-        node = self._given.get(handle) or self.node_of(handle)
-        if node is None or node not in self.nodes.others:
+        """Ask the node that gave a handle out, or its heir, what it stands for; the session ends there.
+
+        `done` gets None if it is worth nothing.
+        """
+        node = self._holder_of(handle)
+        if node is None:
             done(None)
             return
         self._ask_for(handle, user, node, _HOPS, done)
@@ -149,39 +154,40 @@ class Cluster:
             "chappe_records_conflicts_total": self.records.conflicts,
             "chappe_records_failed_total": self.records.failures,
             "chappe_records_malformed_total": self.records.malformed,
+            "chappe_sessions_left_total": self.heirs.left,
+            "chappe_sessions_inherited_total": self.heirs.inherited,
             "chappe_presence_lists_asked_total": self.rooms.lists_asked,
         }
 
     def _ask_for(self, handle: str, user: str | None, node: str, hops: int, done: Callable[[str | None], None]) -> None:
         def answered(answers: dict[str, Any]) -> None:
             found: _Resumed = answers.get(node, _Resumed(id=None, node=None))
-            further = found.get("node")
-            if further == self._hub.node:
-                # It was here meanwhile, and went on.
-                further = self._given.get(handle)
-            if found.get("id") is None and further in self.nodes.others and hops:
+            # It may have come here meanwhile, and gone on; or the node left before it could answer.
+            public_id = found.get("id") or self._hub.resumption.give_away(handle, user)
+            told = found.get("node") or node
+            further = told if told != node and told in self.nodes.others else self._holder_of(handle)
+            if public_id is None and further not in (None, node) and hops:
                 self._ask_for(handle, user, further, hops - 1, done)
             else:
-                done(found.get("id"))
+                done(public_id)
 
         self.bus.ask("session.resume", _Resume(handle=handle, user=user), (node,), answered, of=_Resumed)
 
     def _resume(self, sender: str, body: _Resume, answer: Tell) -> None:
         handle = body["handle"]
         public_id = self._hub.resumption.give_away(handle, body["user"])
-        former = self._given.get(handle)
+        former = self.heirs.given.get(handle)
         if public_id is not None:
             # Its client may come back with the same handle, if it never heard that it was taken.
-            self._given[handle] = sender
-            self._hub.clock.call_later(self._hub.limits.resume_window_s, lambda: self._forget_given(handle, sender))
+            self.heirs.give(handle, sender)
         answer(_Resumed(id=public_id, node=former))
 
     def _name(self, sender: str, body: str, answer: Tell) -> None:
         answer(self._hub.resumption.name_of(body))
 
-    def _forget_given(self, handle: str, node: str) -> None:
-        if self._given.get(handle) == node:
-            del self._given[handle]
+    def _holder_of(self, handle: str) -> str | None:
+        """Return the other node that has what a handle stands for: it took it over, gave it out, or inherited it."""
+        return self.heirs.node_for(handle, handle[:NODE_CHARS])
 
     def _end(self, sender: str, body: _Sessions, answer: Tell) -> None:
         found = self._hub.find_sessions(body.get("user"), body.get("session"), body.get("token"))

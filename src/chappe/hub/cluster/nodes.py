@@ -27,6 +27,7 @@ class Nodes:
 
     Attributes:
         on_join, on_gone: called with a node that came, or that is gone.
+        on_leave: called with a node that goes in good order and its heir, before `on_gone`.
         on_return: called when we may have been gone to others: the engine carries our messages again, or one says so.
         lost: nodes that ended without a word.
     """
@@ -42,12 +43,13 @@ class Nodes:
         self._timer: Timer | None = None
         self.on_join: list[Callable[[str], None]] = []
         self.on_gone: list[Callable[[str], None]] = []
+        self.on_leave: list[Callable[[str, str], None]] = []
         self.on_return: list[Callable[[], None]] = []
         self.lost = 0
         self._lost: dict[str, None] = {}
         bus.on(ECHOED, self._alive)
         bus.on("hello", self._hello)
-        bus.on("leaving", self._leaving)
+        bus.on("leaving", self._leaving, str | None)
         bus.on("gone", self._were_gone)
 
     def start(self) -> None:
@@ -56,17 +58,22 @@ class Nodes:
         self._bus.tell("hello", None)
         self._beat()
 
-    def stop(self) -> None:
-        """Say that we go."""
+    def stop(self, heir: str | None = None) -> None:
+        """Say that we go, and who has what our sessions left."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._bus.tell("leaving", None)
+        self._bus.tell("leaving", heir)
 
     @property
     def others(self) -> frozenset[str]:
         """The other nodes that are alive."""
         return frozenset(self._heard)
+
+    @property
+    def newest(self) -> str | None:
+        """The node that came last of those that are alive; None: there is none."""
+        return next(reversed(self._heard), None)
 
     @property
     def is_cut_off(self) -> bool:
@@ -100,7 +107,12 @@ class Nodes:
 
     def _alive(self, sender: str, body: Any, answer: Tell) -> None:
         if sender != self._bus.node:
+            is_known = sender in self._heard
             self._hear(sender)
+            if not is_known:
+                # It did not say hello: it was there before, and what it has we may have taken for free, or it what we
+                # have.
+                self._return()
             return
         now = self._clock.now()
         if now - self._heard_self > _SILENCE_S:
@@ -131,7 +143,10 @@ class Nodes:
         for told in self.on_return:
             told()
 
-    def _leaving(self, sender: str, body: Any, answer: Tell) -> None:
+    def _leaving(self, sender: str, body: str | None, answer: Tell) -> None:
+        if body is not None:
+            for told in self.on_leave:
+                told(sender, body)
         if sender in self._heard:
             self._forget(sender)
 
