@@ -9,7 +9,7 @@ WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis check generate docs
-.PHONY: proxies bench attacks faults soak models sanitize conformance fuzz flakes
+.PHONY: proxies bench attacks faults soak models sanitize conformance fuzz properties flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -148,6 +148,9 @@ fuzz: setup ## fuzz every parser, each for FUZZ_SECONDS (60)
 	  -o $(FUZZ_FOUND)/websocket_core_fuzz fuzz/websocket_core_fuzz.c
 	@echo "fuzz: websocket_core"; $(FUZZ_FOUND)/websocket_core_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
 	  -print_final_stats=1 -artifact_prefix=$(FUZZ_FOUND)/websocket_core/crash- $(FUZZ_FOUND)/websocket_core fuzz/corpus/websocket_core
+
+properties: setup ## look for counterexamples: 2,000 new examples of each property (an hour)
+	@HYPOTHESIS_PROFILE=explore $(BIN)/pytest $$(grep -rl 'from hypothesis' tests) --timeout 7200
 
 flakes: setup ## run the Python tests 20 times
 	@for i in $$(seq 20); do $(BIN)/pytest tests --ignore=tests/browser -q || exit 1; done

@@ -21,6 +21,7 @@ from typing import Any
 
 import report
 import rows
+from sections import Bench
 
 from chappe.bench.load import LoadError
 from chappe.bench.machine import describe
@@ -68,7 +69,7 @@ def main() -> None:
     options = parse()
     kept: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
     with tempfile.TemporaryDirectory() as folder:
-        bench = rows.Bench(
+        bench = Bench(
             Path(folder),
             seconds=0.5 if options.quick else options.seconds,
             rounds=1 if options.quick else options.rounds,

@@ -2,6 +2,7 @@
 
     python benchmarks/two_nodes.py redis://127.0.0.1:6379 --level recoverable
     python benchmarks/two_nodes.py redis://127.0.0.1:6379 --level live --rate 4000
+    python benchmarks/two_nodes.py redis://127.0.0.1:6379 --json
 
 Node A is a process of its own on core 0 and publishes; node B is this process on core 1, beside the engine, and counts
 what its feed brings. Without --rate A publishes as fast as answers come, with --window of them outstanding; with it
@@ -10,6 +11,7 @@ the publications are evenly spaced, and the time from when each was due to when 
 
 import argparse
 import asyncio
+import json
 import multiprocessing
 import os
 import statistics
@@ -82,7 +84,8 @@ async def _publish(options: argparse.Namespace, ready: Event) -> None:
         broker.append([Append(f"bench/{number % CHANNELS}", payload, Kind.TEXT, 0, namespace)], done)
         number += 1
     await broker.stop()
-    print(f"A: {number / options.seconds:,.0f} publications/s, {failed} failed", flush=True)
+    if not options.json:
+        print(f"A: {number / options.seconds:,.0f} publications/s, {failed} failed", flush=True)
 
 
 async def measure(options: argparse.Namespace) -> None:
@@ -101,10 +104,14 @@ async def measure(options: argparse.Namespace) -> None:
     await asyncio.to_thread(node.join)
     await asyncio.sleep(0.5)
     await broker.stop()
-    print(f"B: {feed.count / options.seconds:,.0f} publications/s, {feed.interruptions} interruptions")
-    if options.rate and len(feed.delays_us) > 1:
-        cuts = statistics.quantiles(feed.delays_us, n=100)
-        print(f"B: p50 {cuts[49]:,.0f} us, p99 {cuts[98]:,.0f} us from due to fed")
+    cuts = statistics.quantiles(feed.delays_us, n=100) if len(feed.delays_us) > 1 else [float("nan")] * 99
+    found = {"fed_per_s": feed.count / options.seconds, "p50_us": cuts[49], "p99_us": cuts[98]}
+    if options.json:
+        print(json.dumps({**found, "interruptions": feed.interruptions}))
+        return
+    print(f"B: {found['fed_per_s']:,.0f} publications/s, {feed.interruptions} interruptions")
+    if options.rate:
+        print(f"B: p50 {found['p50_us']:,.0f} us, p99 {found['p99_us']:,.0f} us from due to fed")
 
 
 def main() -> None:
@@ -115,6 +122,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--window", type=int, default=500, help="publications without an answer at once (500)")
     parser.add_argument("--rate", type=float, default=0.0, help="publications a second, evenly spaced")
+    parser.add_argument("--json", action="store_true", help="print what B found as one line of JSON")
     options = parser.parse_args()
     pin(1)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:

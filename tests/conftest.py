@@ -32,7 +32,9 @@ IN_CI = os.environ.get("CI") == "true"
 # Two cores run everything at once: a deadline for one example would measure the neighbours.
 SHARED_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", SHARED_MACHINE, max_examples=50)
-settings.register_profile("ci", SHARED_MACHINE, max_examples=200, derandomize=False, print_blob=True)
+# CI tells whether a change broke something, so its examples are the same each time; `explore` looks for new ones.
+settings.register_profile("ci", SHARED_MACHINE, max_examples=200, derandomize=True)
+settings.register_profile("explore", SHARED_MACHINE, max_examples=2_000, print_blob=True)
 # For runs that are many times slower than usual, as under sanitizers.
 settings.register_profile("quick", SHARED_MACHINE, max_examples=5)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if IN_CI else "default"))

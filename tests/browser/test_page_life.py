@@ -13,6 +13,7 @@ from playwright.async_api import BrowserContext, Error, Page, Route, WebSocket, 
 
 import chappe
 from chappe.client.inbox import Leave
+from chappe.testing.fault_proxy import FaultProxy
 from tests.browser.conftest import ROOT
 from tests.browser.visiting import Visitor, chromium, untouched_chromium
 
@@ -163,6 +164,27 @@ async def test_two_tabs_share_one_connection_and_the_closed_leader_is_replaced_w
         await third.write("from the third")
         await second.notes_are(*everything, "from the third")
         assert not second.faults + third.faults
+
+
+async def test_tabs_fall_back_together_and_share_the_stream(hub_url: str) -> None:
+    async with FaultProxy("127.0.0.1", int(hub_url.rpartition(":")[2])) as proxy:
+        proxy.refuse_upgrade = 403
+        through = f"http://127.0.0.1:{proxy.port}"
+        async with browsing(through) as context:
+            streams: list[str] = []
+            context.on("request", lambda request: streams.append(request.url) if "/events" in request.url else None)
+            first = await tab(context, through, "walled")
+            await first.state_is("live")
+            second = await tab(context, through, "walled")
+            await second.state_is("live")
+            await second.write("over the stream")
+            for each in (first, second):
+                await each.notes_are("over the stream")
+            assert len(streams) == 1
+            await first.page.close()
+            await second.write("and over its own")
+            await second.notes_are("over the stream", "and over its own")
+            assert not second.faults
 
 
 async def test_a_hidden_page_that_is_frozen_lets_go_and_is_back_when_it_is_looked_at(

@@ -174,8 +174,8 @@ class Faults:
         await until(lambda: self._proxy.lost_responses >= lost + len(self._paths))
 
 
-async def disturb(journal: Path, url: str, proxy: FaultProxy, paths: list[str], **options: Any) -> None:
-    """Do `FAULTS` faults, each kind about as often, while the load goes on."""
+async def disturb(journal: Path, url: str, proxy: FaultProxy, paths: list[str], **options: Any) -> int:
+    """Do `FAULTS` faults, each kind about as often, while the load goes on; return how many publishes were given up."""
     dice = random.Random(20261126)
     async with loaded(url, journal, **options) as programme:
         faults = Faults(proxy, programme, paths).all()
@@ -186,6 +186,7 @@ async def disturb(journal: Path, url: str, proxy: FaultProxy, paths: list[str], 
             await fault()
         await programme.everybody_goes_on()
         await programme.finish()
+        return programme.progress["unconfirmed"]
 
 
 @pytest.mark.slow
@@ -208,10 +209,11 @@ async def test_f06_100_faults_in_a_row_under_load_lose_and_double_nothing_acknow
     try:
         async with FaultProxy("127.0.0.1", server.port) as proxy:
             url = f"ws://127.0.0.1:{proxy.port}/ws"
-            await disturb(journal, url, proxy, paths, transports=transports)
+            unconfirmed = await disturb(journal, url, proxy, paths, transports=transports)
     finally:
         await server.stop()
     judged = verdict(read_events([journal]))
     assert judged.clean, "\n".join(map(str, [judged, *judged.findings[:10]]))
     assert judged.acknowledged > 5 * FAULTS
+    assert unconfirmed == 0, "the hub kept every session, and somebody did not find the own one again"
     assert judged.seen >= 2 * judged.acknowledged

@@ -114,8 +114,10 @@ def test_what_is_wrong_is_refused_as_the_library_does_or_for_a_reason_that_is_li
     if comparable(ours) == comparable(theirs):
         return
     assert reason(ours) in STRICTER or is_laxer(theirs)
-    shorter = min(len(ours.messages), len(theirs.messages))
-    assert ours.messages[:shorter] == theirs.messages[:shorter]
+    for (our_payload, our_kind), (their_payload, their_kind) in zip(ours.messages, theirs.messages, strict=False):
+        assert our_kind == their_kind
+        # A flaw may make a block the final one, and there the library leaves a message.
+        assert our_payload.startswith(their_payload) if deflate else our_payload == their_payload
 
 
 @pytest.mark.parametrize("name", FLAWS)

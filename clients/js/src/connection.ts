@@ -96,7 +96,8 @@ export class Connection {
     this.#cancelTimer();
     this.#reconnection.reset();
     this.#fallback.worked();
-    if (this.#fallback.at > 0) this.climb.start();
+    // The session of several tabs cannot move with one of them: they go up when they dial next.
+    if (this.#fallback.at > 0 && !this.settings.tabs) this.climb.start();
     const { clock, pongTimeoutMs } = this.settings;
     this.#heartbeat = new Heartbeat({ clock, pongTimeoutMs, silenceMs: this.silenceMs }, {
       sendPing: () => this.send(encode({ type: "ping" })),

@@ -76,8 +76,8 @@ export interface ClientOptions {
   backgroundDisconnect?: number | false;
   /** Keeps publishes over a reload or a crash: `indexedDbOutbox()` of `chappe/outbox`. */
   outbox?: DurableOutbox;
-  /** One connection for all tabs, over the first of the transports: `sharedTabs()` of `chappe/tabs`. */
-  tabs?: (carrier: TransportFactory) => TransportFactory;
+  /** One connection for all tabs: `sharedTabs()` of `chappe/tabs`, asked for each transport, with its place among them. */
+  tabs?: (carrier: TransportFactory, place: number) => TransportFactory;
   /** Its abort is a `disconnect`. */
   signal?: AbortSignal;
 
@@ -114,6 +114,7 @@ export interface Settings {
   readonly publishQueue: number;
   readonly backgroundDisconnect: number | false;
   readonly outbox: DurableOutbox | null;
+  readonly tabs?: ClientOptions["tabs"];
   readonly random: () => number;
   readonly clock: Clock;
   readonly watchNetwork: boolean;
@@ -176,5 +177,6 @@ function resolveTransports(options: Wanted & HttpOptions): TransportFactory[] {
   });
   if (found.length === 0 || found.includes(undefined)) throw new LocalError("bad_transport", { value: String(wanted) });
   const { tabs } = options;
-  return tabs ? [tabs(found[0] as TransportFactory)] : (found as TransportFactory[]);
+  const carriers = found as TransportFactory[];
+  return tabs ? carriers.map(tabs) : carriers;
 }

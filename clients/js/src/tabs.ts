@@ -22,14 +22,15 @@ type Word =
 
 /**
  * For the option `tabs` of `connect`: `connect(url, { tabs: sharedTabs() })`. Tabs that share are one session at the
- * hub: give each the same token and name, the first one's count. Where there are no Web Locks (no secure context, no
+ * hub: give each the same token and name, the first one's count. Each of the transports is shared; when the first gets
+ * through again, the tabs take it at their next dial, without moving the session meanwhile. Where there are no Web Locks (no secure context, no
  * browser) each tab has its own connection.
  */
-export function sharedTabs(options: SharedTabsOptions = {}): (carrier: TransportFactory) => TransportFactory {
-  return (carrier) => {
+export function sharedTabs(options: SharedTabsOptions = {}): (carrier: TransportFactory, place?: number) => TransportFactory {
+  return (carrier, place = 0) => {
     if (!globalThis.navigator?.locks || typeof BroadcastChannel === "undefined") return carrier;
     let tab: Tab | null = null;
-    return (url, events) => (tab ??= new Tab(`chappe-tabs ${options.name ?? ""} ${url}`, url, carrier)).dial(events);
+    return (url, events) => (tab ??= new Tab(`chappe-tabs ${options.name ?? ""} ${url} ${place}`, url, carrier)).dial(events);
   };
 }
 

@@ -1,5 +1,6 @@
 /** A network in memory between clients and a LittleHub: frames take time, and links are cut or freeze at will. */
 
+import assert from "node:assert/strict";
 import { connect } from "../src/client.js";
 import type { Client } from "../src/api.js";
 import type { ClientOptions } from "../src/options.js";
@@ -75,6 +76,18 @@ export class MemoryNetwork {
   #later(cable: Cable, call: () => void): void {
     this.clock.after(MemoryNetwork.LATENCY_MS, () => cable.whole && !cable.frozen && call());
   }
+}
+
+/** Long enough for a connection, and for a question and its answer. */
+export const SOON = 50;
+
+/** A network and a client that is live on it. */
+export async function live(options: ClientOptions = {}) {
+  const network = new MemoryNetwork();
+  const client = network.client(options);
+  await network.clock.advance(SOON);
+  assert.equal(client.state, "live");
+  return { network, client };
 }
 
 /** Notes every event of the names given, as `[name, ...args]`. */

@@ -2,10 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SubscribeOptions } from "../src/api.js";
 import { LocalError } from "../src/errors.js";
-import { MemoryNetwork, record } from "./memory_network.js";
+import { MemoryNetwork, record, SOON } from "./memory_network.js";
 import { catchUncaught } from "./uncaught.js";
-
-const SOON = 50;
 
 async function subscribed(options: SubscribeOptions = {}, channel = "news") {
   const network = new MemoryNetwork();

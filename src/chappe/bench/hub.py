@@ -27,7 +27,8 @@ SUBSCRIBE = '{"type":"subscribe","id":1,"channel":"bench"}'
 PUBLISH = '{"type":"publish","id":2,"channel":"bench","data":"%s"}'
 _REPLY = '"type":"reply"'
 
-#: Everything a message passes in earnest: token, rights, limits (but the rate, which is what is measured) and history.
+#: Everything a message passes in earnest: token, rights, limits and history; but for the rate, which is what is
+#: measured, and the caps for each address, since one sends all the load.
 _CONFIG = """
 [server]
 {server}
@@ -42,6 +43,8 @@ publish = "user"
 [limits]
 messages_per_s = 0
 connections_per_address = 1000000
+unauthenticated_connections = 1000000
+unauthenticated_per_address = 1000000
 [log]
 level = "WARNING"
 """
@@ -53,11 +56,13 @@ def hub(
     name: str = "chappe",
     algorithm: Algorithm = "HS256",
     tls: bool = False,
+    workers: int = 1,
     server: dict[str, str] | None = None,
 ) -> Server:
     """Return `chappe serve`, whose files are written to a folder of its own.
 
     Args:
+        workers: how many processes; several share a NATS server that the hub starts.
         server: further settings of `[server]`.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +73,10 @@ def hub(
     config.write_text(_CONFIG.format(server=lines, auth=auth), encoding="utf-8")
     return Server(
         name=name,
-        command=(sys.executable, "-m", "chappe", "serve", "--config", str(config), "--port", "{port}"),
+        command=(
+            *(sys.executable, "-m", "chappe", "serve", "--config", str(config), "--port", "{port}"),
+            *(("--workers", str(workers)) if workers > 1 else ()),
+        ),
         speech=speech((f"Authorization: Bearer {token}",)),
         version=importlib.metadata.version("chappe"),
         tls=tls,

@@ -63,7 +63,7 @@ async function publish(publisher, from) {
       reached.acknowledged = Math.max(reached.acknowledged, offset);
       count("acknowledged");
     } catch (error) {
-      // The answer to a `connect` was lost with the new handle in it: who we are is forgotten, and our keys are too.
+      // Who we are is forgotten, and our keys are too; how often that may be is the test's to say.
       if (!(error instanceof LocalError && error.kind === "unconfirmed")) throw error;
       write("failed", told);
       count("unconfirmed");
