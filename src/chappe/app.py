@@ -422,6 +422,7 @@ class Hub:
         await self._broker.start(self._core.delivery)
         if self._core.cluster is not None:
             self._core.cluster.start()
+        await self._take_up_mqtt()
         self._overload.start()
         try:
             for hook in self._start_hooks:
@@ -434,6 +435,12 @@ class Hub:
             self._overload.stop()
             await self._broker.stop()
             raise
+
+    async def _take_up_mqtt(self) -> None:
+        """Take up the sessions of MQTT clients that outlived an earlier hub, before their clients can connect."""
+        taken_up = asyncio.get_running_loop().create_future()
+        self._mqtt.sessions.start(lambda: taken_up.done() or taken_up.set_result(None))
+        await taken_up
 
     def _begin_audit(self) -> None:
         """Note that the hub starts, and with which settings.

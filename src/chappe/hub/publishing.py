@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from chappe.hub.contracts import Append, Outcome, Read, ReadResult
 from chappe.hub.hooks import Draft
 from chappe.hub.namespaces import Access, Namespace
+from chappe.hub.resident import Resident
 from chappe.hub.session import Answer, Session
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
@@ -228,6 +229,8 @@ def _key_owner(session: Session) -> str:
 
     Not a claimed name's: somebody else may have the name a minute later.
     """
+    if isinstance(session.protocol, Resident):
+        return session.protocol.key_owner
     return f"user:{session.user}" if session.user is not None else f"session:{session.id}"
 
 

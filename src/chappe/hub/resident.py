@@ -22,6 +22,11 @@ class Resident:
         """
         raise NotImplementedError
 
+    @property
+    def key_owner(self) -> str:
+        """Whose idempotency keys its client uses."""
+        raise NotImplementedError
+
     def leave(self, session: "Session", code: int) -> None:
         """Learn that the session ends, while its subscriptions are still there."""
         raise NotImplementedError

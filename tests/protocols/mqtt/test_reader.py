@@ -14,7 +14,7 @@ from chappe.protocols.mqtt.reason_codes import MqttError, ReasonCode
 from tests.protocols.mqtt.codecs import CONNECTS, LIMIT, VERSIONS, Codec, Reading, meaning, opened, outcome_of
 from tests.protocols.vectors import load, title
 
-VECTORS = load("mqtt.packets.json")
+VECTORS = [*load("mqtt.packets.json"), *load("mqtt.clients.json")]
 LEVELS = {"3.1.1": Version.V3_1_1, "5": Version.V5, None: None}
 EVERY = pytest.mark.parametrize("vector", [pytest.param(each, id=title(each)) for each in VECTORS])
 PINGREQ = b"\xc0\x00"

@@ -27,14 +27,16 @@ class _Asked:
 
     Attributes:
         codes: one for each filter, None where the hub has not answered.
+        answer: what is sent once the session is written down.
     """
 
-    __slots__ = ("codes", "names", "packet_id")
+    __slots__ = ("answer", "codes", "names", "packet_id")
 
     def __init__(self, packet_id: int, names: list[str]) -> None:
         self.packet_id = packet_id
         self.names = names
         self.codes: list[int | None] = [None] * len(names)
+        self.answer: packets.Suback | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -224,10 +226,16 @@ class Asking:
         if not asked.is_complete:
             return
         client = self._client
-        del self._subscribes[asked.packet_id]
         codes = tuple(code or 0 for code in asked.codes)
-        client.service.changed(client)
-        client.put(packets.Suback(asked.packet_id, codes))
+        asked.answer = packets.Suback(asked.packet_id, codes)
+        client.service.sessions.changed(client, lambda: self._finish(asked))
+
+    def _finish(self, asked: _Asked) -> None:
+        """Answer a SUBSCRIBE, now that the session stands."""
+        if self._client.session.is_over or asked.answer is None:
+            return
+        self._subscribes.pop(asked.packet_id, None)
+        self._client.put(asked.answer)
         if not self._subscribes:
             self._let_go()
 
@@ -244,10 +252,10 @@ class Asking:
         if not asked.is_complete:
             return
         client = self._client
-        del self._unsubscribes[asked.packet_id]
+        self._unsubscribes.pop(asked.packet_id, None)
         codes = tuple(code or 0 for code in asked.codes) if client.version is Version.V5 else ()
-        client.service.changed(client)
-        client.put(packets.Unsuback(asked.packet_id, codes))
+        answer = packets.Unsuback(asked.packet_id, codes)
+        client.service.sessions.changed(client, lambda: client.put(answer))
 
     def _resumed(self, name: str, message: base.Subscribed) -> None:
         client = self._client

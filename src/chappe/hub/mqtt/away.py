@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from chappe.hub.contracts import Timer
+from chappe.hub.contracts import Claims, Timer
 from chappe.protocols import base
 from chappe.protocols.base import SincePosition
 from chappe.protocols.mqtt import packets
@@ -26,7 +26,7 @@ class Away(msgspec.Struct, gc=False):
         filters: each with the place up to which it was served; None: from when it comes back on.
         flights: what was sent and not acknowledged, in order.
         waiting: what was not sent and stands in no log: retained messages of a new subscription.
-        taken: ids of messages of QoS 2 that came and were not released.
+        taken: ids of messages of QoS 2 that came and were not released, each with its key.
         expires_at: monotonic seconds; infinite: never.
     """
 
@@ -35,16 +35,23 @@ class Away(msgspec.Struct, gc=False):
     filters: tuple[tuple[Filter, SincePosition | None], ...] = ()
     flights: tuple[Flight, ...] = ()
     waiting: tuple[Delivery, ...] = ()
-    taken: frozenset[int] = frozenset()
+    taken: dict[int, str] = {}
     expires_at: float = math.inf
     timer: Timer | None = None
 
 
 class PendingWill(msgspec.Struct, gc=False):
-    """A will that waits (MQTT 5, 3.1.3.2.2)."""
+    """A will that waits (MQTT 5, 3.1.3.2.2).
 
-    session: "Session"
+    Attributes:
+        session: who says it; None: only its rights are left.
+        due_ms: when it is said, milliseconds since 1970.
+    """
+
     command: base.Publish
+    session: "Session | None"
+    claims: Claims
+    due_ms: int = 0
     timer: Timer | None = None
 
 
@@ -58,7 +65,7 @@ def away_of(client: "MqttClient", expires_at: float) -> Away:
         tuple((one, place_of(client, one) if one.qos else None) for one in client.filters.all()),
         tuple(window.flights.values()) if window is not None else (),
         tuple(each for each in window.waiting if each.publication.retained) if window is not None else (),
-        frozenset(client.taken or ()),
+        dict(client.taken or {}),
         expires_at,
     )
 

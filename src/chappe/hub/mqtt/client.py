@@ -81,7 +81,7 @@ class MqttClient(Resident):
         keep_alive_s: it is gone after one and a half times so many seconds of silence; 0: never.
         max_packet_bytes: the largest packet that it takes; 0: any.
         alias_maximum: topics that it takes a number for.
-        taken: ids of messages of QoS 2 that came and are not released yet.
+        taken: ids of messages of QoS 2 that came and are not released yet, each with the key it is published under.
     """
 
     __slots__ = (
@@ -136,7 +136,7 @@ class MqttClient(Resident):
         self.expiry_s = self.keep_alive_s = self.max_packet_bytes = self.alias_maximum = 0
         self.receive_maximum = packets.DEFAULT_RECEIVE_MAXIMUM
         self.tells_problems = True
-        self.taken: set[int] | None = None
+        self.taken: dict[int, str] | None = None
         self.outbound: Outbound | None = None
         self.asking: Asking | None = None
         self.handshake: Handshake | None = None
@@ -182,6 +182,11 @@ class MqttClient(Resident):
     def opened(self, name: str) -> None:
         """Learn by which name the session is identified."""
 
+    @property
+    def key_owner(self) -> str:
+        """Whose idempotency keys it uses: its own, which it keeps when it comes back."""
+        return f"mqtt:{self.client_id}"
+
     def entered(self, channel: str) -> None:
         """Learn that the session follows a channel."""
 
@@ -197,13 +202,13 @@ class MqttClient(Resident):
         """End the connection that has this client id now, if it is the same one's; the session waits here then."""
         assert self.handshake is not None
         self.principal = f"user:{claims.user}" if claims.user is not None else f"name:{name}" if name else ""
-        self.service.arrive(self, done)
+        self.service.sessions.arrive(self, done)
 
     def leave(self, session: Session, code: int) -> None:
         """Keep what outlives the connection, and say the will."""
         self._end()
         if self.is_connected:
-            self.service.leave(self, code)
+            self.service.left(self)
 
     # --- Link of the session -----------------------------------------------------------------------------------------
 
@@ -372,7 +377,7 @@ class MqttClient(Resident):
         now_ms = self.hub.clock.wall_ms() if properties.message_expiry_s is not None else 0
         headers = headers_of(qos, packet.retain, properties, now_ms)
         kind = kind_of(packet.payload, properties)
-        key = self.service.key_of(self, packet) if qos == QOS_2 else None
+        key = (self.taken[packet.packet_id] or None) if qos == QOS_2 and self.taken is not None else None
         return [
             base.Publish(
                 command_id(qos, packet.packet_id), topic, packet.payload, kind, key, None, packet.retain, headers
@@ -384,7 +389,7 @@ class MqttClient(Resident):
         taken = self.taken
         if packet.qos == QOS_2:
             if taken is None:
-                taken = self.taken = set()
+                taken = self.taken = {}
             if packet.packet_id in taken:
                 if not self._unanswered:
                     self._put(packets.Pubrec(packet.packet_id))
@@ -395,7 +400,8 @@ class MqttClient(Resident):
             return False
         if packet.qos == QOS_2:
             assert taken is not None
-            taken.add(packet.packet_id)
+            taken[packet.packet_id] = self.service.new_key(self)
+            self.service.taking(self)
         else:
             self._unanswered += 1
         return True
@@ -428,7 +434,8 @@ class MqttClient(Resident):
 
     def _puback(self, packet: packets.Puback) -> list[base.Command]:
         if self.outbound is not None:
-            self.service.landed(self, self.outbound.window.acknowledged(packet.packet_id))
+            self.outbound.window.acknowledged(packet.packet_id)
+            self.service.landed(self)
             self.outbound.go_on()
         return []
 
@@ -441,7 +448,7 @@ class MqttClient(Resident):
             self.release(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
         elif failed:
             assert outbound is not None
-            self.service.landed(self, flight.delivery)
+            self.service.landed(self)
             outbound.go_on()
         else:
             self.service.released(self, flight)
@@ -451,7 +458,7 @@ class MqttClient(Resident):
         known = self.taken is not None and packet.packet_id in self.taken
         if known:
             assert self.taken is not None
-            self.taken.discard(packet.packet_id)
+            del self.taken[packet.packet_id]
             self.service.untaken(self, packet.packet_id)
         else:
             self._put(packets.Pubcomp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
@@ -459,7 +466,7 @@ class MqttClient(Resident):
 
     def _pubcomp(self, packet: packets.Pubcomp) -> list[base.Command]:
         if self.outbound is not None and self.outbound.window.completed(packet.packet_id):
-            self.service.landed(self, None)
+            self.service.landed(self)
             self.outbound.go_on()
         return []
 
@@ -514,7 +521,7 @@ class MqttClient(Resident):
             self._unanswered -= 1
             self._put(packets.Puback(packet_id))
         elif kind == QOS_2:
-            self.service.taken(self, packet_id)
+            self._put(packets.Pubrec(packet_id))
 
     def _failed(self, failure: base.Failed) -> None:
         kind, packet_id, _ = parts_of(failure.id or 0)
@@ -545,7 +552,7 @@ class MqttClient(Resident):
             self._put(packets.Puback(packet_id, reason_code, properties))
             return
         if reason_code and self.taken is not None:
-            self.taken.discard(packet_id)
+            self.taken.pop(packet_id, None)
         self._put(packets.Pubrec(packet_id, reason_code, properties))
 
     def _done(self, message: base.Done) -> None:

@@ -90,7 +90,7 @@ class Groups:
 
     def left(self, client: "MqttClient") -> None:
         """Learn that a connection of members ended: what it had for its groups and did not send goes to others."""
-        session_stays = client.client_id in self._service.away
+        session_stays = client.client_id in self._service.sessions.away
         for one in client.filters.all():
             group = self._groups.get(one.name) if one.group else None
             if group is None:

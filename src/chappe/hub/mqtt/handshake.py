@@ -88,7 +88,7 @@ class Handshake:
             return
         client.will = will
         service = client.service
-        resumed = service.settle(client, clean=self.clean_start)
+        resumed = service.sessions.settle(client, clean=self.clean_start)
         client.handshake = None
         client.is_connected = True
         connack = Connack(0, resumed is not None, self._announced(client))

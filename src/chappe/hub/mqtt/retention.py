@@ -48,12 +48,20 @@ class Retention:
             self._known[channel] = known
         return known
 
-    def need(self, client_id: str, filters: Iterable[Filter]) -> None:
+    def needs_of(self, client_id: str) -> frozenset[str]:
+        """Return the patterns that a session needs."""
+        return self._needs.get(client_id, frozenset())
+
+    def need(self, client_id: str, filters: Iterable[Filter]) -> bool:
         """Keep what the session of a client needs, in place of what it needed before; none: it is over.
 
-        What is stored already goes by its age.
+        What is stored already goes by its age. Returns whether something changed.
         """
-        wanted = frozenset(one.pattern for one in filters if one.qos)
+        return self.need_patterns(client_id, [one.pattern for one in filters if one.qos])
+
+    def need_patterns(self, client_id: str, patterns: Iterable[str]) -> bool:
+        """Do the same for the patterns of filters of QoS 1 and 2."""
+        wanted = frozenset(patterns)
         former = self._needs.pop(client_id, frozenset())
         if wanted:
             self._needs[client_id] = wanted
@@ -66,8 +74,10 @@ class Retention:
             if not self._counts[pattern]:
                 del self._counts[pattern]
                 self._index.discard(pattern, pattern)
-        if wanted != former:
-            self._known.clear()
+        if wanted == former:
+            return False
+        self._known.clear()
+        return True
 
     def _widen(self, namespace: Namespace) -> Namespace:
         options = self._options

@@ -1,19 +1,20 @@
 """All MQTT clients of a hub: who has which id, what outlives connections, wills, and what is counted."""
 
-import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from chappe.hub.contracts import Link, Read, ReadLog, ReadLogResult, ReadResult
-from chappe.hub.mqtt.away import Away, PendingWill, away_of, place_of, will_command
+from chappe.hub.mqtt.away import Away, place_of
 from chappe.hub.mqtt.client import Carrier, MqttClient
 from chappe.hub.mqtt.groups import Groups
+from chappe.hub.mqtt.kinds import QOS_2
 from chappe.hub.mqtt.options import MqttOptions
+from chappe.hub.mqtt.records import Record
 from chappe.hub.mqtt.retention import Retention
+from chappe.hub.mqtt.sessions import Sessions
 from chappe.hub.session import Peer
 from chappe.model.channels import is_pattern
 from chappe.model.error_codes import Code
-from chappe.model.errors import ChappeError
 from chappe.model.publication import Publication
 from chappe.protocols.base import SincePosition
 from chappe.protocols.mqtt import packets
@@ -21,26 +22,28 @@ from chappe.protocols.mqtt.fanout import MqttEncoder, PublicationFrame, Wording
 from chappe.protocols.mqtt.filters import Filter
 from chappe.protocols.mqtt.packets import NEVER_EXPIRES, Version
 from chappe.protocols.mqtt.reason_codes import ReasonCode
-from chappe.protocols.mqtt.window import Delivery, Flight
+from chappe.protocols.mqtt.window import Flight
 
 if TYPE_CHECKING:
     from chappe.hub.hub import HubCore
+
+#: Random bytes of a key.
+_KEY_BYTES: Final = 12
 
 
 class MqttService:
     """The MQTT clients of one hub.
 
     Attributes:
-        live: connected clients by id.
-        away: sessions without a connection by client id.
-        wills: those that wait, by client id.
+        sessions: who has which client id, and what outlives connections.
+        groups: shared subscriptions.
+        retention: what namespaces keep for sessions.
         packets_in: packets taken from clients.
         dropped: messages of QoS 1 and 2 that found no room behind a slow or absent client.
         gaps: filters that came back and found that something they missed is not kept any more.
         expired: messages that nobody wanted any more when their turn came.
         too_large: messages that a client has no room for.
         connect_timeouts: connections that said no CONNECT in time.
-        wills_sent, sessions_expired, taken_over: counted.
         refusals: connections ended or refused with a reason, by reason code.
     """
 
@@ -58,14 +61,11 @@ class MqttService:
             for wording in self.wordings
             for personal in (False, True)
         }
-        self.live: dict[str, MqttClient] = {}
-        self.away: dict[str, Away] = {}
-        self.wills: dict[str, PendingWill] = {}
         self.retention = Retention(hub.namespaces, options)
         hub.retention = self.retention.of
         self.groups = Groups(self)
+        self.sessions = Sessions(self)
         self.packets_in = self.dropped = self.gaps = self.expired = self.too_large = self.connect_timeouts = 0
-        self.wills_sent = self.sessions_expired = self.taken_over = 0
         self.refusals: dict[int, int] = {}
 
     # --- Carriers ----------------------------------------------------------------------------------------------------
@@ -79,13 +79,10 @@ class MqttService:
 
     def metrics(self) -> dict[str, float]:
         """Return what is counted here, by name of the metric."""
-        names = ("packets_in", "dropped", "gaps", "expired", "too_large", "connect_timeouts", "wills_sent")
+        names = ("packets_in", "dropped", "gaps", "expired", "too_large", "connect_timeouts")
         return {
-            "chappe_mqtt_clients": len(self.live),
-            "chappe_mqtt_sessions_away": len(self.away),
+            **self.sessions.metrics(),
             **{f"chappe_mqtt_{name}_total": getattr(self, name) for name in names},
-            "chappe_mqtt_sessions_expired_total": self.sessions_expired,
-            "chappe_mqtt_taken_over_total": self.taken_over,
             "chappe_mqtt_refused_total": sum(self.refusals.values()),
         }
 
@@ -105,47 +102,12 @@ class MqttService:
             return 0 if connect.clean_start else self.expiry_max_s
         return min(connect.properties.session_expiry_s or 0, self.expiry_max_s)
 
-    def arrive(self, client: MqttClient, done: Callable[[ChappeError | None], None]) -> None:
-        """Let a client have its id: the connection that has it ends, if it is the same one's."""
-        former = self.live.get(client.client_id)
-        holder = former or self.away.get(client.client_id)
-        if holder is not None and holder.principal != client.principal:
-            done(ChappeError(Code.CONFLICT, "the client id is another's"))
-            return
-        if former is not None:
-            self.taken_over += 1
-            former.session.close(Code.STALE, "another connection has this client id")
-        done(None)
-
-    def settle(self, client: MqttClient, *, clean: bool) -> Away | None:
-        """Give an open client its id, and return what is left of its earlier session if it wants that."""
-        former = self.live.get(client.client_id)
-        if former is not None and former is not client:
-            # Both were asked who they are at the same time.
-            former.session.close(Code.STALE, "another connection has this client id")
-        self.live[client.client_id] = client
-        away = self.away.pop(client.client_id, None)
-        will = self.wills.pop(client.client_id, None)
-        if away is not None and away.timer is not None:
-            away.timer.cancel()
-        if will is not None and will.timer is not None:
-            will.timer.cancel()
-        if clean or away is None:
-            if away is not None:
-                self._discard(away)
-            self.retention.need(client.client_id, ())
-            if will is not None:
-                # Its session ended by this (MQTT 5, 3.1.3.2.2).
-                self._say(will)
-            return None
-        return away
-
     def resume(self, client: MqttClient, away: Away) -> None:
         """Go on where an earlier connection ended: what was on its way first, then what was missed."""
         outbound = client.make_personal()
         for one, _ in away.filters:
             client.filters.put(one)
-        client.taken = set(away.taken) or None
+        client.taken = dict(away.taken) or None
         for flight in away.flights:
             outbound.window.put_back(flight)
         outbound.send_again()
@@ -154,99 +116,68 @@ class MqttService:
         outbound.begin_resuming()
         client.follow(list(away.filters))
         self.hub.clock.call_later(0, outbound.end_resuming)
+        self.sessions.changed(client, _nothing)
 
-    # --- Leaving -----------------------------------------------------------------------------------------------------
-
-    def leave(self, client: MqttClient, code: int) -> None:
-        """Keep what outlives a connection that ends, and say its will."""
-        if self.live.get(client.client_id) is client:
-            del self.live[client.client_id]
-            if client.expiry_s:
-                self._keep(client)
-            else:
-                self.retention.need(client.client_id, ())
+    def left(self, client: MqttClient) -> None:
+        """Learn that a connection ended."""
+        self.sessions.leave(client)
         self.groups.left(client)
-        will = client.will
-        if will is None:
-            return
-        client.will = None
-        pending = PendingWill(client.session, will_command(will, self.hub.clock.wall_ms()))
-        delay_s = min(will.properties.will_delay_s or 0, client.expiry_s)
-        if delay_s and client.client_id in self.away:
-            self.wills[client.client_id] = pending
-            pending.timer = self.hub.clock.call_later(delay_s, lambda: self._will_is_due(client.client_id, pending))
-        else:
-            self._say(pending)
-
-    def _keep(self, client: MqttClient) -> None:
-        clock = self.hub.clock
-        never = client.expiry_s == NEVER_EXPIRES
-        away = away_of(client, math.inf if never else clock.now() + client.expiry_s)
-        self.away[client.client_id] = away
-        self.retention.need(client.client_id, client.filters.all())
-        if not never:
-            away.timer = clock.call_later(client.expiry_s, lambda: self._expire(away))
-
-    def _expire(self, away: Away) -> None:
-        if self.away.get(away.client_id) is not away:
-            return
-        del self.away[away.client_id]
-        self._discard(away)
-        self.sessions_expired += 1
-        will = self.wills.pop(away.client_id, None)
-        if will is not None:
-            self._say(will)
-
-    def _discard(self, away: Away) -> None:
-        if away.timer is not None:
-            away.timer.cancel()
-        self.retention.need(away.client_id, ())
-        self.groups.forget(away.client_id)
-
-    def _will_is_due(self, client_id: str, pending: PendingWill) -> None:
-        if self.wills.get(client_id) is pending:
-            del self.wills[client_id]
-            self._say(pending)
-
-    def _say(self, pending: PendingWill) -> None:
-        """Publish a will, with the rights of its client; what it may not say is not said."""
-        if pending.timer is not None:
-            pending.timer.cancel()
-        self.wills_sent += 1
-        try:
-            self.hub.publishing.publish(pending.session, pending.command)
-        except ChappeError as error:
-            self.hub.log("INFO", "the will of session %s was refused: %s", pending.session.id, error.reason)
 
     # --- What clients and the hub say to each other -------------------------------------------------------------------
 
     def launched(self, client: MqttClient, flight: Flight, data: bytes) -> None:
-        """Send a message whose id was chosen."""
-        client.write(data)
+        """Send a message whose id was chosen; with QoS 2 only when that id is written down, so that it comes once."""
+        delivery = flight.delivery
+        if delivery is not None and delivery.qos == QOS_2 and self.sessions.is_kept(client):
+            self.sessions.save(client, self._then(client, lambda: client.write(data)))
+        else:
+            client.write(data)
 
-    def landed(self, client: MqttClient, delivery: Delivery | None) -> None:
+    def landed(self, client: MqttClient) -> None:
         """Learn that a message is done with."""
+        self.sessions.save_soon(client)
 
     def released(self, client: MqttClient, flight: Flight) -> None:
-        """Release a message of QoS 2 that the client has."""
-        client.release(flight.packet_id)
+        """Release a message of QoS 2 that the client has, when it is written down that it has it."""
+        self.sessions.save(client, self._then(client, lambda: client.release(flight.packet_id)))
 
-    def taken(self, client: MqttClient, packet_id: int) -> None:
-        """Answer a message of QoS 2 that is published."""
-        client.put(packets.Pubrec(packet_id))
+    def taking(self, client: MqttClient) -> None:
+        """Write down that a message of QoS 2 came, before it is published: it is published once."""
+        if not self.sessions.is_kept(client):
+            return
+        if not self.sessions.waits_for_record:
+            self.sessions.save(client, lambda stored: None)
+            return
+        session = client.session
+        session.hold()
+        self.sessions.save(client, self._then(client, session.release))
 
     def untaken(self, client: MqttClient, packet_id: int) -> None:
-        """Forget the id of a message of QoS 2."""
-        client.put(packets.Pubcomp(packet_id))
+        """Complete a message of QoS 2, when it is written down that its id is free."""
+        self.sessions.save(client, self._then(client, lambda: client.put(packets.Pubcomp(packet_id))))
 
-    def changed(self, client: MqttClient) -> None:
-        """Learn that the filters of a client changed."""
-        if client.expiry_s:
-            self.retention.need(client.client_id, client.filters.all())
+    def new_key(self, client: MqttClient) -> str:
+        """Return the key under which a message of QoS 2 is published; empty: nothing could come twice."""
+        return self.hub.random(_KEY_BYTES).hex() if self.sessions.is_kept(client) else ""
 
-    def key_of(self, client: MqttClient, packet: packets.Publish) -> str | None:
-        """Return the key under which a message of QoS 2 is published, so that it is published once."""
-        return None
+    def groups_of(self, record: Record) -> None:
+        """Know the shared subscriptions of a session that was written down."""
+        for each in record.filters:
+            if each.filter.group:
+                self.groups.restore(record.client_id, each.filter, each.since)
+
+    def _then(self, client: MqttClient, go_on: Callable[[], None]) -> Callable[[bool], None]:
+        """Return what goes on when something is written down; where it is not, the client comes back for it."""
+
+        def written(stored: bool) -> None:
+            if client.session.is_over:
+                return
+            if stored:
+                go_on()
+            else:
+                client.session.close(Code.INSUFFICIENT_STATE)
+
+        return written
 
     def place_of(self, client: MqttClient, one: Filter) -> SincePosition | None:
         """Return up to where a filter was served."""
@@ -287,3 +218,7 @@ class MqttService:
 
     def _is_readable(self, publication: Publication) -> bool:
         return self.hub.channels.is_readable(publication.channel)
+
+
+def _nothing() -> None:
+    """Go on with nothing."""
