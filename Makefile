@@ -132,7 +132,7 @@ models: setup ## run the state machine of the whole hub 20,000 times (about half
 	@CHAPPE_EXAMPLES=20000 $(BIN)/pytest tests/hub/test_hub_machine.py --timeout 7200
 
 sanitize: setup ## run the tests of the native modules under AddressSanitizer and UBSan (about 5 minutes)
-	@$(BIN)/python tools/sanitize.py tests/wire tests/transports tests/hostile/test_frames.py
+	@$(BIN)/python tools/sanitize.py tests/wire tests/transports tests/protocols/mqtt tests/hostile/test_frames.py
 
 conformance: setup ## run Autobahn's 517 cases against every server and the client (about 20 minutes)
 	@$(BIN)/python -m tests.conformance.autobahn

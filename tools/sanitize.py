@@ -78,4 +78,4 @@ def main(tests: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:] or ["tests/wire", "tests/transports", "tests/hostile/test_frames.py"]))
+    raise SystemExit(main(sys.argv[1:] or ["tests/wire", "tests/transports", "tests/protocols/mqtt", "tests/hostile/test_frames.py"]))

@@ -438,8 +438,8 @@ class Hub:
 
     async def _take_up_mqtt(self) -> None:
         """Take up the sessions of MQTT clients that outlived an earlier hub, before their clients can connect."""
-        taken_up = asyncio.get_running_loop().create_future()
-        self._mqtt.sessions.start(lambda: taken_up.done() or taken_up.set_result(None))
+        taken_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._mqtt.sessions.start(lambda: taken_up.set_result(None))
         await taken_up
 
     def _begin_audit(self) -> None:

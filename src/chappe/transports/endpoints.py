@@ -94,7 +94,8 @@ class Endpoints:
 
     def _find_mqtt(self, mqtt: MqttService, request: Request, offered: list[str]) -> Endpoint:
         """Serve MQTT (MQTT 5, 6: the subprotocol is `mqtt`)."""
-        chosen = choose_subprotocol(offered, MQTT_SUBPROTOCOLS)
+        # Not in the client's order: whoever offers `mqtt` gets it [MQTT-6.0.0-4].
+        chosen = next((name for name in MQTT_SUBPROTOCOLS if name in offered), None)
         if chosen is None:
             raise Rejected(400, f"unknown subprotocol; here is spoken {', '.join(MQTT_SUBPROTOCOLS)}")
         peer = Peer(

@@ -47,18 +47,20 @@ class Asking:
     """What a client asks about filters.
 
     Attributes:
+        fresh: the filter whose retained messages are given now; None: nobody wants them.
         replies: where a channel or a log was when it was answered, by pattern.
     """
 
-    __slots__ = ("_client", "_held", "_resuming", "_subscribes", "_unsubscribes", "replies")
+    __slots__ = ("_client", "_held", "_resuming", "_subscribes", "_unsubscribes", "fresh", "replies")
 
     def __init__(self, client: "MqttClient") -> None:
         self._client = client
         self._subscribes: dict[int, _Asked] = {}
         self._unsubscribes: dict[int, _Asked] = {}
         # What comes before the SUBACK, each with the filter whose retained messages come.
-        self._held: list[tuple[PublicationFrame, Filter | None, bool]] = []
+        self._held: list[tuple[PublicationFrame, Filter | None]] = []
         self._resuming: list[str] = []
+        self.fresh: Filter | None = None
         self.replies: dict[str, SincePosition] = {}
 
     # --- What the client sends ---------------------------------------------------------------------------------------
@@ -127,11 +129,9 @@ class Asking:
             return
         one = client.filters.get(asked.names[index])
         self._remember(message)
-        outbound = client.outbound
-        if outbound is not None:
-            outbound.fresh, outbound.is_fresh_new = one, True
-            if message.recovered and one is not None:
-                outbound.begin_gap(one, message)
+        self._begin(one, True)
+        if client.outbound is not None and message.recovered and one is not None:
+            client.outbound.begin_gap(one, message)
         asked.codes[index] = one.qos if one is not None else ReasonCode.UNSPECIFIED_ERROR
         self._answer_subscribe(asked)
 
@@ -196,9 +196,7 @@ class Asking:
         """Keep a publication that comes before the SUBACK of what it comes for; False: none is awaited."""
         if not self._subscribes or type(frame) is not PublicationFrame:
             return False
-        outbound = self._client.outbound
-        fresh, is_new = (outbound.fresh, outbound.is_fresh_new) if outbound is not None else (None, True)
-        self._held.append((frame, fresh, is_new))
+        self._held.append((frame, self.fresh))
         return True
 
     # --- Inside ------------------------------------------------------------------------------------------------------
@@ -242,11 +240,10 @@ class Asking:
     def _let_go(self) -> None:
         """Send what waited for the SUBACK."""
         held, self._held = self._held, []
-        outbound = self._client.outbound
-        for frame, fresh, is_new in held:
-            if outbound is not None:
-                outbound.fresh, outbound.is_fresh_new = fresh, is_new
+        fresh = self.fresh
+        for frame, self.fresh in held:
             self._client.send(frame)
+        self.fresh = fresh
 
     def _answer_unsubscribe(self, asked: _Asked) -> None:
         if not asked.is_complete:
@@ -262,9 +259,9 @@ class Asking:
         since = self.replies.get(message.channel)
         self._remember(message)
         outbound, one = client.outbound, client.filters.get(name)
+        # Nothing retained: the client had it when it subscribed.
+        self.fresh = None
         if outbound is not None and one is not None:
-            # Nothing retained: the client had it when it subscribed.
-            outbound.fresh = None
             outbound.begin_gap(one, message)
         if since is not None and not message.recovered:
             client.service.gap(client, name)
@@ -277,6 +274,13 @@ class Asking:
             return
         session.hub.log("INFO", "session %s may not follow %s any more: %s", session.id, name, failure.reason)
         self._forget(name)
+
+    def _begin(self, one: Filter | None, is_new: bool) -> None:
+        """Expect the retained messages of a filter, if it wants them (3.8.3.1)."""
+        wants = (
+            one is not None and not one.group and (one.retain_handling == 0 or (one.retain_handling == 1 and is_new))
+        )
+        self.fresh = one if wants else None
 
     def _remember(self, message: base.Subscribed) -> None:
         name, position = message.channel, message.position
@@ -306,9 +310,7 @@ class Asking:
         def found(frames: list[PublicationFrame]) -> None:
             if client.session.is_over:
                 return
-            outbound = client.outbound
-            if outbound is not None:
-                outbound.fresh, outbound.is_fresh_new = one, is_new
+            self._begin(one, is_new)
             for frame in frames:
                 client.send(frame)
 

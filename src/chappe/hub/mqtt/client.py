@@ -225,7 +225,7 @@ class MqttClient(Resident):
         elif type(frame) is PublicationFrame:
             if self.outbound is not None:
                 self.outbound.deliver(frame)
-            elif frame.payload:
+            elif frame.payload and not (frame.publication.retained and (self.asking is None or not self.asking.fresh)):
                 self.carrier.send(frame)
         elif type(frame) is MessageFrame:
             self._say(frame.message)

@@ -30,20 +30,16 @@ class Outbound:
 
     Attributes:
         window: those of QoS 1 and 2.
-        fresh: the filter whose retained messages are given now.
-        is_fresh_new: whether the client did not have it already.
         log: log position of the last publication that came.
         offsets: epoch and offset of the last one in each channel that has a filter of its own.
     """
 
-    __slots__ = ("_aliases", "_client", "_gap", "_told", "fresh", "is_fresh_new", "log", "offsets", "window")
+    __slots__ = ("_aliases", "_client", "_gap", "_told", "log", "offsets", "window")
 
     def __init__(self, client: "MqttClient", window: Window) -> None:
         self._client = client
         self._aliases: dict[str, int] | None = None
         self.window = window
-        self.fresh: Filter | None = None
-        self.is_fresh_new = True
         self.log = 0
         self.offsets: dict[str, tuple[str, int]] = {}
         # What filters that are resumed have brought; None: none is.
@@ -117,13 +113,9 @@ class Outbound:
 
     def _deliver_retained(self, publication: Publication) -> None:
         """Send a retained message to the filter that just asked (3.3.1.3)."""
-        fresh = self.fresh
-        if (
-            fresh is None
-            or fresh.group
-            or fresh.retain_handling == 2
-            or (fresh.retain_handling == 1 and not self.is_fresh_new)
-        ):
+        asking = self._client.asking
+        fresh = asking.fresh if asking is not None else None
+        if fresh is None:
             return
         qos = min(self._qos_of(publication), fresh.qos)
         identifiers = (fresh.identifier,) if fresh.identifier else ()
