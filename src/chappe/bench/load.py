@@ -67,9 +67,9 @@ class Load:
         deflate: permessage-deflate is offered (fanout and burst).
         engine_io: pings are messages, as Socket.IO's transport has them.
         bystanders: further connections that take no part, on `bystander_path`.
-        mqtt: 4 for MQTT 3.1.1, 5 for MQTT 5; 0 for WebSockets. Messages go to `topic`. In pairs `%i` is the number of the
-            publisher, in `topic` and in `first`, and `inflight` is the window of each pair: a message leaves it when it
-            is delivered and, with QoS 1, acknowledged. Publishers of pairs subscribe to nothing.
+        mqtt: 4 for MQTT 3.1.1, 5 for MQTT 5; 0 for WebSockets. Messages go to `topic`. In pairs `%i` is the number of
+            the publisher, in `topic` and in `first`, and `inflight` is the window of each pair: a message leaves it
+            when it is delivered and, with QoS 1, acknowledged. Publishers of pairs subscribe to nothing.
         qos: 0 or 1, of what is published and of what is subscribed to; each acknowledgement that does not come is lost.
         keep_alive_s: each MQTT client sends a ping every two thirds of it, and one that is not answered is lost;
             0: none.

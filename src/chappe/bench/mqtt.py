@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,22 +36,14 @@ set_tcp_nodelay true
 """
 
 
-def mqtt_hub(folder: Path, **options: Any) -> Server:
-    """Return a hub whose port is that of MQTT; `options` are those of `hub`."""
-    server = hub(folder, **options)
-    serve = server.command[server.command.index("serve") :]
-    rest = serve[serve.index("{port}") + 1 :]
-    config = serve[serve.index("--config") + 1]
-    command = (sys.executable, "-m", "chappe", "serve", "--config", config, "--port", "0", "--mqtt-port", "{port}")
+def mqtt_hub(folder: Path) -> Server:
+    """Return `chappe serve` by its port of MQTT; its files are written to a folder of its own."""
+    server = hub(folder)
     (header,) = server.speech["idle"]["headers"]
     token = header.rpartition(" ")[2]
-    return Server(
-        name=server.name,
-        command=(*command, *rest),
-        speech=mqtt_speech(_USER, token),
-        version=server.version,
-        tls=server.tls,
-    )
+    ports = ("--port", "0", "--mqtt-port", "{port}")
+    serve = server.command[: server.command.index("--port")]
+    return dataclasses.replace(server, command=(*serve, *ports), speech=mqtt_speech(_USER, token))
 
 
 def mqtt_speech(user: str = "", password: str = "") -> dict[Kind, dict[str, Any]]:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sys
 
-from amqtt.broker import Broker
+from amqtt.broker import Broker  # type: ignore[import-not-found, unused-ignore]
 
 
 async def serve(port: int) -> None:
