@@ -58,7 +58,7 @@ def test_a_broker_that_is_missing_says_how_to_install_it(tmp_path: Path, monkeyp
     with pytest.raises(MissingPeer) as caught:
         find_mqtt("amqtt")
     assert caught.value.install == install
-    monkeypatch.setattr("shutil.which", lambda *_: None)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     with pytest.raises(MissingPeer) as caught:
         find_mqtt("mosquitto")
     assert caught.value.install == "apt-get install mosquitto"
