@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from chappe.app import Hub
+from chappe.brokers.memory import MemoryBroker
 from chappe.config import load
 from chappe.hub.namespaces import Access, Level, Namespace
 from chappe.protocols.mqtt import packets
@@ -18,6 +19,8 @@ from chappe.protocols.mqtt.encoder import encode
 from chappe.protocols.mqtt.packets import Connack, Connect, Packet, Publish, Version
 from chappe.protocols.mqtt.reader import PacketReader
 from chappe.serving import Server
+from chappe.testing import Faults, FaultyBroker
+from chappe.transports.event_loop import LoopClock
 
 V3: Final = Version.V3_1_1
 V5: Final = Version.V5
@@ -162,10 +165,14 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def serving(namespaces: Iterable[Namespace] | None = None, **mqtt: Any) -> AsyncIterator[Stage]:
+async def serving(
+    namespaces: Iterable[Namespace] | None = None, faults: Faults | None = None, **mqtt: Any
+) -> AsyncIterator[Stage]:
     """Serve a hub that is open to everybody, with MQTT on a free port; settings of `[mqtt]` by name."""
     flags: dict[str, Any] = {"server.dev": True, **{f"mqtt.{name}": value for name, value in mqtt.items()}}
-    hub = Hub(settings=load(os.devnull, flags=flags).settings, namespaces=namespaces)
+    clock = LoopClock()
+    broker = FaultyBroker(MemoryBroker(clock, os.urandom), clock, 0, faults) if faults else None
+    hub = Hub(settings=load(os.devnull, flags=flags).settings, namespaces=namespaces, broker=broker)
     stage = Stage(Server(hub, host="127.0.0.1", port=0, mqtt_port=0))
     await stage.server.start()
     try:

@@ -15,6 +15,7 @@ from chappe.protocols.mqtt.packets import (
     SubscribeFilter,
     Version,
 )
+from chappe.testing import Faults
 from tests.conformance.mqtt.peer import BOTH, V3, V5, Peer, alone, namespace, serving
 
 EACH = pytest.mark.parametrize("version", BOTH)
@@ -184,6 +185,19 @@ async def test_a_message_that_is_not_allowed_is_acknowledged_or_refused_and_neve
         assert [puback.reason_code, pubrec.reason_code] == ([0, 0] if version is V3 else [0x87, 0x87])
         assert [puback.packet_id, pubrec.packet_id] == [1, 2]
         assert await watcher.messages() == []
+
+
+@EACH
+async def test_a_message_that_cannot_be_stored_now_is_not_acknowledged_as_if_it_was(version: Version) -> None:
+    async with serving(faults=Faults(fail=1.0)) as stage:
+        peer = await stage.connect(version, "p")
+        peer.send(Publish("a", b"", 1, packet_id=7))
+        if version is V5:
+            assert (await peer.expect(Puback)).reason_code >= 0x80
+            assert await peer.sync() == []
+        else:
+            # It has no word for this: the connection ends, and the client sends it again.
+            assert await peer.rest() == []
 
 
 async def test_after_a_pubrec_that_failed_the_same_id_is_a_new_message() -> None:

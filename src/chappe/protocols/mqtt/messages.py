@@ -19,7 +19,7 @@ from chappe.protocols.mqtt.packets import (
     WillProperties,
 )
 
-#: The QoS that a message was published with; absent: 2, since whoever publishes otherwise waits for an acknowledgement.
+#: The QoS that a message was published with; absent: not by MQTT, and then 2: it is acknowledged where it is kept.
 QOS: Final = "mqtt-qos"
 #: RETAIN was set, for subscribers that want it as published.
 RETAIN: Final = "mqtt-retain"
@@ -33,7 +33,7 @@ CORRELATION: Final = "correlation-data"
 #: User properties that no mapping can hold, as a JSON array of pairs: a name that comes twice, or is one of these here.
 PROPERTIES: Final = "mqtt-properties"
 _RESERVED: Final = frozenset({QOS, RETAIN, EXPIRES, FORMAT, CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION, PROPERTIES})
-_BARE: Final[tuple[Mapping[str, str] | None, ...]] = ({QOS: "0"}, {QOS: "1"}, None)
+_BARE: Final[tuple[Mapping[str, str], ...]] = ({QOS: "0"}, {QOS: "1"}, {QOS: "2"})
 _PAIRS: Final = msgspec.json.Decoder(list[tuple[str, str]])
 #: What a publication without such headers says of itself: publishers of other protocols name no content type.
 _TEXT: Final = PublishProperties(payload_format=1)
@@ -42,11 +42,11 @@ _JSON: Final = PublishProperties(payload_format=1, content_type="application/jso
 
 def headers_of(
     qos: int, retain: bool, properties: PublishProperties | WillProperties, now_ms: int
-) -> Mapping[str, str] | None:
-    """Return the headers of a message; None: it needs none."""
+) -> Mapping[str, str]:
+    """Return the headers of a message."""
     if properties is NO_PUBLISH_PROPERTIES and not retain:
         return _BARE[qos]
-    headers: dict[str, str] = dict(_BARE[qos] or {})
+    headers: dict[str, str] = dict(_BARE[qos])
     if retain:
         headers[RETAIN] = "1"
     if properties.message_expiry_s is not None:
@@ -66,11 +66,11 @@ def headers_of(
             headers.update(named)
         else:
             headers[PROPERTIES] = msgspec.json.encode(pairs).decode()
-    return headers or None
+    return headers
 
 
 def kind_of(payload: bytes, properties: PublishProperties | WillProperties) -> Kind:
-    """Return what a payload is: what the publisher says of it, else bytes.
+    """Return what a payload is: what the publisher says of it, else text if it can be text.
 
     A JSON string stays raw: as a value it would leave without its quotes, and MQTT passes payloads on unchanged.
     """
@@ -86,13 +86,15 @@ def kind_of(payload: bytes, properties: PublishProperties | WillProperties) -> K
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return Kind.BINARY
         return Kind.JSON
-    if properties.payload_format == 1 or media.startswith("text/"):
-        try:
-            payload.decode()
-        except UnicodeDecodeError:
-            return Kind.BINARY
-        return Kind.TEXT
-    return Kind.BINARY
+    if properties.payload_format == 0 or (
+        media and properties.payload_format is None and not media.startswith("text/")
+    ):
+        return Kind.BINARY
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return Kind.BINARY
+    return Kind.TEXT
 
 
 def qos_of(publication: Publication, is_live: bool) -> int:
@@ -123,17 +125,19 @@ def properties_of(publication: Publication, now_ms: int, *, position: bool = Fal
     """
     headers = publication.headers
     tells_position = position and publication.offset > 0
-    if not tells_position and (not headers or headers is _BARE[0] or headers is _BARE[1]):
-        return _own_words(publication)
-    if not headers:
-        headers = {}
+    if not tells_position:
+        if not headers:
+            return _own_words(publication)
+        if headers is _BARE[0] or headers is _BARE[1] or headers is _BARE[2]:
+            return NO_PUBLISH_PROPERTIES
+    headers = headers or {}
     pairs = _user_properties(headers)
     if tells_position:
         pairs += (("chappe-offset", str(publication.offset)), ("chappe-epoch", publication.epoch))
     expires_ms = _number(headers, EXPIRES)
     format_ = _number(headers, FORMAT)
     content_type = headers.get(CONTENT_TYPE)
-    if format_ not in (0, 1) and content_type is None:
+    if QOS not in headers and format_ is None and content_type is None:
         own = _own_words(publication)
         format_, content_type = own.payload_format, own.content_type
     return PublishProperties(
