@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from chappe.bench.comparison import measure
-from chappe.bench.load import LoadError, Problem
+from chappe.bench.comparison import load_for, measure
+from chappe.bench.load import LoadError, Problem, run
 from chappe.bench.mqtt import MQTT_FINDERS, find_mqtt, mqtt_hub
+from chappe.bench.running import running
 from chappe.bench.servers import MissingPeer, Server
 
 from .serving import QUICK
@@ -24,9 +25,11 @@ def server_of(name: str, folder: Path) -> Server:
 @pytest.mark.parametrize("name", ["chappe", "mosquitto"])
 def test_a_broker_understands_every_load(tmp_path: Path, name: str, level: int) -> None:
     server = server_of(name, tmp_path)
-    for kind in server.speech:
-        for qos in (0, 1):
-            _, result = measure(server, kind, **{**QUICK, "connections": 4, "mqtt": level, "qos": qos})
+    loads = [(kind, qos) for kind in server.speech for qos in (0, 1)]
+    with running(server) as up:
+        for kind, qos in loads:
+            wanted = {**QUICK, "connections": 4, "mqtt": level, "qos": qos}
+            result = run(load_for(server, kind, up.port, up.pids, **wanted))
             assert result.opened == 4, kind
             assert (result.lost, result.repeated, result.closed) == (0, 0, 0), kind
             assert (result.deliveries > 3) is (kind != "idle"), kind

@@ -16,6 +16,7 @@ SHORT = ("--seconds", "0.4", "--rounds", "1", "-n", "4")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)  # the hub is started for each load
 def test_each_load_has_its_table(run: Run, tmp_path: Path) -> None:
     picture = tmp_path / "x.png"
     result = run("bench", "mqtt", "--vs", "mosquitto", "--load", "fanout,idle", "--png", str(picture), *SHORT)
@@ -29,7 +30,9 @@ def test_each_load_has_its_table(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_without_a_choice_all_are_measured_but_one(run: Run) -> None:
-    measured = json.loads(run("bench", "mqtt", "--json", *SHORT).stdout)
+    with running(find_mqtt("mosquitto")) as up:
+        url = f"mqtt://127.0.0.1:{up.port}"
+        measured = json.loads(run("bench", "mqtt", "--url", url, "--json", *SHORT).stdout)
     kinds = ["mqtt fanout", "mqtt one-to-one", "mqtt one-to-one-qos1", "mqtt idle"]
     assert [each["kind"] for each in measured] == kinds
     assert all(each["rounds"][0]["deliveries"] > 3 for each in measured[:3])
