@@ -23,6 +23,8 @@ TESTED_IN: dict[str, str] = {
     "auth/asking.py": "auth/test_authorize_webhook.py",
     # Programs of their own: started and measured, never imported.
     **{f"bench/peers/{name}": "bench/test_servers.py" for name in ("aiohttp_server.py", "asgi_app.py")},
+    "bench/peers/amqtt_broker.py": "bench/test_mqtt.py",
+    "bench/plan.py": "cli/test_bench_mqtt.py",
     **{f"bench/peers/{name}": "bench/test_servers.py" for name in ("picows_server.py", "socketio_server.py")},
     "bench/peers/websockets_server.py": "bench/test_servers.py",
     "hub/cluster/held.py": "hub/cluster/test_locking.py",

@@ -353,19 +353,29 @@ FRENCH: Texts = {
     "mqtt_unconfirmed": "aucune confirmation en {seconds:g} secondes : c'est peut-être publié, ou non",
     # bench
     "bench": "Mesure un serveur, seul ou à côté d'autres : messages, latence, mémoire, processeur.",
-    "bench_vs": "Serveurs à mesurer à côté, séparés par des virgules : {names}.",
-    "bench_url": "Serveur déjà lancé, par exemple ws://127.0.0.1:8080/ws ; sans cela un serveur est lancé.",
-    "bench_token": "Jeton pour --url ; CHAPPE_TOKEN ne l'expose pas dans la liste des processus.",
+    "bench_vs": "Serveurs à mesurer à côté, séparés par des virgules : {names} ; pour mqtt {brokers}.",
+    "bench_load": "Ce que font les clients de mqtt, séparé par des virgules : {names} ; sinon tout sauf fanout-qos1.",
+    "bench_url": (
+        "Serveur déjà lancé, par exemple ws://127.0.0.1:8080/ws ou mqtt://127.0.0.1:1883 ; "
+        "sans cela un serveur est lancé."
+    ),
+    "bench_token": (
+        "Jeton pour --url, avec mqtt le mot de passe ; CHAPPE_TOKEN ne l'expose pas dans la liste des processus."
+    ),
     "bench_plain": "Le serveur de --url ne parle pas chappe.v1 : il renvoie, ou diffuse, ce qu'il reçoit.",
     "bench_pid": "Processus du serveur de --url, pour son temps de processeur et sa mémoire.",
-    "bench_connections": "Connexions ; 100 pour echo et publish, sinon 1000.",
+    "bench_connections": "Connexions ; 100 pour echo, publish et one-to-one, sinon 1000.",
     "bench_rooms": "Salons entre lesquels les connexions se répartissent (rooms).",
-    "bench_size": "Octets d'un message ; 100 pour fanout, sinon 64.",
+    "bench_size": "Octets d'un message ; 100 pour fanout et mqtt, sinon 64.",
     "bench_rate": "Messages par seconde, à intervalle égal, sans attendre (fanout) ; latence depuis l'instant prévu.",
     "bench_seconds": "Secondes d'une mesure.",
     "bench_rounds": "Mesures de chaque serveur, à tour de rôle.",
     "bench_png": "Dessine aussi le graphique dans un PNG (demande matplotlib).",
     "bench_rate_fanout": "--rate ne vaut que pour fanout",
+    "bench_load_mqtt": "--load ne vaut que pour mqtt",
+    "bench_no_load": "aucune charge {name!r} ; il y a {names}",
+    "bench_odd": "un à un demande des paires de connexions, {connections} est impair",
+    "bench_mqtt_url_bad": "--url {url!r} : attendu mqtt://UTILISATEUR:MOTDEPASSE@HÔTE:PORT ou mqtts://HÔTE:PORT",
     "bench_url_or_vs": "--url et --vs s'excluent : les autres serveurs sont lancés à côté d'un serveur lancé lui aussi",
     "bench_url_bad": "--url {url!r} : attendu ws://HÔTE:PORT/CHEMIN ou wss://HÔTE:PORT/CHEMIN",
     "bench_no_peer": "aucun serveur {name!r} à mesurer à côté ; il y a {names}",

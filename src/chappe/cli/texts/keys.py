@@ -346,6 +346,11 @@ class Texts(TypedDict):
     bench_limited: str
     bench_fault: str
     bench_lost: str
+    bench_load: str
+    bench_load_mqtt: str
+    bench_no_load: str
+    bench_odd: str
+    bench_mqtt_url_bad: str
     bench_repeated: str
     bench_closed: str
     bench_machine: str

@@ -235,6 +235,8 @@ class Asking:
         self._subscribes.pop(asked.packet_id, None)
         self._client.put(asked.answer)
         if not self._subscribes:
+            # A dict keeps the room it had, 160 bytes of each client.
+            self._subscribes = {}
             self._let_go()
 
     def _let_go(self) -> None:

@@ -12,7 +12,7 @@ from chappe.protocols import base
 from chappe.protocols.mqtt.encoder import PublishFrame, encode_publish
 from chappe.protocols.mqtt.fanout import PublicationFrame
 from chappe.protocols.mqtt.filters import Filter
-from chappe.protocols.mqtt.messages import is_expired, qos_of, was_retained
+from chappe.protocols.mqtt.messages import EXPIRES, is_expired, qos_of, was_retained
 from chappe.protocols.mqtt.packets import NO_PUBLISH_PROPERTIES, Version
 from chappe.protocols.mqtt.window import Delivery, Flight, Stage, Window
 
@@ -149,7 +149,7 @@ class Outbound:
         delivery = flight.delivery
         assert delivery is not None
         client = self._client
-        if not dup and is_expired(delivery.publication, client.hub.clock.wall_ms()):
+        if not dup and is_expired(delivery.publication, self._now_ms(delivery.publication)):
             del self.window.flights[flight.packet_id]
             client.service.expired += 1
             return
@@ -179,7 +179,7 @@ class Outbound:
     def _prepare(self, delivery: Delivery) -> PublishFrame:
         publication, wording = delivery.publication, self._client.wording
         topic, payload = publication.channel, publication.as_raw()
-        properties = wording.properties(publication, self._client.hub.clock.wall_ms())
+        properties = wording.properties(publication, self._now_ms(publication))
         if delivery.identifiers:
             properties = replace(properties, subscription_ids=delivery.identifiers)
         try:
@@ -195,13 +195,13 @@ class Outbound:
         if own or frame is None:
             return self._encode(delivery, 0, False)
         if not frame.payload:
-            frame.payload = self._client.wording.plain(delivery.publication, self._client.hub.clock.wall_ms())
+            frame.payload = self._client.wording.plain(delivery.publication, self._now_ms(delivery.publication))
         return self._fitting(frame.payload)
 
     def _encode(self, delivery: Delivery, packet_id: int, dup: bool) -> bytes | None:
         publication, client = delivery.publication, self._client
         wording = client.wording
-        properties = wording.properties(publication, client.hub.clock.wall_ms())
+        properties = wording.properties(publication, self._now_ms(publication))
         if delivery.identifiers:
             properties = replace(properties, subscription_ids=delivery.identifiers)
         topic, alias = publication.channel, _NO_ALIAS
@@ -222,6 +222,11 @@ class Outbound:
             # It never heard of the alias.
             del self._aliases[topic]
         return fitting
+
+    def _now_ms(self, publication: Publication) -> int:
+        """Return the time that a message is to be said at; 0 for one that never expires, since nobody reads it then."""
+        headers = publication.headers
+        return self._client.hub.clock.wall_ms() if headers and EXPIRES in headers else 0
 
     def _fitting(self, data: bytes) -> bytes | None:
         client = self._client

@@ -328,6 +328,14 @@ def encode_acknowledgement(int packet_type, int packet_id):
     return PyBytes_FromStringAndSize(<const char *>frame, 4)
 
 
+cdef Py_ssize_t packet_id_offset(const uint8_t *frame) noexcept:
+    """Return where the packet id of a PUBLISH of QoS 1 or 2 stands that we wrote."""
+    cdef Py_ssize_t at = 1
+    while frame[at] & 0x80:
+        at += 1
+    return at + 3 + two_bytes(frame + at + 1)
+
+
 cdef class PublishFrame:
     """A PUBLISH of QoS 1 or 2 encoded once for many readers, as `codec_pure.PublishFrame` describes it."""
 
@@ -342,7 +350,7 @@ cdef class PublishFrame:
     ):
         """Encode; raises LocalProtocolError as `encode_publish` does."""
         self._frame = encode_publish(topic, payload, version, qos, retain, False, 1, properties)
-        self._at = codec_pure.packet_id_offset(self._frame)
+        self._at = packet_id_offset(<const uint8_t *>PyBytes_AS_STRING(self._frame))
         self.size_bytes = PyBytes_GET_SIZE(self._frame)
 
     def with_id(self, int packet_id, bint dup=False):

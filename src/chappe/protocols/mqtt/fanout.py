@@ -8,7 +8,7 @@ from chappe.model.frame import Frame
 from chappe.model.publication import Publication
 from chappe.protocols import base
 from chappe.protocols.mqtt.encoder import PublishFrame, encode_publish
-from chappe.protocols.mqtt.messages import is_expired, properties_of
+from chappe.protocols.mqtt.messages import EXPIRES, is_expired, properties_of
 from chappe.protocols.mqtt.packets import NO_PUBLISH_PROPERTIES, PublishProperties, Version
 
 
@@ -77,9 +77,12 @@ class MqttEncoder:
     def publication(self, publication: Publication) -> Frame | None:
         """Encode a publication; None if it is over."""
         headers = publication.headers
-        if headers and is_expired(publication, self._now_ms()):
-            return None
-        data = b"" if self._personal else self.wording.plain(publication, self._now_ms())
+        now_ms = 0
+        if headers and EXPIRES in headers:
+            now_ms = self._now_ms()
+            if is_expired(publication, now_ms):
+                return None
+        data = b"" if self._personal else self.wording.plain(publication, now_ms)
         key = headers.get("key") if headers else None
         return PublicationFrame(data, False, publication.channel, key, publication=publication)
 

@@ -74,7 +74,10 @@ def kind_of(payload: bytes, properties: PublishProperties | WillProperties) -> K
 
     A JSON string stays raw: as a value it would leave without its quotes, and MQTT passes payloads on unchanged.
     """
-    content_type = properties.content_type or ""
+    content_type = properties.content_type
+    if content_type is None and properties.payload_format != 1:
+        return Kind.BINARY
+    content_type = content_type or ""
     media = content_type.partition(";")[0].strip().lower()
     if media == "application/json" or media.endswith("+json"):
         text = payload.lstrip(b" \t\r\n")
