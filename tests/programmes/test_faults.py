@@ -53,7 +53,7 @@ def test_the_page_says_where_each_part_was_done() -> None:
 def test_a_broken_promise_comes_with_its_evidence() -> None:
     place = {"channel": "a", "subscriber": "Ada"}
     events: list[Event] = [
-        Seen(**place, time=10.0, epoch="e", offset=3, hash="h"),  # type: ignore[arg-type]
+        Seen(**place, time=10.0, epoch="e", offset=3, hash="h"),
         Subscribed(**place, time=11.5, epoch="e", offset=4, since=Place("e", 3), recovered=True),  # type: ignore[arg-type]
     ]
     judged = Verdict(
