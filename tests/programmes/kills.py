@@ -111,4 +111,18 @@ def _result(part: str, done: str, kills: int, judged: Verdict, events: list[Even
     lost = missed(events)
     said = f"{judged}; {lost} acknowledged publications missed by some follower" + (", all told" if lost else "")
     kept = judged.clean and not (survives and lost)
-    return Result(part=part, done=done, times=f"{kills} kills", verdict=said, kept=kept)
+    details = "" if kept else evidence(judged, events)
+    return Result(part=part, done=done, times=f"{kills} kills", verdict=said, kept=kept, details=details)
+
+
+def evidence(judged: Verdict, events: Sequence[Event]) -> str:
+    """Return what whoever looks for a defect wants to know: findings, who came back when, and what each saw last."""
+    lines = [str(finding) for finding in (*judged.findings[:5], *judged.findings[-5:])]
+    begun = min((event.time for event in events), default=0.0)
+    last: dict[tuple[str, str], str] = {}
+    for event in events:
+        if isinstance(event, Subscribed) and event.since is not None:
+            lines.append(f"{event.time - begun:.3f} s: {event}")
+        elif isinstance(event, Seen):
+            last[event.subscriber, event.channel] = f"{event.time - begun:.3f} s: {event.subscriber} saw {event} last"
+    return "```\n" + "\n".join([*lines, *last.values()]) + "\n```"

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+from chappe.testing.checker.findings import Finding, Kind
+from chappe.testing.checker.journal import Event, Place, Seen, Subscribed
+from chappe.testing.checker.judge import Verdict
 from tests.programmes import faults
+from tests.programmes.kills import evidence
 from tests.programmes.result import Result, keep, render
 from tests.programmes.result import load as kept_in
 
@@ -44,3 +48,23 @@ def test_the_page_says_where_each_part_was_done() -> None:
     text = render([one, other])
     assert "a machine, : `one`." in text
     assert "another, : `other`." in text
+
+
+def test_a_broken_promise_comes_with_its_evidence() -> None:
+    place = {"channel": "a", "subscriber": "Ada"}
+    events: list[Event] = [
+        Seen(**place, time=10.0, epoch="e", offset=3, hash="h"),
+        Subscribed(**place, time=11.5, epoch="e", offset=4, since=Place("e", 3), recovered=True),  # type: ignore[arg-type]
+    ]
+    judged = Verdict(
+        findings=(Finding(Kind.LOST, "a", "Ada did not see 5 of epoch 'e'"),),
+        defects_found=27,
+        attempts=1,
+        acknowledged=1,
+        seen=1,
+        subscriptions=1,
+        recovered=1,
+    )
+    text = evidence(judged, events)
+    for line in ("did not see 5", "1.500 s: Subscribed", "0.000 s: Ada saw"):
+        assert line in text
