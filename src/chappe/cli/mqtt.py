@@ -20,7 +20,8 @@ from chappe.telemetry import escape
 
 if TYPE_CHECKING:
     from chappe.bridges.mqtt.address import Address
-    from chappe.bridges.mqtt.line import Arrival, Line
+    from chappe.bridges.mqtt.confirming import Arrival
+    from chappe.bridges.mqtt.line import Line
     from chappe.bridges.mqtt.refusal import RefusalError
 
 SCHEMES: Final = ("mqtt://", "mqtts://")

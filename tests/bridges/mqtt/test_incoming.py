@@ -1,8 +1,8 @@
 """What comes in is published, confirmed when it is stored, and refused for good or for now."""
 
 from chappe.app import Hub
+from chappe.bridges.mqtt.confirming import Arrival
 from chappe.bridges.mqtt.incoming import Incoming
-from chappe.bridges.mqtt.line import Arrival
 from chappe.bridges.mqtt.marks import MARK, Echoes
 from chappe.bridges.mqtt.topics import parse
 from chappe.hub.contracts import Append, Outcome

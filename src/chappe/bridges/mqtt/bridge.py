@@ -17,9 +17,10 @@ from paho.mqtt.properties import Properties
 
 from chappe.bridges.mqtt.address import Address
 from chappe.bridges.mqtt.claim import LEASE_S, RENEWAL_S, Claim
+from chappe.bridges.mqtt.confirming import Arrival
 from chappe.bridges.mqtt.feed import Feed
 from chappe.bridges.mqtt.incoming import Incoming
-from chappe.bridges.mqtt.line import Arrival, Line, packed, publish_properties
+from chappe.bridges.mqtt.line import Line, packed, publish_properties
 from chappe.bridges.mqtt.marks import Echoes, mark_of, passing
 from chappe.bridges.mqtt.outbox import DEFAULT_BYTES, DEFAULT_MESSAGES, Item, Outbox
 from chappe.bridges.mqtt.refusal import RefusalError

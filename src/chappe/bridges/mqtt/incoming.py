@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from chappe.bridges.mqtt.line import Arrival
+from chappe.bridges.mqtt.confirming import Arrival
 from chappe.bridges.mqtt.marks import Echoes, has_passed, passing
 from chappe.bridges.mqtt.topics import Mapping
 from chappe.hub.contracts import Outcome, Read, ReadResult

@@ -1,36 +1,32 @@
 """One connection after the other to an outside broker: aiomqtt, with what a bridge needs beyond it.
 
-aiomqtt drives paho's client on the event loop. paho confirms a message before anybody has stored it (QoS 2 always), and
-tells only its log why a connection ended; both are changed here, in a class of its own, and tested (`test_line.py`),
-which is why the minor versions of both packages are pinned.
+aiomqtt drives paho's client on the event loop. It registers sockets late, reads one packet at a time, and does not see
+a connection that ends before its answer; that is changed here and tested (`test_line.py`), which is why its minor
+version is pinned.
 """
 
 import asyncio
 import contextlib
-import socket
-import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import aiomqtt
 import msgspec
 import paho.mqtt.client as paho
-from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from chappe.bridges.mqtt.address import Address
-from chappe.bridges.mqtt.refusal import refusal
+from chappe.bridges.mqtt.confirming import PACKET_IDS, Arrival, Confirming
+from chappe.bridges.mqtt.refusal import RefusalError, refusal
 from chappe.bridges.mqtt.topics import Mapping
 
 #: Messages on their way out that wait for their confirmation: what mosquitto has, and 20 round trips at once.
 INFLIGHT: Final = 20
 #: Messages on their way in that we have not confirmed (MQTT 5's Receive Maximum).
 RECEIVE: Final = 100
-#: Numbers for packets: more than are ever on their way, and few enough to release all that a former process left.
-PACKET_IDS: Final = 1_024
 #: Connecting, and each answer to it, may take so long.
 TIMEOUT_S: Final = 10.0
 #: A broker keeps our session for so long without us, seconds; MQTT 3.1.1 knows no such limit.
@@ -42,10 +38,6 @@ _FAILURE: Final = 0x80
 _READ_AT_ONCE: Final = 256
 #: Answers a PUBREL that came twice (MQTT 5, 3.7.2.1): the message is there.
 _NOT_FOUND: Final = 0x92
-#: States of messages in paho: to be sent again whole, or its PUBREL only.
-_PUBLISH: Final = paho.mqtt_ms_publish
-_RESEND_PUBREL: Final = paho.mqtt_ms_resend_pubrel
-_QOS_2: Final = 2
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -62,135 +54,6 @@ class Capabilities(msgspec.Struct, frozen=True):
     maximum_qos: int = 2
     retain: bool = True
     packet_bytes: int = 0
-
-
-class Arrival(msgspec.Struct, frozen=True):
-    """A message that came, and that is confirmed by `Line.confirm` when somebody has it."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-    headers: dict[str, str]
-    packet_id: int
-    connection: int
-    session: int
-
-
-class Confirming(paho.Client):
-    """paho's client; a message is confirmed when told, and one of QoS 2 is given on at once, and once.
-
-    Attributes:
-        noted: the last complaint of paho's log.
-        connections: how many there were.
-        lives: how many sessions the broker began for us.
-        is_drained: nothing more is there to be read at the moment.
-    """
-
-    noted: str
-    connections: int
-    lives: int
-    is_drained: bool
-    _storing: set[int]
-    _stored: set[int]
-    _arrived: int
-
-    def begin(self) -> None:
-        """Set up what this class adds."""
-        self.noted = ""
-        self.is_drained = False
-        self.connections = self.lives = self._arrived = 0
-        self._storing = set()
-        self._stored = set()
-        self.manual_ack_set(True)
-        self.max_inflight_messages_set(0)
-
-    def opened(self, session_present: bool) -> None:
-        """Learn of a connection; without a session the broker's packet ids mean something new."""
-        self.connections += 1
-        if not session_present:
-            self.lives += 1
-            self._storing.clear()
-            self._stored.clear()
-            for message in self._out_messages.values():
-                # The broker knows nothing of it: it would answer a PUBREL, and the message be lost.
-                message.dup = False
-                if message.state == _RESEND_PUBREL:
-                    message.state = _PUBLISH
-
-    def confirm(self, arrival: Arrival) -> None:
-        """Confirm a message: it is stored here."""
-        if arrival.qos == _QOS_2 and arrival.session == self.lives:
-            self._storing.discard(arrival.packet_id)
-            self._stored.add(arrival.packet_id)
-            # Over a later connection too: the broker sent it again there, and was left waiting.
-            super()._send_pubrec(arrival.packet_id)
-        elif arrival.qos == 1 and arrival.connection == self.connections:
-            self.ack(arrival.packet_id, 1)
-
-    def forget(self, arrival: Arrival) -> None:
-        """Take a message as new when it comes again: it could not be stored."""
-        if arrival.session == self.lives:
-            self._storing.discard(arrival.packet_id)
-
-    def release_all(self) -> None:
-        """Let the broker forget the packet ids that a former process used for QoS 2 (MQTT 5, 4.3.3)."""
-        for packet_id in range(1, PACKET_IDS + 1):
-            if packet_id not in self._out_messages:
-                self._send_pubrel(packet_id)
-
-    def _mid_generate(self) -> int:
-        with self._mid_generate_mutex:
-            while True:
-                self._last_mid = self._last_mid % PACKET_IDS + 1
-                if self._last_mid not in self._out_messages:
-                    return self._last_mid
-
-    def _easy_log(self, level: LogLevel, fmt: str, *args: Any) -> None:
-        if level == LogLevel.MQTT_LOG_ERR:
-            self.noted = str(args[-1] if args else fmt)
-
-    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
-        """Do the handshake; the context checks the name. paho leaves the socket open when it fails."""
-        assert self._ssl_context is not None
-        secured = self._ssl_context.wrap_socket(tcp_sock, server_hostname=self._host, do_handshake_on_connect=False)
-        try:
-            secured.settimeout(self._connect_timeout)
-            secured.do_handshake()
-        except BaseException:
-            secured.close()
-            raise
-        return secured
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        try:
-            return super()._sock_recv(bufsize)
-        except BlockingIOError:
-            self.is_drained = True
-            raise
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        self._arrived = 0
-        result = super()._handle_publish()
-        packet_id = self._arrived
-        if packet_id:
-            message = self._in_messages.pop(packet_id)
-            if packet_id in self._stored:
-                return super()._send_pubrec(packet_id)
-            if packet_id not in self._storing:
-                self._storing.add(packet_id)
-                self._handle_on_message(message)
-        return result
-
-    def _send_pubrec(self, mid: int) -> MQTTErrorCode:
-        """Called for a message of QoS 2 that is not stored yet: not now."""
-        self._arrived = mid
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def _handle_pubrel(self) -> MQTTErrorCode:
-        packet_id = int.from_bytes(self._in_packet["packet"][:2], "big")
-        self._stored.discard(packet_id)
-        return self._send_pubcomp(packet_id)
 
 
 class Line(aiomqtt.Client):
@@ -276,8 +139,28 @@ class Line(aiomqtt.Client):
             why = refusal(error, self.paho.noted)
             self._drop()
             raise why from None
-        if self.paho.connections == 1 and self.capabilities.session_present:
-            self.paho.release_all()
+        await self._release()
+
+    async def _release(self) -> None:
+        """Free the packet ids of a former process, once.
+
+        Raises:
+            RefusalError: the connection ended meanwhile, or the broker does not answer.
+        """
+        if self.paho.released.is_set():
+            return
+        if not self.capabilities.session_present:
+            self.paho.released.set()
+            return
+        self.paho.release_all()
+        released = asyncio.ensure_future(self.paho.released.wait())
+        try:
+            await asyncio.wait((released, self._disconnected), timeout=TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            if not self.paho.released.is_set():
+                raise RefusalError("closed", self.paho.noted or "the broker does not answer PUBREL")
+        finally:
+            released.cancel()
+            await asyncio.gather(released, return_exceptions=True)
 
     async def lost(self) -> None:
         """Wait for the end of the connection.
