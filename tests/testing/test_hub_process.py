@@ -59,7 +59,6 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the system has no such signal")
 async def test_a_hub_ends_with_the_program_that_started_it_even_if_that_is_killed() -> None:
     owner = await asyncio.create_subprocess_exec(sys.executable, "-c", OWNER, stdout=asyncio.subprocess.PIPE)
     assert owner.stdout is not None
