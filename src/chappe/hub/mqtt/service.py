@@ -13,6 +13,7 @@ from chappe.hub.mqtt.options import MqttOptions
 from chappe.hub.mqtt.records import Record
 from chappe.hub.mqtt.retention import Retention
 from chappe.hub.mqtt.sessions import Sessions
+from chappe.hub.mqtt.system import System
 from chappe.hub.session import Peer
 from chappe.model.channels import is_pattern
 from chappe.model.error_codes import Code
@@ -40,6 +41,7 @@ class MqttService:
         sessions: who has which client id, and what outlives connections.
         groups: shared subscriptions.
         retention: what namespaces keep for sessions.
+        system: the topics of `$SYS`.
         packets_in: packets taken from clients.
         dropped: messages of QoS 1 and 2 that found no room behind a slow or absent client.
         gaps: filters that came back and found that something they missed is not kept any more.
@@ -68,6 +70,7 @@ class MqttService:
         hub.retention = self.retention.of
         self.groups = Groups(self)
         self.sessions = Sessions(self)
+        self.system = System(self, options.sys_interval_s)
         self.packets_in = self.dropped = self.gaps = self.expired = self.too_large = self.connect_timeouts = 0
         self.refusals: dict[int, int] = {}
 
@@ -78,6 +81,7 @@ class MqttService:
         client = MqttClient(self, carrier)
         client.session = self.hub.open(client, client, peer)
         client.session.outlet = cast(Link, carrier)
+        self.system.wake()
         return client
 
     def metrics(self) -> dict[str, float]:
