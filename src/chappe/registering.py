@@ -2,21 +2,96 @@
 
 import asyncio
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
 
+from chappe.auth.claims import check_subject
 from chappe.hub import hooks as hub_hooks
+from chappe.hub.contracts import Claims
 from chappe.hub.hub import HubCore
-from chappe.model.errors import ConfigurationError
+from chappe.hub.mqtt import Exchange, MqttService
+from chappe.model.error_codes import Code
+from chappe.model.errors import ChappeError, ConfigurationError
 from chappe.transports.hook_pool import HookPool
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class MqttExchange:
+    """A talk with one MQTT client about who it is; a method registered with `Hub.mqtt_auth` gets it.
+
+    Attributes:
+        answer: set it to send data along with the answer that lets the client in.
+    """
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    @property
+    def data(self) -> bytes:
+        """What the client sent to begin; empty: nothing."""
+        return self._exchange.data
+
+    @property
+    def client_id(self) -> str:
+        """The id of the client, or the one that it was given."""
+        return self._exchange.client.client_id
+
+    @property
+    def user_name(self) -> str:
+        """The user name of CONNECT, empty if there was none: it proves nothing, but must be the user's in the end."""
+        return self._exchange.client.user_name
+
+    @property
+    def address(self) -> str:
+        """IP address of the client."""
+        return self._exchange.client.session.peer.address
+
+    @property
+    def is_again(self) -> bool:
+        """Whether the client is connected already and authenticates again."""
+        return self._exchange.is_again
+
+    @property
+    def answer(self) -> bytes | None:
+        """Data for the answer that lets the client in; None: none."""
+        return self._exchange.answer
+
+    @answer.setter
+    def answer(self, data: bytes | None) -> None:
+        self._exchange.answer = data
+
+    async def ask(self, data: bytes = b"") -> bytes:
+        """Send data to the client and return what it answers.
+
+        Raises:
+            ChappeError: 108, the client left or the time is over.
+            LocalProtocolError: another `ask` waits for an answer.
+        """
+        # An error is a result: a method that was cancelled takes none.
+        came: asyncio.Future[bytes | ChappeError] = asyncio.get_running_loop().create_future()
+
+        def done(found: bytes | None, error: ChappeError | None) -> None:
+            if not came.done():
+                came.set_result(found if found is not None else error or ChappeError(Code.NOT_AVAILABLE))
+
+        self._exchange.ask(data, done)
+        found = await came
+        if isinstance(found, ChappeError):
+            raise found
+        return found
+
+
+MqttMethod: TypeAlias = Callable[[MqttExchange], Awaitable[str | Claims]]
 
 
 class Registering:
     """What an application registers; each method returns what it was given, so that it serves as a decorator."""
 
     _core: HubCore
+    mqtt: MqttService
 
     def __init__(self, hook_threads: int) -> None:
         self._hook_threads = hook_threads
@@ -69,6 +144,37 @@ class Registering:
             if method in self._core.hooks.rpc:
                 raise ConfigurationError(f"rpc method {method!r} is registered twice")
             self._core.hooks.rpc[method] = self._in_pool(function) if blocking else function
+            return function
+
+        return register
+
+    def mqtt_auth(self, method: str) -> Callable[[MqttMethod], MqttMethod]:
+        """Let MQTT 5 clients say who they are by an authentication method (MQTT 5, 4.12): SCRAM, Kerberos, a challenge.
+
+        Of a client whose CONNECT names the method, `await function(exchange)` finds out who it is: it reads
+        `exchange.data`, talks with the client by `await exchange.ask(data)` as often as it needs, and returns the user,
+        or `Claims` with rights and an end. Whatever it raises refuses the client: `chappe.Refused` with 0x87, error 101
+        with 0x86. A client that is connected may ask for it again; it must be the same user then, or is cut.
+
+        It has `limits.handshake_timeout_s`. If the client leaves meanwhile, `ask` raises `ChappeError` 108.
+
+        Raises:
+            ConfigurationError: the method is registered already, or has no name.
+        """
+
+        def register(function: MqttMethod) -> MqttMethod:
+            if not method or method in self.mqtt.methods:
+                raise ConfigurationError(f"expected a new name for an MQTT authentication method, got {method!r}")
+
+            async def run(exchange: Exchange) -> Claims:
+                found = await function(MqttExchange(exchange))
+                if isinstance(found, str):
+                    found = Claims(user=found)
+                if found.user is not None:
+                    check_subject(found.user)
+                return found
+
+            self.mqtt.methods[method] = run
             return function
 
         return register
