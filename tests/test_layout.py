@@ -29,7 +29,9 @@ TESTED_IN: dict[str, str] = {
     "bench/peers/websockets_server.py": "bench/test_servers.py",
     "hub/cluster/held.py": "hub/cluster/test_locking.py",
     # Parts of a client: what they do is seen in its packets, and after it came back.
-    "hub/mqtt/inbound.py": "hub/mqtt/test_client.py",
+    **{f"hub/mqtt/{name}.py": "hub/mqtt/test_client.py" for name in ("carrier", "inbound", "taking", "telling")},
+    # The part of the public `Hub` that keeps hooks.
+    "registering.py": "test_app.py",
     **{f"hub/mqtt/{name}.py": "hub/mqtt/test_sessions.py" for name in ("away", "records")},
     "transports/mqtt_listener.py": "server/test_mqtt.py",
     "transports/mqtt_link.py": "server/test_mqtt.py",

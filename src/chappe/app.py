@@ -9,7 +9,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -30,7 +30,6 @@ from chappe.config import (
 )
 from chappe.config.checking import log_problems
 from chappe.console import build_console
-from chappe.hub import hooks as hub_hooks
 from chappe.hub.contracts import Broker, Outcome, ReadResult
 from chappe.hub.hub import HubCore, HubOptions
 from chappe.hub.mqtt import MqttService
@@ -41,6 +40,7 @@ from chappe.model.errors import ChappeError, ConfigurationError, LocalProtocolEr
 from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication
 from chappe.protocols import base
+from chappe.registering import Registering
 from chappe.session import Session
 from chappe.telemetry import labelled
 from chappe.transports.admission import Admission
@@ -48,13 +48,10 @@ from chappe.transports.data_plane import choose
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.event_loop import LoopClock, Tasks
 from chappe.transports.front_door import Lobby, audience_maker
-from chappe.transports.hook_pool import HookPool
 from chappe.transports.http_sessions import HttpSessions
 from chappe.transports.overload import Overload
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate, host_names
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 #: The built web pages, in the installed package.
 STATIC_DIR: Final = Path(__file__).parent / "console" / "static"
@@ -69,7 +66,7 @@ _log = logging.getLogger("chappe.session")
 __all__ = ["Hub", "Session"]
 
 
-class Hub:
+class Hub(Registering):
     """A realtime hub.
 
     Everything is called on the event loop that `start` ran on. Hooks may be plain functions, which run inside the way
@@ -99,12 +96,10 @@ class Hub:
         """
         if settings is None:
             settings = load(os.devnull, flags={"server.dev": True} if dev else None).settings
+        super().__init__(settings.limits.hook_threads)
         self.settings = settings
         self._clock = LoopClock()
         self._tasks = Tasks()
-        self._pool: HookPool | None = None
-        self._start_hooks: list[Callable[[], Any]] = []
-        self._stop_hooks: list[Callable[[], Any]] = []
         self._starting: asyncio.Task[None] | None = None
         self._stopped = False
         self._turn_publications = 0
@@ -121,6 +116,9 @@ class Hub:
         hashes = {user: each.password_hash for user, each in settings.users.items() if each.password_hash}
         passwords = Passwords(hashes, self._clock) if hashes else None
         self.mqtt = MqttService(self._core, settings.mqtt.options(), passwords)
+        self.mqtt.system.traffic = self._traffic
+        self._start_hooks.append(self.mqtt.system.start)
+        self._stop_hooks.append(self.mqtt.system.stop)
         server, cluster = settings.server, self._core.cluster
         self._endpoints = Endpoints(self._core, server.root_protocol, server.default_language, self._reader, self.mqtt)
         self._proxies = Proxies(settings.server.trusted_proxies)
@@ -163,57 +161,6 @@ class Hub:
         hub = cls(settings=loaded.settings)
         hub.on_start(functools.partial(log_problems, loaded.settings))
         return hub
-
-    # --- Hooks -------------------------------------------------------------------------------------------------------
-
-    def on_start(self, hook: F) -> F:
-        """Call a function without arguments when the hub has started."""
-        self._start_hooks.append(hook)
-        return hook
-
-    def on_stop(self, hook: F) -> F:
-        """Call a function without arguments before the hub stops."""
-        self._stop_hooks.append(hook)
-        return hook
-
-    def on_connect(self, hook: F | None = None, *, blocking: bool = False) -> Any:
-        """Ask `hook(session)` before a session opens; `chappe.Refused(code, reason)` refuses it."""
-        return self._register(hook, blocking, self._core.hooks.connect.append)
-
-    def on_disconnect(self, hook: F | None = None, *, blocking: bool = False) -> Any:
-        """Tell `hook(session, code)` that a session ended."""
-        return self._register(hook, blocking, self._core.hooks.disconnect.append)
-
-    def on_message(self, hook: F | None = None, *, blocking: bool = False) -> Any:
-        """Show `hook(session, message)` every message of a client before it is understood: str, or bytes if binary."""
-        return self._register(hook, blocking, self._core.hooks.message.append)
-
-    def on_error(self, hook: F | None = None, *, blocking: bool = False) -> Any:
-        """Tell `hook(error)` of exceptions that hooks and methods raised and nobody foresaw."""
-        return self._register(hook, blocking, self._core.hooks.error.append)
-
-    def on_operation(self, hook: F | None = None, *, blocking: bool = False) -> Any:
-        """Carry out `hook(session, resource, operation)` for the holder of a lock (classic's `operation`)."""
-        return self._register(hook, blocking, self._core.hooks.operation.append)
-
-    def on_publish(self, pattern: str = "#", *, blocking: bool = False) -> Callable[[F], F]:
-        """Ask `hook(session, publication)` before a client's publication is stored; `publication.data` may be set."""
-        return self._register_for(pattern, blocking, self._core.hooks.add_publish)
-
-    def on_subscribe(self, pattern: str = "#", *, blocking: bool = False) -> Callable[[F], F]:
-        """Ask `hook(session, channel)` before a client is subscribed."""
-        return self._register_for(pattern, blocking, self._core.hooks.add_subscribe)
-
-    def rpc(self, method: str, *, blocking: bool = False) -> Callable[[F], F]:
-        """Let clients call a function: `await client.call("add", a=1, b=2)` runs `add(session, a=1, b=2)`."""
-
-        def register(function: F) -> F:
-            if method in self._core.hooks.rpc:
-                raise ConfigurationError(f"rpc method {method!r} is registered twice")
-            self._core.hooks.rpc[method] = self._in_pool(function) if blocking else function
-            return function
-
-        return register
 
     # --- Publishing and looking --------------------------------------------------------------------------------------
 
@@ -519,6 +466,15 @@ class Hub:
             return {"hub": "draining"}
         return {}
 
+    def _traffic(self) -> dict[str, float]:
+        """Return what all connections of this hub's own servers carried, by the names that `$SYS` has for it."""
+        counters = [lobby.counters for lobby in self._lobbies]
+        return {
+            "messages/sent": sum(each.messages_out for each in counters),
+            "bytes/received": sum(each.bytes_in for each in counters),
+            "bytes/sent": sum(each.bytes_out for each in counters),
+        }
+
     def _metrics(self) -> dict[str, float]:
         metrics: dict[str, float] = {
             "chappe_sessions": len(self._core.sessions),
@@ -541,33 +497,6 @@ class Hub:
             for name, count in lobby.metrics().items():
                 metrics[name] = metrics.get(name, 0) + count
         return metrics
-
-    def _register(self, hook: F | None, blocking: bool, add: Callable[[hub_hooks.Hook], None]) -> Any:
-        """Serve both `@hub.on_connect` and `@hub.on_connect(blocking=True)`."""
-
-        def register(function: F) -> F:
-            add(self._in_pool(function) if blocking else function)
-            return function
-
-        return register if hook is None else register(hook)
-
-    def _register_for(
-        self, pattern: str, blocking: bool, add: Callable[[str, hub_hooks.Hook], None]
-    ) -> Callable[[F], F]:
-        def register(function: F) -> F:
-            add(pattern, self._in_pool(function) if blocking else function)
-            return function
-
-        return register
-
-    def _in_pool(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def run(*arguments: Any, **named: Any) -> asyncio.Future[Any]:
-            if self._pool is None:
-                self._pool = HookPool(self.settings.limits.hook_threads)
-            return self._pool.run(functools.partial(function, *arguments, **named))
-
-        return run
 
 
 def _make_audit(settings: Settings, node: str) -> AuditLog | None:

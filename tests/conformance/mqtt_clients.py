@@ -305,6 +305,11 @@ class MqttJs(Foreign):
     scheme = "mqtt"
 
     async def connect(self, client_id: str, *, keep: bool = False, will: str = "") -> None:
+        await self.start()
+        self.present = bool((await self.ask("connect", **connecting(self, client_id, keep, will)))["present"])
+
+    async def start(self) -> None:
+        """Start the programme."""
         node = shutil.which("node")
         assert node is not None
         self._process = await asyncio.create_subprocess_exec(
@@ -316,7 +321,6 @@ class MqttJs(Foreign):
         )
         self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._reading = asyncio.create_task(self._read())
-        self.present = bool((await self._ask("connect", **connecting(self, client_id, keep, will)))["present"])
 
     @property
     def url(self) -> str:
@@ -326,10 +330,10 @@ class MqttJs(Foreign):
         return f"mqtt://127.0.0.1:{self.address.tcp}"
 
     async def subscribe(self, name: str, qos: int) -> int:
-        return int((await self._ask("subscribe", filter=name, qos=qos))["granted"][0])
+        return int((await self.ask("subscribe", filter=name, qos=qos))["granted"][0])
 
     async def publish(self, topic: str, payload: str, qos: int, *, retain: bool = False) -> None:
-        await self._ask("publish", topic=topic, payload=payload, qos=qos, retain=retain)
+        await self.ask("publish", topic=topic, payload=payload, qos=qos, retain=retain)
 
     async def cut(self) -> None:
         self._process.kill()
@@ -337,11 +341,12 @@ class MqttJs(Foreign):
         await self._reading
 
     async def close(self) -> None:
-        await self._ask("close")
+        await self.ask("close")
         await self._process.wait()
         await self._reading
 
-    async def _ask(self, command: str, **rest: Any) -> dict[str, Any]:
+    async def ask(self, command: str, **rest: Any) -> dict[str, Any]:
+        """Let the programme do something; return what it says."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"command": command, **rest}).encode() + b"\n")
         async with asyncio.timeout(PATIENCE_S):

@@ -46,7 +46,7 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
 }
 #: What runs a program, by the end of its name.
 RUNNERS: Mapping[str, str] = {".py": sys.executable, ".sh": "bash", ".mjs": "node"}
-#: What has a test of its own: here, in tests/test_asgi.py or in tests/browser.
+#: What has a test of its own: here, in tests/test_asgi.py, in tests/conformance or in tests/browser.
 ELSEWHERE = {
     "classic_client.py",
     "client_hostile_network.py",
@@ -61,6 +61,7 @@ ELSEWHERE = {
     "living_room/sensors.sh",
     "living_room/switch.sh",
     "living_room/without_hub.sh",
+    "mqtt_auth.py",
     "phones_and_tabs.html",
     "quickstart/hello.html",
     "transports.html",

@@ -91,13 +91,13 @@ class Connecting:
             if claims is None or error is not None:
                 session.fail(command.id, error or ChappeError(Code.UNAUTHORIZED))
             else:
-                self._renew(session, claims)
+                self.renew(session, claims)
                 session.answer(base.Done(command.id))
             session.release()
 
         self._hub.authentication.verify(command.token, identified)
 
-    def _renew(self, session: Session, claims: Claims) -> None:
+    def renew(self, session: Session, claims: Claims) -> None:
         """Give a session newer rights; what they do not allow ends."""
         session.become(claims, session.name)
         self._hub.expiry.watch(session)

@@ -41,7 +41,11 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Endpoints:
-    """The WebSocket paths of one hub."""
+    """The WebSocket paths of one hub.
+
+    Attributes:
+        reader: knows how connections bring credentials.
+    """
 
     def __init__(
         self,
@@ -53,7 +57,7 @@ class Endpoints:
     ) -> None:
         """Take the hub, what is spoken on `/`, and how requests bring credentials; `mqtt` is behind `/mqtt`."""
         self._hub = hub
-        self._reader = reader
+        self.reader = reader
         self._mqtt = mqtt
         self._root_protocol = root_protocol
         self._default_language = default_language
@@ -88,14 +92,14 @@ class Endpoints:
             name, chosen = path[1:], None
         else:
             raise Rejected(404, "no WebSocket here; try /ws, /, /echo, /broadcast, /gateway or /mqtt")
-        token = self._reader.read(request)
+        token = self.reader.read(request)
         if name == "echo":
             return Endpoint(chosen, self._echo(token, request))
         peer = Peer(
             address=request.address,
             language=language_of(request, self._default_language),
             token=token,
-            claims=self._reader.holder(request),
+            claims=self.reader.holder(request),
         )
         return Endpoint(chosen, lambda link: self._hub.open(link, self._make[name](), peer))
 
@@ -108,8 +112,8 @@ class Endpoints:
         peer = Peer(
             address=request.address,
             language=language_of(request, self._default_language),
-            token=self._reader.read(request),
-            claims=self._reader.holder(request),
+            token=self.reader.read(request),
+            claims=self.reader.holder(request),
             carrier="mqtt",
         )
         return Endpoint(chosen, lambda link: mqtt.open(cast(Carrier, link), peer), 1.0)
@@ -126,7 +130,7 @@ class Endpoints:
         """An echo has no session that could refuse it."""
         if self._hub.permissions.anonymous:
             return Echo
-        credential = token if token is not None else self._reader.holder(request)
+        credential = token if token is not None else self.reader.holder(request)
         if credential is None:
             raise Rejected(401, "a token is required", {"WWW-Authenticate": "Bearer"})
         return lambda link: GuardedEcho(link, self._hub, credential)

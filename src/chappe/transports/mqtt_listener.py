@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from chappe.hub.mqtt import MqttService
 from chappe.hub.session import Peer
 from chappe.transports.mqtt_link import MqttLink
+from chappe.transports.peer_certificate import read_certificate
 from chappe.transports.upgrade import Rejected
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ class MqttDoor(asyncio.Protocol):
             transport.abort()
             return
         lobby.enter(link, address, _FIRST_LOOK_S)
-        peer = Peer(address=address, carrier=CARRIER, language=lobby.default_language)
+        certificate = read_certificate(transport.get_extra_info("peercert"))
+        claims = lobby.endpoints.reader.owner(certificate)
+        peer = Peer(address=address, carrier=CARRIER, language=lobby.default_language, claims=claims)
         link.begin(self._service.open(link, peer))
 
     def _take_over(self, transport: asyncio.Transport) -> PacketLink:

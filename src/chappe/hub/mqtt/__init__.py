@@ -3,8 +3,10 @@
 May import the hub's contracts and sessions, protocols.mqtt and model.
 """
 
-from chappe.hub.mqtt.client import Carrier, MqttClient
+from chappe.hub.mqtt.carrier import Carrier
+from chappe.hub.mqtt.client import MqttClient
+from chappe.hub.mqtt.exchange import Exchange
 from chappe.hub.mqtt.options import MqttOptions
 from chappe.hub.mqtt.service import MqttService
 
-__all__ = ["Carrier", "MqttClient", "MqttOptions", "MqttService"]
+__all__ = ["Carrier", "Exchange", "MqttClient", "MqttOptions", "MqttService"]

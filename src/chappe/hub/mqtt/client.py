@@ -1,23 +1,17 @@
 """One connection of an MQTT client: a carrier below, a session of the hub above, and the rules of MQTT between them."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from chappe.hub.contracts import Claims, Timer
 from chappe.hub.mqtt import inbound
 from chappe.hub.mqtt.asking import Asking
+from chappe.hub.mqtt.carrier import Carrier
+from chappe.hub.mqtt.exchange import Exchange
 from chappe.hub.mqtt.handshake import Handshake
-from chappe.hub.mqtt.kinds import (
-    CONNECTING,
-    LEAVING,
-    QOS_1,
-    QOS_2,
-    RESUMING,
-    SUBSCRIBING,
-    UNSUBSCRIBING,
-    parts_of,
-)
 from chappe.hub.mqtt.outbound import Outbound, frame_of
+from chappe.hub.mqtt.taking import TAKERS
+from chappe.hub.mqtt.telling import tell
 from chappe.hub.mqtt.wording import reason_of_close
 from chappe.hub.resident import Resident
 from chappe.hub.session import Session
@@ -41,30 +35,6 @@ if TYPE_CHECKING:
 _MOST_EARLY: Final = 64
 
 
-class Carrier(Protocol):
-    """What carries the packets: a TCP or TLS connection, or a WebSocket."""
-
-    def send(self, frame: Frame) -> None:
-        """Send the payload of a frame."""
-
-    def close(self, code: int, reason: str = "") -> None:
-        """Send what is queued and end, in bounded time."""
-
-    def pause(self) -> None:
-        """Stop reading."""
-
-    def resume(self) -> None:
-        """Read again."""
-
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes that wait for the peer."""
-
-    @property
-    def last_heard(self) -> float:
-        """When the last bytes of the peer came, monotonic seconds."""
-
-
 class MqttClient(Resident):
     """One connection.
 
@@ -74,6 +44,8 @@ class MqttClient(Resident):
         session: its session; it begins with the connection, as CONNECT has its deadline and its limits too.
         version, client_id: as CONNECT said; None and empty before.
         is_connected: CONNACK was sent.
+        auth_method: the authentication method that CONNECT named; empty: none.
+        exchange: the run of that method that goes on now.
         filters: its subscriptions.
         will: what is published if it goes without goodbye.
         expiry_s: how long its session outlives the connection.
@@ -94,9 +66,11 @@ class MqttClient(Resident):
         "alias_maximum",
         "aliases",
         "asking",
+        "auth_method",
         "carrier",
         "client_id",
         "encoder",
+        "exchange",
         "expiry_s",
         "filters",
         "handshake",
@@ -130,7 +104,8 @@ class MqttClient(Resident):
         self.hub = service.hub
         self.carrier = carrier
         self.version: Version | None = None
-        self.client_id = self.user_name = self.principal = ""
+        self.client_id = self.user_name = self.principal = self.auth_method = ""
+        self.exchange: Exchange | None = None
         self.is_connected = self._closed = False
         self.filters = Filters()
         self.will: packets.Will | None = None
@@ -229,7 +204,7 @@ class MqttClient(Resident):
             elif frame.payload and not (frame.publication.retained and (self.asking is None or not self.asking.fresh)):
                 self.carrier.send(frame)
         elif type(frame) is MessageFrame:
-            self._say(frame.message)
+            tell(self, frame.message)
 
     def close(self, code: int, reason: str = "") -> None:
         """Say goodbye and end."""
@@ -318,9 +293,14 @@ class MqttClient(Resident):
             for command in self._take(packet):
                 self.session.take(command)
 
-    def fail(self, reason_code: ReasonCode, reason: str) -> None:
-        """End because of what the peer did."""
-        self._break_off(MqttError(reason_code, reason))
+    def authenticate(self, data: bytes) -> None:
+        """Let the method of its CONNECT find out who it is, from the first data on."""
+        self.exchange = Exchange(self, data, self.is_connected)
+        self.exchange.begin()
+
+    def fail(self, reason_code: ReasonCode, reason: str, *, breach: bool = True) -> None:
+        """End because of what the peer did; `breach`: which the protocol forbids."""
+        self._break_off(MqttError(reason_code, reason), breach)
 
     def put(self, packet: packets.ServerPacket) -> None:
         """Send a packet, without what the client does not want to read or has no room for."""
@@ -354,11 +334,23 @@ class MqttClient(Resident):
             if kind is packets.Connect:
                 self._cancel_deadline()
                 return Handshake.begin(self, packet)  # type: ignore[arg-type]
-            self._wait(packet)
+            if self.exchange is not None:
+                self._take_before_connack(self.exchange, packet)
+            else:
+                self._wait(packet)
             return []
         if kind is packets.Publish:
             return inbound.publish(self, packet)  # type: ignore[arg-type]
-        return _TAKEN[kind](self, packet)
+        return TAKERS[kind](self, packet)
+
+    def _take_before_connack(self, exchange: Exchange, packet: packets.Packet) -> None:
+        """Take what may come before CONNACK while a method asks [MQTT-3.1.2-30]."""
+        if type(packet) is packets.Auth:
+            exchange.take(packet)
+        elif type(packet) is packets.Disconnect:
+            self.end_quietly()
+        else:
+            self.fail(ReasonCode.PROTOCOL_ERROR, "a packet before the authentication ended")
 
     def _wait(self, packet: packets.Packet) -> None:
         if self._early is None:
@@ -367,81 +359,7 @@ class MqttClient(Resident):
         if len(self._early) > _MOST_EARLY:
             self.fail(ReasonCode.QUOTA_EXCEEDED, "too many packets before CONNACK")
 
-    def _subscribe(self, packet: packets.Subscribe) -> list[base.Command]:
-        if self.asking is None:
-            self.asking = Asking(self)
-        return self.asking.subscribe(packet)
-
-    def _unsubscribe(self, packet: packets.Unsubscribe) -> list[base.Command]:
-        if self.asking is None:
-            self.asking = Asking(self)
-        return self.asking.unsubscribe(packet)
-
-    def _ping(self, packet: packets.Pingreq) -> list[base.Command]:
-        self.write(_PINGRESP)
-        return []
-
-    def _disconnect(self, packet: packets.Disconnect) -> list[base.Command]:
-        """Take the goodbye in its turn: what was published before it is published before it."""
-        expiry_s = packet.properties.session_expiry_s
-        if expiry_s is not None:
-            if expiry_s and not self.expiry_s:
-                self.fail(ReasonCode.PROTOCOL_ERROR, "a session that ends with its connection cannot be kept")
-                return []
-            self.expiry_s = min(expiry_s, self.service.expiry_max_s)
-        if packet.reason_code != ReasonCode.DISCONNECT_WITH_WILL:
-            self.will = None
-        return [base.Leave(LEAVING)]
-
-    def _auth(self, packet: packets.Auth) -> list[base.Command]:
-        self.fail(ReasonCode.PROTOCOL_ERROR, "AUTH without an authentication method in CONNECT")
-        return []
-
-    def _unexpected(self, packet: packets.Packet) -> list[base.Command]:
-        self.fail(ReasonCode.PROTOCOL_ERROR, f"unexpected {type(packet).__name__.upper()}")
-        return []
-
-    def _say(self, message: base.Message) -> None:
-        kind = type(message)
-        if kind is base.Published:
-            inbound.published(self, message)  # type: ignore[arg-type]
-        elif kind is base.Failed:
-            self._failed(message)  # type: ignore[arg-type]
-        elif kind is base.Connected:
-            assert self.handshake is not None
-            self.handshake.opened(self)
-        elif kind is base.Subscribed:
-            if self.asking is not None:
-                self.asking.subscribed(message)  # type: ignore[arg-type]
-        elif kind is base.Done:
-            self._done(message)  # type: ignore[arg-type]
-        elif kind is base.Unsubscribed:
-            if self.asking is not None:
-                self.asking.ended(message)  # type: ignore[arg-type]
-        elif kind is base.Direct:
-            packet = packets.Publish(f"$session/{self.session.id}", message.payload)  # type: ignore[union-attr]
-            self._put(packet)
-
-    def _failed(self, failure: base.Failed) -> None:
-        kind, packet_id, _ = parts_of(failure.id or 0)
-        if kind == CONNECTING:
-            assert self.handshake is not None
-            self.handshake.failed(self, failure)
-        elif kind in (SUBSCRIBING, UNSUBSCRIBING, RESUMING):
-            assert self.asking is not None
-            self.asking.failed(failure)
-        elif kind in (QOS_1, QOS_2):
-            inbound.publish_failed(self, kind, packet_id, failure)
-        elif kind == LEAVING:
-            self.session.close(Code.DISCONNECTED)
-
-    def _done(self, message: base.Done) -> None:
-        if message.id & LEAVING == UNSUBSCRIBING and self.asking is not None:
-            self.asking.unsubscribed(message)
-        elif message.id & LEAVING == LEAVING:
-            self._leave()
-
-    def _leave(self) -> None:
+    def end_quietly(self) -> None:
         """End as the client wished: without a word."""
         self._end()
         self._closed = True
@@ -460,11 +378,11 @@ class MqttClient(Resident):
         if data is not None:
             self.write(data)
 
-    def _break_off(self, error: MqttError) -> None:
+    def _break_off(self, error: MqttError, breach: bool = True) -> None:
         """Say what was wrong, where there is a word for it, and end."""
         if self.session.is_over:
             return
-        self.hub.counters.protocol_errors += 1
+        self.hub.counters.protocol_errors += breach
         self.service.count_reason(error.reason_code)
         if not self._closed:
             self._end()
@@ -496,27 +414,11 @@ class MqttClient(Resident):
 
     def _end(self) -> None:
         self._cancel_deadline()
+        if self.exchange is not None:
+            self.exchange.end()
         self._early = None
-
-
-_PINGRESP: Final = b"\xd0\x00"
 
 
 def _without_properties(packet: Any) -> tuple[Any, ...]:
     """Return the fields of an answer but its properties, which come last."""
     return tuple(getattr(packet, name) for name in packet.__struct_fields__[:-1])
-
-
-_TAKEN: Final[dict[type, Callable[[MqttClient, Any], list[base.Command]]]] = {
-    packets.Connect: MqttClient._unexpected,
-    packets.Publish: inbound.publish,
-    packets.Puback: inbound.puback,
-    packets.Pubrec: inbound.pubrec,
-    packets.Pubrel: inbound.pubrel,
-    packets.Pubcomp: inbound.pubcomp,
-    packets.Subscribe: MqttClient._subscribe,
-    packets.Unsubscribe: MqttClient._unsubscribe,
-    packets.Pingreq: MqttClient._ping,
-    packets.Disconnect: MqttClient._disconnect,
-    packets.Auth: MqttClient._auth,
-}

@@ -20,6 +20,7 @@ from chappe.protocols.mqtt.reason_codes import MqttError, ReasonCode
 
 if TYPE_CHECKING:
     from chappe.hub.mqtt.client import MqttClient
+    from chappe.hub.mqtt.service import MqttService
 
 #: Characters of a client id; 23 must be accepted (MQTT 5, 3.1.3.1), and names of certificates are longer.
 _CLIENT_ID_CHARACTERS: Final = 256
@@ -47,15 +48,17 @@ class Handshake:
     """One CONNECT on its way to its CONNACK.
 
     Attributes:
+        auth_answer: what its authentication method says to a client that is let in.
         reason_code: why it is refused; 0: it is not.
     """
 
-    __slots__ = ("_assigned", "_connect", "_reason", "reason_code")
+    __slots__ = ("_assigned", "_connect", "_reason", "auth_answer", "reason_code")
 
     def __init__(self, connect: Connect, assigned: str) -> None:
         self._connect = connect
         self._assigned = assigned
         self._reason = ""
+        self.auth_answer: bytes | None = None
         self.reason_code = 0
 
     @property
@@ -86,12 +89,16 @@ class Handshake:
         positions = version is Version.V5 and (POSITIONS, "1") in properties.user_properties
         client.wording = service.wording(version, positions)
         client.encoder = service.encoder(client.wording, personal=False)
-        problem = handshake._problem()
+        problem = handshake._problem(service)
         if problem is not None:
             client.fail(*problem)
             return []
         client.user_name = connect.user_name or ""
         password = connect.password.decode() if connect.password else None
+        if connect.properties.authentication_method is not None:
+            client.auth_method = connect.properties.authentication_method
+            client.authenticate(connect.properties.authentication_data or b"")
+            return []
         passwords = service.passwords
         if passwords is not None and password is not None and passwords.knows(client.user_name):
             handshake._verify(client, passwords, password)
@@ -162,7 +169,7 @@ class Handshake:
 
         session.hub.hooks.spawn(passwords.verify(user, password, session.peer.address), verified)
 
-    def _problem(self) -> tuple[ReasonCode, str] | None:
+    def _problem(self, service: "MqttService") -> tuple[ReasonCode, str] | None:
         """Return why a CONNECT is refused before anybody is asked."""
         connect = self._connect
         if connect.version is not Version.V5 and not connect.client_id and not connect.clean_start:
@@ -170,7 +177,8 @@ class Handshake:
             return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "no client id, and no clean session"
         if len(connect.client_id) > _CLIENT_ID_CHARACTERS:
             return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, f"a client id of {len(connect.client_id)} characters"
-        if connect.properties.authentication_method is not None:
+        method = connect.properties.authentication_method
+        if method is not None and method not in service.methods:
             return ReasonCode.BAD_AUTHENTICATION_METHOD, "this hub knows no such authentication method"
         if any(each in (connect.user_name or "") for each in "+#/"):
             # It would be a pattern where rules name users.
@@ -197,5 +205,7 @@ class Handshake:
             maximum_packet_bytes=service.max_packet_bytes,
             assigned_client_id=self._assigned or None,
             topic_alias_maximum=options.topic_alias_maximum,
+            authentication_method=client.auth_method or None,
+            authentication_data=self.auth_answer,
             server_keep_alive_s=client.keep_alive_s if client.keep_alive_s != connect.keep_alive_s else None,
         )

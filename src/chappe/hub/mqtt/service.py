@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from chappe.hub.contracts import Link, Read, ReadLog, ReadLogResult, ReadResult
 from chappe.hub.mqtt.away import Away, place_of
-from chappe.hub.mqtt.client import Carrier, MqttClient
+from chappe.hub.mqtt.carrier import Carrier
+from chappe.hub.mqtt.client import MqttClient
+from chappe.hub.mqtt.exchange import AuthMethod
 from chappe.hub.mqtt.groups import Groups
 from chappe.hub.mqtt.handshake import Passwords
 from chappe.hub.mqtt.kinds import QOS_2
@@ -13,6 +15,7 @@ from chappe.hub.mqtt.options import MqttOptions
 from chappe.hub.mqtt.records import Record
 from chappe.hub.mqtt.retention import Retention
 from chappe.hub.mqtt.sessions import Sessions
+from chappe.hub.mqtt.system import System
 from chappe.hub.session import Peer
 from chappe.model.channels import is_pattern
 from chappe.model.error_codes import Code
@@ -37,15 +40,18 @@ class MqttService:
 
     Attributes:
         passwords: of configured users; None: all passwords are tokens.
+        methods: of enhanced authentication, by name.
         sessions: who has which client id, and what outlives connections.
         groups: shared subscriptions.
         retention: what namespaces keep for sessions.
+        system: the topics of `$SYS`.
         packets_in: packets taken from clients.
         dropped: messages of QoS 1 and 2 that found no room behind a slow or absent client.
         gaps: filters that came back and found that something they missed is not kept any more.
         expired: messages that nobody wanted any more when their turn came.
         too_large: messages that a client has no room for.
         connect_timeouts: connections that said no CONNECT in time.
+        auth_timeouts: those whose authentication method was not done in time.
         refusals: connections ended or refused with a reason, by reason code.
     """
 
@@ -68,7 +74,10 @@ class MqttService:
         hub.retention = self.retention.of
         self.groups = Groups(self)
         self.sessions = Sessions(self)
+        self.system = System(self, options.sys_interval_s)
         self.packets_in = self.dropped = self.gaps = self.expired = self.too_large = self.connect_timeouts = 0
+        self.auth_timeouts = 0
+        self.methods: dict[str, AuthMethod] = {}
         self.refusals: dict[int, int] = {}
 
     # --- Carriers ----------------------------------------------------------------------------------------------------
@@ -78,11 +87,12 @@ class MqttService:
         client = MqttClient(self, carrier)
         client.session = self.hub.open(client, client, peer)
         client.session.outlet = cast(Link, carrier)
+        self.system.wake()
         return client
 
     def metrics(self) -> dict[str, float]:
         """Return what is counted here, by name of the metric."""
-        names = ("packets_in", "dropped", "gaps", "expired", "too_large", "connect_timeouts")
+        names = ("packets_in", "dropped", "gaps", "expired", "too_large", "connect_timeouts", "auth_timeouts")
         return {
             **self.sessions.metrics(),
             **{f"chappe_mqtt_{name}_total": getattr(self, name) for name in names},
