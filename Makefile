@@ -9,7 +9,7 @@ WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis mosquitto check generate docs
-.PHONY: proxies paho bench attacks faults soak models sanitize conformance fuzz properties flakes
+.PHONY: proxies paho bench attacks faults soak models sanitize conformance fuzz properties audit flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -165,6 +165,11 @@ fuzz: setup ## fuzz every parser, each for FUZZ_SECONDS (60)
 
 properties: setup ## look for counterexamples: 2,000 new examples of each property (an hour)
 	@HYPOTHESIS_PROFILE=explore $(BIN)/pytest $$(grep -rl 'from hypothesis' tests) --timeout 7200
+
+audit: setup ## ask whether a dependency has a known weakness (needs the network)
+	@test -x .venv/audit/bin/pip-audit || { $(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet pip-audit; }
+	@.venv/audit/bin/pip-audit --strict --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	@for p in clients/js web; do (cd $$p && npm audit) || exit 1; done
 
 flakes: setup ## run the Python tests 20 times
 	@for i in $$(seq 20); do $(BIN)/pytest tests --ignore=tests/browser -q || exit 1; done
