@@ -113,9 +113,12 @@ async def say(server: Mosquitto, topic: str, *options: str, text: str | None = N
     content = ("-m", text) if text is not None else ("-s",) if data else ("-n",)
     command = [program("mosquitto_pub"), "-h", "127.0.0.1", "-p", str(server.port), "-t", topic, *content, *options]
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        *command,
+        stdin=subprocess.PIPE if data else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
-    output, _ = await process.communicate(data if text is None else None)
+    output, _ = await process.communicate(data or None)
     assert process.returncode == 0, output.decode()
 
 
