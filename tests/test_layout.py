@@ -30,8 +30,8 @@ TESTED_IN: dict[str, str] = {
     "hub/cluster/held.py": "hub/cluster/test_locking.py",
     # Parts of a client: what they do is seen in its packets, and after it came back.
     **{f"hub/mqtt/{name}.py": "hub/mqtt/test_client.py" for name in ("carrier", "inbound", "taking", "telling")},
-    # The part of the public `Hub` that keeps hooks.
-    "registering.py": "test_app.py",
+    # Parts of the public `Hub`.
+    **{f"{name}.py": "test_app.py" for name in ("publishing", "registering")},
     **{f"hub/mqtt/{name}.py": "hub/mqtt/test_sessions.py" for name in ("away", "records")},
     "transports/mqtt_listener.py": "server/test_mqtt.py",
     "transports/mqtt_link.py": "server/test_mqtt.py",

@@ -30,16 +30,12 @@ from chappe.config import (
 )
 from chappe.config.checking import log_problems
 from chappe.console import build_console
-from chappe.hub.contracts import Broker, Outcome, ReadResult
+from chappe.hub.contracts import Broker
 from chappe.hub.hub import HubCore, HubOptions
 from chappe.hub.mqtt import MqttService
 from chappe.hub.namespaces import Namespace, Namespaces
-from chappe.hub.permissions import APPLICATION
-from chappe.model.error_codes import Code
-from chappe.model.errors import ChappeError, ConfigurationError, LocalProtocolError
-from chappe.model.position import Position
-from chappe.model.publication import Kind, Publication
-from chappe.protocols import base
+from chappe.model.errors import ConfigurationError, LocalProtocolError
+from chappe.publishing import Publishing
 from chappe.registering import Registering
 from chappe.session import Session
 from chappe.telemetry import labelled
@@ -56,9 +52,6 @@ from chappe.transports.upgrade import Gate, host_names
 #: The built web pages, in the installed package.
 STATIC_DIR: Final = Path(__file__).parent / "console" / "static"
 _LEVELS: Final = {"ERROR": logging.ERROR, "WARNING": logging.WARNING, "INFO": logging.INFO, "DEBUG": logging.DEBUG}
-#: The application publishes so much before other tasks have their turn: readers must be able to read.
-_TURN_PUBLICATIONS: Final = 64
-_TURN_BYTES: Final = 262_144
 #: What the broker gets to stop, seconds, even if the hooks took all the time there was.
 _BROKER_STOP_S: Final = 5.0
 _log = logging.getLogger("chappe.session")
@@ -66,7 +59,7 @@ _log = logging.getLogger("chappe.session")
 __all__ = ["Hub", "Session"]
 
 
-class Hub(Registering):
+class Hub(Registering, Publishing):
     """A realtime hub.
 
     Everything is called on the event loop that `start` ran on. Hooks may be plain functions, which run inside the way
@@ -96,14 +89,13 @@ class Hub(Registering):
         """
         if settings is None:
             settings = load(os.devnull, flags={"server.dev": True} if dev else None).settings
-        super().__init__(settings.limits.hook_threads)
+        Registering.__init__(self, settings.limits.hook_threads)
+        Publishing.__init__(self)
         self.settings = settings
         self._clock = LoopClock()
         self._tasks = Tasks()
         self._starting: asyncio.Task[None] | None = None
         self._stopped = False
-        self._turn_publications = 0
-        self._turn_bytes = 0
         if broker is None or isinstance(broker, str):
             broker = make_broker(broker or settings.broker.url, self._clock, os.urandom)
         self._broker = broker
@@ -162,67 +154,7 @@ class Hub(Registering):
         hub.on_start(functools.partial(log_problems, loaded.settings))
         return hub
 
-    # --- Publishing and looking --------------------------------------------------------------------------------------
-
-    async def publish(
-        self,
-        channel: str,
-        data: Any,
-        *,
-        key: str | None = None,
-        expect: int | Position | None = None,
-        retain: bool = False,
-        headers: Mapping[str, str] | None = None,
-    ) -> Position:
-        """Publish, as the application itself; returns where it is stored, when the broker has it.
-
-        Other tasks get their turn at least every 64 publications or 256 KiB of them.
-
-        Args:
-            data: any JSON value; `bytes` are published raw.
-            key: idempotency key: within five minutes the same key gives the same answer and stores nothing twice.
-            expect: store only if this is the channel's last offset, or position.
-        Raises:
-            ChappeError: 107, 108, 113, 114 (`detail` has the position and what was missed).
-        """
-        payload, kind = (data, Kind.BINARY) if isinstance(data, bytes) else (msgspec.json.encode(data), Kind.JSON)
-        answer: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
-
-        def done(outcome: Outcome | None, error: ChappeError | None) -> None:
-            if answer.done():
-                return
-            if outcome is None:
-                answer.set_exception(error or ChappeError(Code.NOT_AVAILABLE))
-            else:
-                answer.set_result(outcome.position)
-
-        command = base.Publish(0, channel, payload, kind, key, expect, retain, headers)
-        self._core.publish(APPLICATION, command, done)
-        self._turn_publications += 1
-        self._turn_bytes += len(payload)
-        if self._turn_publications >= _TURN_PUBLICATIONS or self._turn_bytes >= _TURN_BYTES:
-            self._turn_publications = self._turn_bytes = 0
-            await asyncio.sleep(0)
-        return await answer
-
-    async def history(self, channel: str, *, limit: int = 100, reverse: bool = False) -> list[Publication]:
-        """Return the newest publications of a channel, oldest first (newest first with `reverse`).
-
-        Raises:
-            ChappeError: 107, 108.
-        """
-        answer: asyncio.Future[list[Publication]] = asyncio.get_running_loop().create_future()
-
-        def done(result: ReadResult | None, error: ChappeError | None) -> None:
-            if answer.done():
-                return
-            if result is None:
-                answer.set_exception(error or ChappeError(Code.NOT_AVAILABLE))
-            else:
-                answer.set_result(list(result.publications))
-
-        self._core.read_history(APPLICATION, base.History(0, channel, limit, None, reverse), done)
-        return await answer
+    # --- Looking -----------------------------------------------------------------------------------------------------
 
     @property
     def sessions(self) -> list[Session]:
