@@ -120,6 +120,30 @@ def test_what_is_put_aside_comes_behind_what_was_read() -> None:
     assert world.give() == [("a", 1), ("a", 2), ("a", 3)]
 
 
+def test_what_is_put_aside_when_older_news_cannot_be_read_is_read_again_with_them() -> None:
+    world = World("a", "b")
+    world.take("a", 1, 1)
+    world.take("b", 2, 1)
+    world.feed.put_aside()
+    world.take("a", 5, 3)
+    world.feed.drop_aside()
+    # Else the next read began behind what is missing.
+    assert world.feed.log == 2
+    world.feed.put_aside()
+    world.feed.fill([Publication(name, b"", item(name).kind, 2, "e", 0, log=log) for name, log in (("a", 3), ("b", 4))])
+    world.feed.fill([Publication("a", b"", item("a").kind, 3, "e", 0, log=5)])
+    world.feed.log = 5
+    world.feed.resume()
+    assert world.give() == [("a", 1), ("b", 1), ("a", 2), ("b", 2), ("a", 3)]
+
+
+def test_a_gap_in_what_was_read_is_told_like_one_in_what_came() -> None:
+    world = World("a")
+    world.take("a", 1, 1)
+    world.feed.fill([Publication("a", b"", item("a").kind, 3, "e", 0, log=3)])
+    assert world.give() == [("a", 1), ["a"], ("a", 3)]
+
+
 def test_with_several_partitions_a_new_generation_concerns_its_own_channels_and_patterns() -> None:
     world = World("a", "bb", "+/x", partitions=2)
     world.take("a", 9, 1)

@@ -1,9 +1,12 @@
 """What a server and the way to it can do to a hub, and what the hub's feed says of it."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 
+from chappe.brokers.redis.scripts import CHANGED
 from chappe.brokers.redis.shard import LOOK_S
 from chappe.hub.contracts import Read
 from chappe.model.error_codes import Code
@@ -40,6 +43,99 @@ async def test_what_was_published_while_the_way_was_cut_comes_in_order(own_engin
         assert one.fed("elsewhere") == []
         logs = [each.log for each in one.probe.feed]
         assert logs == sorted(set(logs))
+        assert not one.probe.interruptions
+
+
+class Withholding:
+    """A way to a server that can stop before the question what has changed, when the feed is coming already.
+
+    Attributes:
+        withholds: whether it does so to connections from now on; what comes from the server is passed on.
+        withheld: set once a question waits here.
+        passed: what came from the server since then.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.withholds = False
+        self.withheld = asyncio.Event()
+        self.passed = b""
+        self._port = port
+        self._writers: list[asyncio.StreamWriter] = []
+        self._carrying: list[asyncio.Task[None]] = []
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[int]:
+        """Listen until the block ends; gives the port."""
+        server = await asyncio.start_server(self._begin, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            self.reset()
+            await asyncio.gather(*self._carrying)
+
+    def reset(self) -> None:
+        """Cut all connections."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def passes(self, text: bytes) -> None:
+        """Wait until the server has said this."""
+        while text not in self.passed:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+    async def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += [writer, to_server]
+        self._carrying += [
+            asyncio.create_task(self._there(reader, to_server)),
+            asyncio.create_task(self._back(from_server, writer)),
+        ]
+
+    async def _there(self, reader: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> None:
+        held = b""
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                held += data
+                question = held.find(b"*", max(held.find(CHANGED.sha.encode()) - 60, 0))
+                if self.withholds and CHANGED.sha.encode() in held:
+                    to_server.write(held[:question])
+                    self.withheld.set()
+                    break
+                to_server.write(held)
+                held = b""
+
+    async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                self.passed += data
+                writer.write(data)
+
+
+async def test_what_came_while_older_news_could_not_be_read_hides_nothing(own_engine: Engine) -> None:
+    way = Withholding(own_engine.port)
+    async with way.open() as port, hubs(f"redis://127.0.0.1:{port}?timeout=20", own_engine.url) as (one, other):
+        for name in ("a", "b"):
+            one.broker.attach(name)
+        await one.quiet()
+        await other.probe.store(*items("a", 1), *items("b", 1))
+        await one.probe.fed("b", 1)
+        way.withholds = True
+        way.reset()
+        await other.probe.store(*items("a", 2), *items("b", 2))
+        await way.withheld.wait()
+        way.passed = b""
+        await other.probe.store(item("a", b"newer"))
+        await way.passes(b"newer")
+        # The hub has that, and knows nothing of what came before it; now it loses the connection again.
+        way.withholds = False
+        way.reset()
+        await one.connected()
+        await other.probe.store(*items("a", 4), *items("b", 3))
+        await one.probe.fed("b", 3)
+        assert one.fed("a") == [b"1", b"2", b"newer", b"4"]
+        assert one.fed("b") == [b"1", b"2", b"3"]
         assert not one.probe.interruptions
 
 

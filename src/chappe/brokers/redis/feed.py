@@ -138,6 +138,14 @@ class Feed:
         if self._aside is None:
             self._aside = []
 
+    def drop_aside(self) -> None:
+        """Forget what was put aside: what is older could not be read, and all of it is read again later.
+
+        To take it would put the log behind what is missing.
+        """
+        self._aside = None
+        self._last = b""
+
     def resume(self) -> None:
         """Take what was put aside."""
         aside, self._aside = self._aside, None
@@ -185,7 +193,7 @@ class Feed:
         for publication in publications:
             channel = publication.channel
             if channel in self._attached.channels:
-                self._places[channel] = (publication.epoch, publication.offset)
+                self._step(channel, publication.epoch, publication.offset)
             self._queue.append(_Item(publication, 0, None))
 
     def place(self, channel: str) -> tuple[str, int]:
@@ -222,10 +230,15 @@ class Feed:
         known_epoch, known_offset = self._places.get(channel, _UNKNOWN)
         if known_epoch == epoch and offset <= known_offset:
             return False
+        self._step(channel, epoch, offset)
+        return True
+
+    def _step(self, channel: str, epoch: str, offset: int) -> None:
+        """Note the next publication of an attached channel; one that does not follow the last tells a gap."""
+        known_epoch, known_offset = self._places.get(channel, _UNKNOWN)
         self._places[channel] = (epoch, offset)
         if known_epoch and (known_epoch != epoch or known_offset + 1 != offset):
             self.interrupt([channel])
-        return True
 
     # --- Giving on ---------------------------------------------------------------------------------------------------
 

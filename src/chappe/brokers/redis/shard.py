@@ -195,7 +195,7 @@ class Shard:
                 self._identity = identity
                 await self._catch_up(connection, await self._adopt(connection, identity))
         except BaseException:
-            self.feed.resume()
+            self.feed.drop_aside()
             connection.abort()
             raise
         if not connection.is_open:
