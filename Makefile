@@ -47,7 +47,7 @@ test: setup chromium redis mosquitto proxies test-python test-browser test-types
 WAITING := tests/bridges tests/brokers tests/client tests/integration tests/programmes tests/server
 
 test-python: setup redis mosquitto proxies ## run the Python tests
-	@$(BUDGET) 18 "Python tests" -- $(MAKE) --no-print-directory --keep-going -j2 --output-sync=target test-waiting test-computing
+	@$(BUDGET) 22 "Python tests" -- $(MAKE) --no-print-directory --keep-going -j2 --output-sync=target test-waiting test-computing
 
 .PHONY: test-waiting test-computing
 test-waiting:
