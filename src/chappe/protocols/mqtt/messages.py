@@ -75,9 +75,8 @@ def kind_of(payload: bytes, properties: PublishProperties | WillProperties) -> K
     A JSON string stays raw: as a value it would leave without its quotes, and MQTT passes payloads on unchanged.
     """
     content_type = properties.content_type
-    if content_type is None and properties.payload_format != 1:
-        return Kind.BINARY
-    content_type = content_type or ""
+    if content_type is None:
+        return Kind.BINARY if properties.payload_format == 0 else _text_or_bytes(payload)
     media = content_type.partition(";")[0].strip().lower()
     if media == "application/json" or media.endswith("+json"):
         text = payload.lstrip(b" \t\r\n")
@@ -93,6 +92,10 @@ def kind_of(payload: bytes, properties: PublishProperties | WillProperties) -> K
         media and properties.payload_format is None and not media.startswith("text/")
     ):
         return Kind.BINARY
+    return _text_or_bytes(payload)
+
+
+def _text_or_bytes(payload: bytes) -> Kind:
     try:
         payload.decode()
     except UnicodeDecodeError:
