@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Container, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -118,9 +119,14 @@ class Feed:
 
     def _subscribe(self, name: str) -> None:
         if self._connection is not None:
-            self._connection.subscribe(self._streams.feed_prefix + filter_of(name), self._came)
+            came = partial(self._came, self._connection)
+            self._connection.subscribe(self._streams.feed_prefix + filter_of(name), came)
 
-    def _came(self, subject: bytes, headers: bytes, data: bytes) -> None:
+    def _came(self, connection: Connection, subject: bytes, headers: bytes, data: bytes) -> None:
+        if connection is not self._connection:
+            # Of one that has ended, which may hand out what it had read: what came before it is forgotten already, so
+            # that nobody would notice the gap.
+            return
         try:
             channel = channel_of(subject[len(self._streams.feed_prefix) :].decode())
             record = decode(data)
