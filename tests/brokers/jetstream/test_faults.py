@@ -60,10 +60,11 @@ async def test_a_killed_server_with_files_loses_nothing_acknowledged() -> None:
 @pytest.mark.slow
 async def test_what_a_lost_connection_still_hands_out_hides_no_gap() -> None:
     async with running() as server, node(server.url) as one, node(server.url) as other:
+        one.hears_others()
         one.broker.attach("kept/a")
         await one.probe.read(Read("kept/a", KEPT))
-        await other.probe.store(item("kept/a", b"1"))
-        await one.probe.fed("kept/a", 1)
+        (first,) = await other.probe.store(item("kept/a", b"1"))
+        await one.probe.fed("kept/a", first.offset)
         connection = one.broker._connection
         assert connection is not None
         (number,) = (each._id for name, each in connection._subscriptions.items() if "_INBOX" not in name)
