@@ -8,8 +8,8 @@ NATIVE_SOURCES := $(shell find src/chappe -name '*.pyx' -o -name '*.pxd' -o -nam
 WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/build/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis check generate docs
-.PHONY: proxies bench attacks faults soak models sanitize conformance fuzz properties flakes
+.PHONY: help setup installed demo test test-python test-browser test-typescript chromium redis mosquitto check generate docs
+.PHONY: proxies paho bench attacks faults soak models sanitize conformance fuzz properties audit flakes
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,13 +41,13 @@ $(WEB_STAMP): $(WEB_SOURCES) tools/build_web.py
 demo: setup ## run a hub with its console and sample rooms on http://127.0.0.1:8080
 	@$(BIN)/chappe demo
 
-test: setup chromium redis proxies test-python test-browser test-typescript ## run every test
+test: setup chromium redis mosquitto proxies test-python test-browser test-typescript ## run every test
 
 # Tests that wait for engines, processes and networks more than they compute: they run beside the others.
 WAITING := tests/bridges tests/brokers tests/client tests/integration tests/programmes tests/server
 
-test-python: setup redis proxies ## run the Python tests
-	@$(BUDGET) 18 "Python tests" -- $(MAKE) --no-print-directory --keep-going -j2 --output-sync=target test-waiting test-computing
+test-python: setup redis mosquitto proxies ## run the Python tests
+	@$(BUDGET) 22 "Python tests" -- $(MAKE) --no-print-directory --keep-going -j2 --output-sync=target test-waiting test-computing
 
 .PHONY: test-waiting test-computing
 test-waiting:
@@ -78,6 +78,16 @@ redis:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
 	  else \
 	    echo "the tests of the broker need redis-server: sudo apt-get install redis-server, then again" >&2; exit 1; \
+	  fi; }
+
+mosquitto:
+	@PATH="$$PATH:/usr/sbin"; for program in mosquitto mosquitto_pub; do command -v $$program >/dev/null || missing=1; done; \
+	[ -z "$$missing" ] || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "set-up: installing mosquitto for the tests of MQTT"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients >/dev/null; \
+	  else \
+	    echo "the tests of MQTT need mosquitto: sudo apt-get install mosquitto mosquitto-clients, then again" >&2; exit 1; \
 	  fi; }
 
 proxies:
@@ -132,10 +142,14 @@ models: setup ## run the state machine of the whole hub 20,000 times (about half
 	@CHAPPE_EXAMPLES=20000 $(BIN)/pytest tests/hub/test_hub_machine.py --timeout 7200
 
 sanitize: setup ## run the tests of the native modules under AddressSanitizer and UBSan (about 5 minutes)
-	@$(BIN)/python tools/sanitize.py tests/wire tests/transports tests/hostile/test_frames.py
+	@$(BIN)/python tools/sanitize.py tests/wire tests/transports tests/protocols/mqtt tests/hostile/test_frames.py
 
 conformance: setup ## run Autobahn's 517 cases against every server and the client (about 20 minutes)
 	@$(BIN)/python -m tests.conformance.autobahn
+
+paho: setup ## run the MQTT interoperability suite of Eclipse Paho against a hub (4 minutes; PAHO=its interoperability folder)
+	@test -f "$(PAHO)/client_test5.py" || { echo "make paho needs PAHO=/path/to/paho.mqtt.testing/interoperability" >&2; exit 2; }
+	@$(BIN)/python -m tests.conformance.paho_suite "$(PAHO)"
 
 FUZZ_SECONDS ?= 60
 FUZZ_FOUND := fuzz/found
@@ -151,6 +165,11 @@ fuzz: setup ## fuzz every parser, each for FUZZ_SECONDS (60)
 
 properties: setup ## look for counterexamples: 2,000 new examples of each property (an hour)
 	@HYPOTHESIS_PROFILE=explore $(BIN)/pytest $$(grep -rl 'from hypothesis' tests) --timeout 7200
+
+audit: setup ## ask whether a dependency has a known weakness (needs the network)
+	@test -x .venv/audit/bin/pip-audit || { $(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet pip-audit; }
+	@.venv/audit/bin/pip-audit --strict --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	@for p in clients/js web; do (cd $$p && npm audit) || exit 1; done
 
 flakes: setup ## run the Python tests 20 times
 	@for i in $$(seq 20); do $(BIN)/pytest tests --ignore=tests/browser -q || exit 1; done

@@ -6,9 +6,22 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 import broker_rows
+import mqtt_rows
 import recovery_storm
 import slow_reader
-from sections import Bench, Line, Section, at_least, at_most, in_short, medians, per_cpu, ratio, spread, table
+from sections import (
+    Bench,
+    Section,
+    at_least,
+    at_most,
+    idle_table,
+    in_short,
+    medians,
+    per_cpu,
+    ratio,
+    spread,
+    table,
+)
 
 from chappe.bench.comparison import Case, Measured, Spread, load_for
 from chappe.bench.hub import Algorithm, has_data_planes
@@ -120,23 +133,6 @@ def p7(bench: Bench) -> Section:
 
 
 # --- Connections ------------------------------------------------------------------------------------------------------
-
-
-def idle_table(found: dict[str, Measured]) -> list[Line]:
-    """Return memory and CPU of idle connections."""
-    heads = ["server", "PSS KB/connection", "kernel KB, both ends", "CPU us per second and connection", "opened/s"]
-    lines = [heads]
-    for name, each in found.items():
-        lines.append(
-            [
-                f"{name} {each.version}".strip(),
-                spread(each.spread(lambda r: r.pss_kb_per_connection), 2),
-                f"{each.spread(lambda r: r.kernel_kb_per_connection).median:.2f}",
-                f"{each.spread(lambda r: r.idle_cpu_us).median:.2f}",
-                f"{each.spread(lambda r: r.opened_per_s).median:,.0f}",
-            ]
-        )
-    return lines
 
 
 def p8(bench: Bench) -> Section:
@@ -402,6 +398,7 @@ ROWS: dict[str, Callable[[Bench], Section]] = {
     "P10": p10,
     "P11": p11,
     "P12": p12,
+    "P13": mqtt_rows.p13,
     "P15": p15,
     "P16": broker_rows.p16,
     "P17": p17,

@@ -124,6 +124,23 @@ def table(measured: dict[str, Measured]) -> list[Line]:
     return lines
 
 
+def idle_table(found: dict[str, Measured]) -> list[Line]:
+    """Return memory and CPU of idle connections."""
+    heads = ["server", "PSS KB/connection", "kernel KB, both ends", "CPU us per second and connection", "opened/s"]
+    lines = [heads]
+    for name, each in found.items():
+        lines.append(
+            [
+                f"{name} {each.version}".strip(),
+                spread(each.spread(lambda r: r.pss_kb_per_connection), 2),
+                f"{each.spread(lambda r: r.kernel_kb_per_connection).median:.2f}",
+                f"{each.spread(lambda r: r.idle_cpu_us).median:.2f}",
+                f"{each.spread(lambda r: r.opened_per_s).median:,.0f}",
+            ]
+        )
+    return lines
+
+
 def ratio(measured: dict[str, Measured], one: str, other: str, figure: Figure = per_cpu) -> float:
     """Divide the medians of two servers; 0 if one was not measured."""
     if one not in measured or other not in measured:

@@ -29,6 +29,11 @@ from chappe.model.limits import Limits
 from chappe.protocols import base
 from chappe.protocols.chappe import ChappeProtocol, JsonEncoder, MsgpackEncoder
 from chappe.protocols.classic import ClassicEncoder, ClassicProtocol
+from chappe.protocols.mqtt import codec_pure as mqtt_pure
+from chappe.protocols.mqtt.encoder import encode
+from chappe.protocols.mqtt.packets import Connect, Packet, Version
+from chappe.protocols.mqtt.reader import decode
+from chappe.protocols.mqtt.reason_codes import MqttError
 from chappe.protocols.sse.cursor import parse_cursor
 from chappe.transports.credentials import CredentialReader, csrf_token
 from chappe.transports.upgrade import (
@@ -191,6 +196,62 @@ def sse_cursor(data: bytes) -> None:
     msgspec.json.encode(places)
 
 
+#: The least CONNECT of each version.
+_CONNECTS: Final = {
+    Version.V3_1_1: b"\x10\x0d\0\4MQTT\4\2\0\0\0\1x",
+    Version.V5: b"\x10\x0e\0\4MQTT\5\2\0\0\0\0\1x",
+}
+
+
+def _mqtt_reader(module: Any, control: int) -> Any:
+    """Return a reader: two bits say whether of a server, before or behind CONNECT, or a client; a third the version."""
+    version = Version.V5 if control & 4 else Version.V3_1_1
+    if control & 3 == 3:
+        return module.PacketReader(LIMIT, version)
+    reader = module.PacketReader(LIMIT)
+    if control & 3:
+        reader.feed(_CONNECTS[version])
+    return reader
+
+
+def _mqtt_events(
+    module: Any, control: int, pieces: Iterator[bytes] | list[bytes]
+) -> tuple[list[Packet], object, object]:
+    reader = _mqtt_reader(module, control)
+    packets = [packet for piece in pieces for packet in reader.feed(piece)]
+    error = reader.error
+    return packets, None if error is None else (error.reason_code, error.reason), reader.version
+
+
+def mqtt_packets(data: bytes) -> None:
+    """Read packets of MQTT with both codecs, whole and cut; what they make of them is written and read again."""
+    if not data:
+        return
+    cuts = data[0] >> 4
+    control, rest = data[1 : 1 + cuts], data[1 + cuts :]
+    native = importlib.import_module("chappe.protocols.mqtt._codec")
+    whole = _mqtt_events(mqtt_pure, data[0], [rest])
+    for module in (mqtt_pure, native):
+        assert _mqtt_events(module, data[0], [rest]) == whole
+        assert _mqtt_events(module, data[0], _pieces(control, rest)) == whole
+    packets, _, version = whole
+    for packet in packets:
+        level = packet.version if isinstance(packet, Connect) else version
+        assert isinstance(level, Version)
+        assert decode(encode(packet, level), level) == packet
+
+
+def mqtt_packet(data: bytes) -> None:
+    """Decode one packet of either side and version."""
+    for version in Version:
+        try:
+            packet = decode(data, version)
+        except MqttError:
+            continue
+        level = packet.version if isinstance(packet, Connect) else version
+        assert decode(encode(packet, level), level) == packet
+
+
 _SECRET: Final = b"0123456789abcdef0123456789abcdef"
 _TOKENS: Final = JwtAuthenticator(JwtOptions(algorithms=("HS256",), hmac_secret=_SECRET))
 
@@ -298,6 +359,8 @@ HARNESSES: Final[dict[str, Callable[[bytes], None]]] = {
         upgrade,
         channels,
         sse_cursor,
+        mqtt_packets,
+        mqtt_packet,
         token,
         key_set,
         credentials,

@@ -222,12 +222,12 @@ async def test_a_hub_with_a_configuration_warns_at_its_start_of_what_changes_not
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "chappe.toml"
-    file.write_text('[namespaces.default]\nsubscribe = "anonymous"\n[mqtt]\nport = 1884\n')
+    file.write_text('[namespaces.default]\nsubscribe = "anonymous"\n[server]\ncert = "a.pem"\n')
     hub = chappe.Hub.from_config(file, environ={})
     await hub.start()
     await hub.stop()
     warnings = [record.getMessage() for record in caplog.records if record.name == "chappe.config"]
-    assert warnings == ["mqtt.port changes nothing yet: its feature comes with a later release"]
+    assert warnings == ["server.cert and server.key belong together: set both or none"]
 
 
 def test_a_hub_without_configuration_is_closed() -> None:

@@ -23,9 +23,18 @@ TESTED_IN: dict[str, str] = {
     "auth/asking.py": "auth/test_authorize_webhook.py",
     # Programs of their own: started and measured, never imported.
     **{f"bench/peers/{name}": "bench/test_servers.py" for name in ("aiohttp_server.py", "asgi_app.py")},
+    "bench/peers/amqtt_broker.py": "bench/test_mqtt.py",
+    "bench/plan.py": "cli/test_bench_mqtt.py",
     **{f"bench/peers/{name}": "bench/test_servers.py" for name in ("picows_server.py", "socketio_server.py")},
     "bench/peers/websockets_server.py": "bench/test_servers.py",
     "hub/cluster/held.py": "hub/cluster/test_locking.py",
+    # Parts of a client: what they do is seen in its packets, and after it came back.
+    **{f"hub/mqtt/{name}.py": "hub/mqtt/test_client.py" for name in ("carrier", "inbound", "taking", "telling")},
+    # Parts of the public `Hub`.
+    **{f"{name}.py": "test_app.py" for name in ("publishing", "registering")},
+    **{f"hub/mqtt/{name}.py": "hub/mqtt/test_sessions.py" for name in ("away", "records")},
+    "transports/mqtt_listener.py": "server/test_mqtt.py",
+    "transports/mqtt_link.py": "server/test_mqtt.py",
     # Parts of one broker: what they do is seen at its surface, by fault.
     "brokers/sqlite/broker.py": "brokers/sqlite/test_contract.py",
     "brokers/sqlite/loading.py": "brokers/sqlite/test_damage.py",

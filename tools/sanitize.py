@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("src", "tests", "spec", "examples", "tools", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 """What the build and the tests read."""
 
+TESTS = ("tests/wire", "tests/transports", "tests/protocols/mqtt", "tests/hostile/test_frames.py")
+"""Those of everything native."""
+
 LEFT_OUT = shutil.ignore_patterns("*.so", "*.c", "__pycache__", "node_modules", "static")
 
 
@@ -78,4 +81,4 @@ def main(tests: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:] or ["tests/wire", "tests/transports", "tests/hostile/test_frames.py"]))
+    raise SystemExit(main(sys.argv[1:] or list(TESTS)))

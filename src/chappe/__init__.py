@@ -11,22 +11,26 @@ if TYPE_CHECKING:
     from chappe.app import Hub, Session
     from chappe.client import blocking, classic, websocket
     from chappe.client.client import connect
+    from chappe.hub.contracts import Claims
     from chappe.hub.hooks import Draft
     from chappe.hub.namespaces import Access, Level, Namespace
     from chappe.model.error_codes import Code
     from chappe.model.errors import ChappeError, ConfigurationError, Refused
     from chappe.model.position import Position
     from chappe.model.publication import Publication
+    from chappe.registering import MqttExchange
     from chappe.serving import Server
 
 __all__ = [
     "Access",
     "ChappeError",
+    "Claims",
     "Code",
     "ConfigurationError",
     "Draft",
     "Hub",
     "Level",
+    "MqttExchange",
     "Namespace",
     "Position",
     "Publication",
@@ -42,11 +46,13 @@ __all__ = [
 _MODULES = {
     "Access": "chappe.hub.namespaces",
     "ChappeError": "chappe.model.errors",
+    "Claims": "chappe.hub.contracts",
     "Code": "chappe.model.error_codes",
     "ConfigurationError": "chappe.model.errors",
     "Draft": "chappe.hub.hooks",
     "Hub": "chappe.app",
     "Level": "chappe.hub.namespaces",
+    "MqttExchange": "chappe.registering",
     "Namespace": "chappe.hub.namespaces",
     "Position": "chappe.model.position",
     "Publication": "chappe.model.publication",

@@ -9,7 +9,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,7 @@ from chappe.asgi import HubApp
 from chappe.audit import AuditLog
 from chappe.auth.api_keys import ApiKeys
 from chappe.auth.asking import ask_webhook
+from chappe.auth.passwords import Passwords
 from chappe.config import (
     Settings,
     load,
@@ -29,16 +30,13 @@ from chappe.config import (
 )
 from chappe.config.checking import log_problems
 from chappe.console import build_console
-from chappe.hub import hooks as hub_hooks
-from chappe.hub.contracts import Broker, Outcome, ReadResult
+from chappe.hub.contracts import Broker
 from chappe.hub.hub import HubCore, HubOptions
+from chappe.hub.mqtt import MqttService
 from chappe.hub.namespaces import Namespace, Namespaces
-from chappe.hub.permissions import APPLICATION
-from chappe.model.error_codes import Code
-from chappe.model.errors import ChappeError, ConfigurationError, LocalProtocolError
-from chappe.model.position import Position
-from chappe.model.publication import Kind, Publication
-from chappe.protocols import base
+from chappe.model.errors import ConfigurationError, LocalProtocolError
+from chappe.publishing import Publishing
+from chappe.registering import Registering
 from chappe.session import Session
 from chappe.telemetry import labelled
 from chappe.transports.admission import Admission
@@ -46,20 +44,14 @@ from chappe.transports.data_plane import choose
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.event_loop import LoopClock, Tasks
 from chappe.transports.front_door import Lobby, audience_maker
-from chappe.transports.hook_pool import HookPool
 from chappe.transports.http_sessions import HttpSessions
 from chappe.transports.overload import Overload
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate, host_names
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 #: The built web pages, in the installed package.
 STATIC_DIR: Final = Path(__file__).parent / "console" / "static"
 _LEVELS: Final = {"ERROR": logging.ERROR, "WARNING": logging.WARNING, "INFO": logging.INFO, "DEBUG": logging.DEBUG}
-#: The application publishes so much before other tasks have their turn: readers must be able to read.
-_TURN_PUBLICATIONS: Final = 64
-_TURN_BYTES: Final = 262_144
 #: What the broker gets to stop, seconds, even if the hooks took all the time there was.
 _BROKER_STOP_S: Final = 5.0
 _log = logging.getLogger("chappe.session")
@@ -67,7 +59,7 @@ _log = logging.getLogger("chappe.session")
 __all__ = ["Hub", "Session"]
 
 
-class Hub:
+class Hub(Registering, Publishing):
     """A realtime hub.
 
     Everything is called on the event loop that `start` ran on. Hooks may be plain functions, which run inside the way
@@ -97,16 +89,13 @@ class Hub:
         """
         if settings is None:
             settings = load(os.devnull, flags={"server.dev": True} if dev else None).settings
+        Registering.__init__(self, settings.limits.hook_threads)
+        Publishing.__init__(self)
         self.settings = settings
         self._clock = LoopClock()
         self._tasks = Tasks()
-        self._pool: HookPool | None = None
-        self._start_hooks: list[Callable[[], Any]] = []
-        self._stop_hooks: list[Callable[[], Any]] = []
         self._starting: asyncio.Task[None] | None = None
         self._stopped = False
-        self._turn_publications = 0
-        self._turn_bytes = 0
         if broker is None or isinstance(broker, str):
             broker = make_broker(broker or settings.broker.url, self._clock, os.urandom)
         self._broker = broker
@@ -116,16 +105,20 @@ class Hub:
         self._audit = _make_audit(settings, node)
         self._core = HubCore(self._hub_options(namespaces, anonymous, node))
         self._core.make_handle = Session
-        self._endpoints = Endpoints(
-            self._core, settings.server.root_protocol, settings.server.default_language, self._reader
-        )
+        hashes = {user: each.password_hash for user, each in settings.users.items() if each.password_hash}
+        passwords = Passwords(hashes, self._clock) if hashes else None
+        self.mqtt = MqttService(self._core, settings.mqtt.options(), passwords)
+        self.mqtt.system.traffic = self._traffic
+        self._start_hooks.append(self.mqtt.system.start)
+        self._stop_hooks.append(self.mqtt.system.stop)
+        server, cluster = settings.server, self._core.cluster
+        self._endpoints = Endpoints(self._core, server.root_protocol, server.default_language, self._reader, self.mqtt)
         self._proxies = Proxies(settings.server.trusted_proxies)
         if settings.log.payloads:
             self._core.hooks.message.append(_log_payload)
         self._admission = Admission.of(self._core, settings.server.connections_max)
         self._overload = Overload(self._admission, self._core.limits, settings.server.workers)
         self._http_sessions = HttpSessions(self._core, self._admission, settings.poll.options())
-        cluster, server = self._core.cluster, settings.server
         self._forwarding = (
             Forwarding(self._core, cluster, settings.poll.hold_s, server.default_language) if cluster else None
         )
@@ -161,118 +154,7 @@ class Hub:
         hub.on_start(functools.partial(log_problems, loaded.settings))
         return hub
 
-    # --- Hooks -------------------------------------------------------------------------------------------------------
-
-    def on_start(self, hook: F) -> F:
-        """Call a function without arguments when the hub has started."""
-        self._start_hooks.append(hook)
-        return hook
-
-    def on_stop(self, hook: F) -> F:
-        """Call a function without arguments before the hub stops."""
-        self._stop_hooks.append(hook)
-        return hook
-
-    def on_connect(self, hook: F | None = None, *, blocking: bool = False) -> Any:
-        """Ask `hook(session)` before a session opens; `chappe.Refused(code, reason)` refuses it."""
-        return self._register(hook, blocking, self._core.hooks.connect.append)
-
-    def on_disconnect(self, hook: F | None = None, *, blocking: bool = False) -> Any:
-        """Tell `hook(session, code)` that a session ended."""
-        return self._register(hook, blocking, self._core.hooks.disconnect.append)
-
-    def on_message(self, hook: F | None = None, *, blocking: bool = False) -> Any:
-        """Show `hook(session, message)` every message of a client before it is understood: str, or bytes if binary."""
-        return self._register(hook, blocking, self._core.hooks.message.append)
-
-    def on_error(self, hook: F | None = None, *, blocking: bool = False) -> Any:
-        """Tell `hook(error)` of exceptions that hooks and methods raised and nobody foresaw."""
-        return self._register(hook, blocking, self._core.hooks.error.append)
-
-    def on_operation(self, hook: F | None = None, *, blocking: bool = False) -> Any:
-        """Carry out `hook(session, resource, operation)` for the holder of a lock (classic's `operation`)."""
-        return self._register(hook, blocking, self._core.hooks.operation.append)
-
-    def on_publish(self, pattern: str = "#", *, blocking: bool = False) -> Callable[[F], F]:
-        """Ask `hook(session, publication)` before a client's publication is stored; `publication.data` may be set."""
-        return self._register_for(pattern, blocking, self._core.hooks.add_publish)
-
-    def on_subscribe(self, pattern: str = "#", *, blocking: bool = False) -> Callable[[F], F]:
-        """Ask `hook(session, channel)` before a client is subscribed."""
-        return self._register_for(pattern, blocking, self._core.hooks.add_subscribe)
-
-    def rpc(self, method: str, *, blocking: bool = False) -> Callable[[F], F]:
-        """Let clients call a function: `await client.call("add", a=1, b=2)` runs `add(session, a=1, b=2)`."""
-
-        def register(function: F) -> F:
-            if method in self._core.hooks.rpc:
-                raise ConfigurationError(f"rpc method {method!r} is registered twice")
-            self._core.hooks.rpc[method] = self._in_pool(function) if blocking else function
-            return function
-
-        return register
-
-    # --- Publishing and looking --------------------------------------------------------------------------------------
-
-    async def publish(
-        self,
-        channel: str,
-        data: Any,
-        *,
-        key: str | None = None,
-        expect: int | Position | None = None,
-        retain: bool = False,
-        headers: Mapping[str, str] | None = None,
-    ) -> Position:
-        """Publish, as the application itself; returns where it is stored, when the broker has it.
-
-        Other tasks get their turn at least every 64 publications or 256 KiB of them.
-
-        Args:
-            data: any JSON value; `bytes` are published raw.
-            key: idempotency key: within five minutes the same key gives the same answer and stores nothing twice.
-            expect: store only if this is the channel's last offset, or position.
-        Raises:
-            ChappeError: 107, 108, 113, 114 (`detail` has the position and what was missed).
-        """
-        payload, kind = (data, Kind.BINARY) if isinstance(data, bytes) else (msgspec.json.encode(data), Kind.JSON)
-        answer: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
-
-        def done(outcome: Outcome | None, error: ChappeError | None) -> None:
-            if answer.done():
-                return
-            if outcome is None:
-                answer.set_exception(error or ChappeError(Code.NOT_AVAILABLE))
-            else:
-                answer.set_result(outcome.position)
-
-        command = base.Publish(0, channel, payload, kind, key, expect, retain, headers)
-        self._core.publish(APPLICATION, command, done)
-        self._turn_publications += 1
-        self._turn_bytes += len(payload)
-        if self._turn_publications >= _TURN_PUBLICATIONS or self._turn_bytes >= _TURN_BYTES:
-            self._turn_publications = self._turn_bytes = 0
-            await asyncio.sleep(0)
-        return await answer
-
-    async def history(self, channel: str, *, limit: int = 100, reverse: bool = False) -> list[Publication]:
-        """Return the newest publications of a channel, oldest first (newest first with `reverse`).
-
-        Raises:
-            ChappeError: 107, 108.
-        """
-        answer: asyncio.Future[list[Publication]] = asyncio.get_running_loop().create_future()
-
-        def done(result: ReadResult | None, error: ChappeError | None) -> None:
-            if answer.done():
-                return
-            if result is None:
-                answer.set_exception(error or ChappeError(Code.NOT_AVAILABLE))
-            else:
-                answer.set_result(list(result.publications))
-
-        self._core.read_history(APPLICATION, base.History(0, channel, limit, None, reverse), done)
-        return await answer
+    # --- Looking -----------------------------------------------------------------------------------------------------
 
     @property
     def sessions(self) -> list[Session]:
@@ -379,6 +261,7 @@ class Hub:
             node=self._core.node,
             default_language=settings.server.default_language,
             reader=self._reader,
+            proxies=self._proxies,
         )
         page = PageContext(gate, self._proxies, self._admission, self._reader)
         polling = build_polling(context, page, self._http_sessions)
@@ -428,6 +311,10 @@ class Hub:
         await self._broker.start(self._core.delivery)
         if self._core.cluster is not None:
             self._core.cluster.start()
+        taken_up = asyncio.Event()
+        # Sessions that outlived an earlier hub are here before their clients can connect.
+        self.mqtt.sessions.start(taken_up.set)
+        await taken_up.wait()
         self._overload.start()
         try:
             for hook in self._start_hooks:
@@ -511,6 +398,15 @@ class Hub:
             return {"hub": "draining"}
         return {}
 
+    def _traffic(self) -> dict[str, float]:
+        """Return what all connections of this hub's own servers carried, by the names that `$SYS` has for it."""
+        counters = [lobby.counters for lobby in self._lobbies]
+        return {
+            "messages/sent": sum(each.messages_out for each in counters),
+            "bytes/received": sum(each.bytes_in for each in counters),
+            "bytes/sent": sum(each.bytes_out for each in counters),
+        }
+
     def _metrics(self) -> dict[str, float]:
         metrics: dict[str, float] = {
             "chappe_sessions": len(self._core.sessions),
@@ -518,6 +414,7 @@ class Hub:
             **self._http_sessions.metrics(),
             **self._core.authentication.tickets.metrics(),
             **self._overload.metrics(),
+            **self.mqtt.metrics(),
         }
         for why, refused in self._admission.refused.items():
             metrics[labelled("chappe_connections_refused_total", reason=why)] = refused
@@ -532,33 +429,6 @@ class Hub:
             for name, count in lobby.metrics().items():
                 metrics[name] = metrics.get(name, 0) + count
         return metrics
-
-    def _register(self, hook: F | None, blocking: bool, add: Callable[[hub_hooks.Hook], None]) -> Any:
-        """Serve both `@hub.on_connect` and `@hub.on_connect(blocking=True)`."""
-
-        def register(function: F) -> F:
-            add(self._in_pool(function) if blocking else function)
-            return function
-
-        return register if hook is None else register(hook)
-
-    def _register_for(
-        self, pattern: str, blocking: bool, add: Callable[[str, hub_hooks.Hook], None]
-    ) -> Callable[[F], F]:
-        def register(function: F) -> F:
-            add(pattern, self._in_pool(function) if blocking else function)
-            return function
-
-        return register
-
-    def _in_pool(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def run(*arguments: Any, **named: Any) -> asyncio.Future[Any]:
-            if self._pool is None:
-                self._pool = HookPool(self.settings.limits.hook_threads)
-            return self._pool.run(functools.partial(function, *arguments, **named))
-
-        return run
 
 
 def _make_audit(settings: Settings, node: str) -> AuditLog | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from chappe.app import Hub
 from chappe.model.errors import LocalProtocolError
 from chappe.server.listening import listen
+from chappe.server.mqtt import MqttListening
 from chappe.server.server import HubServer, ServerOptions
 from chappe.server.workers import is_worker
 from chappe.transports.event_loop import loop_factory
@@ -21,8 +22,22 @@ class Server:
     ``server = Server(hub, port=8080); await server.start(); ...; await server.stop()``, or `run` for a whole process.
     """
 
-    def __init__(self, hub: Hub, host: str | None = None, port: int | None = None) -> None:
-        """Take a hub; host and port are those of its settings if they are not given. Port 0 takes a free one."""
+    def __init__(
+        self,
+        hub: Hub,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        mqtt_port: int | None = None,
+        mqtt_tls_port: int | None = None,
+    ) -> None:
+        """Take a hub; host and ports are those of its settings if they are not given. Port 0 takes a free one.
+
+        In the settings 0 means that MQTT has no port of its own.
+        """
+        mqtt = hub.settings.mqtt
+        self.mqtt_port = mqtt_port if mqtt_port is not None else mqtt.port or None
+        self.mqtt_tls_port = mqtt_tls_port if mqtt_tls_port is not None else mqtt.tls_port or None
         self.hub = hub
         self.host = host if host is not None else hub.settings.server.host
         self.port = port if port is not None else hub.settings.server.port
@@ -82,7 +97,9 @@ class Server:
         )
         was_started = self.hub.is_started
         lobby = self.hub.open_lobby(gate)
-        server = self._server = HubServer(self.hub.make_app(gate), lobby, options, self._listen, started)
+        server = self._server = HubServer(
+            self.hub.make_app(gate), lobby, options, self._listen, started, self._mqtt_listening()
+        )
         try:
             await self.hub.start()
             await server.serve()
@@ -100,6 +117,27 @@ class Server:
         listener = listen(self.host, self.port, shared=is_worker())
         self.port = listener.getsockname()[1]
         return listener
+
+    def _mqtt_listening(self) -> MqttListening | None:
+        """Return what is listened on for MQTT; None: no port of its own."""
+        if self.mqtt_port is None and self.mqtt_tls_port is None:
+            return None
+
+        def plain() -> socket.socket | None:
+            if self.mqtt_port is None:
+                return None
+            listener = listen(self.host, self.mqtt_port, shared=is_worker())
+            self.mqtt_port = listener.getsockname()[1]
+            return listener
+
+        def tls() -> socket.socket | None:
+            if self.mqtt_tls_port is None:
+                return None
+            listener = listen(self.host, self.mqtt_tls_port, shared=is_worker())
+            self.mqtt_tls_port = listener.getsockname()[1]
+            return listener
+
+        return MqttListening(self.hub.mqtt, plain, tls)
 
     def _check_idle(self) -> None:
         task = self._serving

@@ -44,6 +44,7 @@ _SECRETS: Final = re.compile(
     | (?P<url>\b[a-z][a-z0-9+.-]{0,30}://)[^\s/@:"']*:[^\s/@"']*@      # user:password@host
     | (?<![A-Za-z0-9_-])ey[JK][A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?   # a JWT, wherever it is
     | \bchappe_[A-Za-z0-9_-]{20,}                                # an API key of ours
+    | \bchappe-ticket-[0-9a-f]{16,}                              # a ticket
     """,
     re.IGNORECASE | re.VERBOSE,
 )

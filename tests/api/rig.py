@@ -17,6 +17,7 @@ from chappe.hub.contracts import Claims
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.transports.admission import Admission
+from chappe.transports.credentials import NO_COOKIE, CredentialReader
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate
 from tests.hub.harness import World
@@ -46,7 +47,15 @@ class Api:
         above: metrics of the parts above.
     """
 
-    def __init__(self, world: World | None = None, *, api_open: bool = False, language: str = "en") -> None:
+    def __init__(
+        self,
+        world: World | None = None,
+        *,
+        api_open: bool = False,
+        language: str = "en",
+        proxies: tuple[str, ...] = (),
+        reader: CredentialReader = NO_COOKIE,
+    ) -> None:
         self.world = world or World(authenticator=Tokens())
         self.hub = self.world.hub
         self.reasons: dict[str, str] = {}
@@ -60,6 +69,8 @@ class Api:
             version="1.2.3",
             node="n1",
             default_language=language,
+            reader=reader,
+            proxies=Proxies(proxies),
         )
         gate = Gate(hosts=frozenset({HOST}))
         page = PageContext(gate, Proxies(), Admission(self.hub.limits.connections_per_address))

@@ -46,5 +46,6 @@ def test_what_reads_by_get_changes_nothing() -> None:
         "channels",
         "connections",
         "locks",
+        "bridges",
         "info",
     }

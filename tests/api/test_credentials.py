@@ -6,7 +6,10 @@ import pytest
 
 from chappe.api.credentials import Caller
 from chappe.hub.contracts import Claims
+from chappe.transports.credentials import CredentialReader
+from chappe.transports.peer_certificate import EXTENSION, PeerCertificate
 from tests.api.rig import KEY, Api, Tokens, problem
+from tests.hub.harness import Tokens as ByHeart
 from tests.hub.harness import World
 
 #: What each command asks for, by a request that the hub accepts.
@@ -102,6 +105,75 @@ async def test_two_authorization_headers_are_refused() -> None:
 
     await api.app(scope, receive, send)
     assert sent[0]["status"] == 400
+
+
+def scope_of(token: str, *headers: tuple[bytes, bytes], **more: Any) -> dict[str, Any]:
+    """Return the scope of a POST that publishes."""
+    own = [(b"host", b"hub.test"), *([(b"authorization", b"Bearer " + token.encode())] if token else [])]
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/publish",
+        "query_string": b"",
+        "headers": [*own, *headers],
+        "client": ("10.0.0.1", 1),
+        **more,
+    }
+
+
+async def answer_to(api: Api, scope: dict[str, Any], meanwhile: Any = None) -> int:
+    """Return the status of the answer to a request; something happens while its body is on its way."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        if meanwhile is not None:
+            meanwhile()
+        return {"type": "http.request", "body": b'{"channel":"news","data":1}', "more_body": False}
+
+    await api.app(scope, receive, send)
+    status: int = sent[0]["status"]
+    return status
+
+
+def revoke(api: Api) -> None:
+    """Refuse the token of the test below from here on."""
+    api.hub.revoke_here(None, None, "1", api.world.clock.wall_ms() / 1_000 + 60)
+
+
+@pytest.mark.parametrize(("meanwhile", "code"), [(revoke, 101), (lambda api: api.world.clock.advance(60), 109)])
+async def test_who_is_revoked_or_expires_while_the_body_comes_publishes_nothing(meanwhile: Any, code: int) -> None:
+    now = World().clock.wall_ms() / 1_000
+    known = Claims(user="ada", scopes=frozenset({"api"}), token_id="1", expires_at=now + 60)
+    api = Api(World(authenticator=ByHeart(good=known)))
+    audited: list[Any] = []
+    api.hub.audit = lambda event, told: audited.append((event, told.get("code")))
+    assert await answer_to(api, scope_of("good"), lambda: meanwhile(api)) == 401
+    assert (await api.post("history", {"channel": "news"}))["publications"] == []
+    assert audited == [("refused", code)]
+    assert api.hub.counters.errors == {code: 1}
+
+
+async def test_behind_a_proxy_the_audit_has_the_clients_address() -> None:
+    api = Api(proxies=("10.0.0.0/8",))
+    audited: list[Any] = []
+    api.hub.audit = lambda event, told: audited.append(told["address"])
+    for forwarded in (b"203.0.113.9", b"10.0.0.7"):
+        assert await answer_to(api, scope_of("nobody", (b"x-forwarded-for", forwarded))) == 401
+    assert audited == ["203.0.113.9", "10.0.0.7"]
+
+
+async def test_behind_a_proxy_nobody_has_the_proxys_certificate() -> None:
+    shown = PeerCertificate(
+        subject=(("commonName", "proxy"),), names=(), serial="1", issuer=(), issued_at=0.0, expires_at=2e10
+    )
+    extensions = {EXTENSION: shown}
+    reader = CredentialReader(certificate_user="cn")
+    for proxies, status in (((), 403), (("10.0.0.0/8",), 401)):
+        api = Api(proxies=proxies, reader=reader)
+        assert await answer_to(api, scope_of("", extensions=extensions)) == status
 
 
 def test_an_actor_has_the_scopes_that_a_route_accepts_and_no_other() -> None:

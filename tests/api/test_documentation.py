@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from chappe.api.routes import BATCH, COMMANDS
+from chappe.hub.bridges import BridgeStatus
 from tests.api.rig import Api
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -29,9 +30,18 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
+class Bridge:
+    """A bridge that does nothing but tell."""
+
+    def status(self) -> BridgeStatus:
+        counts = {"received": 12, "sent": 3}
+        return BridgeStatus(name="maison", kind="mqtt", peer="mqtt://h:1883", state="connected", counts=counts)
+
+
 async def test_every_request_of_the_reference_is_answered_as_shown() -> None:
     api = Api()
     api.hub.hooks.rpc["add"] = lambda session, a, b: a + b
+    api.hub.bridges.append(Bridge())
     for method, path, body, answer in exchanges():
         response = await api.request(method, path, content=body.encode() or None)
         assert response.status_code == 200, (path, response.text)

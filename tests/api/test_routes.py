@@ -22,6 +22,7 @@ BODIES: dict[str, Any] = {
     "connections": {},
     "locks": {},
     "info": {},
+    "bridges": {},
     "disconnect": {"user": "ada"},
     "revoke": {"user": "ada"},
     "subscribe": {"user": "ada", "channel": "closed/a"},

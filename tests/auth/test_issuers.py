@@ -117,3 +117,21 @@ async def test_what_is_no_jwt_is_for_the_webhook() -> None:
 def test_a_huge_token_is_refused_unread() -> None:
     with pytest.raises(ChappeError, match="too long"):
         Issuers([of(A), of(B, "b")]).authenticate("a." * 1_000_000, NOW)
+
+
+def test_an_issuer_gives_the_scopes_that_it_may_and_no_others() -> None:
+    limited = of(A, "https://a", scopes=("service:billing",))
+    found = limited.verify(token(A, "https://a", scope="openid api operator service:billing"), NOW)
+    assert found.scopes == {"service:billing"}
+    none = of(A, "https://a", scopes=())
+    assert none.verify(token(A, "https://a", scope="openid api"), NOW).scopes == set()
+    with pytest.raises(ChappeError, match="scope: none that this issuer may give"):
+        none.verify(token(A, "https://a", sub=None, scope="api"), NOW)
+    assert of(A, "https://a").verify(token(A, "https://a", scope="api"), NOW).scopes == {"api"}
+
+
+def test_a_token_is_as_old_as_the_slowest_clock_says_and_none_comes_from_the_future() -> None:
+    here = of(A, "https://a", leeway_s=1.0)
+    assert here.verify(token(A, "https://a", iat=NOW + 0.9), NOW).issued_at == pytest.approx(NOW - 0.1)
+    with pytest.raises(ChappeError, match="iat: the token was issued in the future"):
+        here.verify(token(A, "https://a", iat=NOW + 1.1), NOW)

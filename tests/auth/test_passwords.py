@@ -61,6 +61,15 @@ async def test_guessing_is_slow_from_an_address_whatever_the_user() -> None:
         await found.verify("ada", "correct", "192.0.2.1")
 
 
+async def test_guessing_is_slow_from_all_addresses_that_one_customer_has() -> None:
+    found = passwords(FakeClock())
+    for number in range(5):
+        assert not await found.verify(f"user{number}", "guess", f"2001:db8::{number}")
+    with pytest.raises(ChappeError, match="requests"):
+        await found.verify("ada", "correct", "2001:db8::99")
+    assert await found.verify("ada", "correct", "2001:db8:0:1::1")
+
+
 async def test_many_guesses_at_once_do_not_pass_together() -> None:
     found = passwords(FakeClock())
     tries = [found.verify("ada", f"guess{number}", "192.0.2.1") for number in range(50)]

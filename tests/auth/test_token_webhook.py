@@ -8,7 +8,9 @@ import pytest
 
 from chappe.auth.token_webhook import WebhookAuthenticator
 from chappe.hub.contracts import Claims
+from chappe.hub.revocation import Revocations
 from chappe.model.errors import ChappeError
+from chappe.telemetry import redact
 from chappe.testing.fake_clock import FakeClock
 from tests.auth.issuer import Issuer, issuer
 
@@ -96,6 +98,23 @@ async def test_many_with_one_token_ask_once() -> None:
         await world.webhook.stop()
 
 
+async def test_who_is_revoked_while_the_service_is_asked_has_an_older_answer() -> None:
+    async with issuer() as server:
+        world = World(server)
+        server.answer = {"user": "ada", "expires_at": NOW + 60}
+        server.hold.clear()
+        asked = asyncio.ensure_future(world.verify("opaque-t"))
+        while not server.requests:  # noqa: ASYNC110 - the server tells by its list
+            await asyncio.sleep(0)
+        world.clock.advance(1)
+        revocations = Revocations()
+        revocations.add([("user", "ada", NOW + 60, NOW + 1)], NOW + 1)
+        world.clock.advance(1)
+        server.hold.set()
+        assert revocations.refuses(await asked, NOW + 2)
+        await world.webhook.stop()
+
+
 GOOD: dict[str, Any] = {"user": "ada", "expires_at": NOW + 60}
 
 
@@ -140,6 +159,23 @@ async def test_a_service_that_is_not_there_lets_nobody_in() -> None:
     async with issuer() as server:
         world = World(server)
     assert await world.code("token-1") == 108
+    await world.webhook.stop()
+
+
+async def test_a_service_that_is_not_there_is_told_now_and_then_and_without_its_key(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with issuer() as server:
+        world = World(server)
+    world.webhook = WebhookAuthenticator(f"{server.url}?code=s3cretvalue", world.clock)
+    for number in range(20):
+        assert await world.code(f"token-{number}") == 108
+    world.clock.advance(10)
+    assert await world.code("token-20") == 108
+    lines = [redact(each.getMessage()) for each in caplog.records if each.name == "chappe.auth"]
+    assert [line.partition("(")[2].partition(" ")[0] for line in lines] == ["1", "21"]
+    assert "s3cretvalue" not in caplog.text
+    assert "ConnectError" in lines[0]
     await world.webhook.stop()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chappe.bench.chart import ChartError, aligned, bars, draw_png
+from chappe.bench.chart import ChartError, Panel, aligned, bars, draw_png
 from chappe.bench.comparison import Spread
 
 
@@ -27,11 +27,21 @@ def test_nothing_is_no_bar(names: list[str], values: list[float], lines: list[st
 @pytest.mark.slow
 def test_a_png_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "chart.png"
-    draw_png(path, "title", "unit", ["a", "b"], [Spread(2, 1, 3), Spread(5, 5, 5)], "note")
-    assert path.read_bytes().startswith(b"\x89PNG")
+    two = Panel(title="title", unit="unit", names=["a", "b"], spreads=[Spread(2, 1, 3), Spread(5, 5, 5)])
+    draw_png(path, [two], "note")
+    height = png_height(path)
+    draw_png(path, [two, two], "note")
+    assert png_height(path) > 1.9 * height
+
+
+def png_height(path: Path) -> int:
+    """Return what the head of a PNG says."""
+    data = path.read_bytes()
+    assert data.startswith(b"\x89PNG")
+    return int.from_bytes(data[20:24], "big")
 
 
 def test_without_matplotlib_there_is_no_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ChartError):
-        draw_png(tmp_path / "chart.png", "title", "unit", ["a"], [Spread(1, 1, 1)], "note")
+        draw_png(tmp_path / "chart.png", [], "note")

@@ -40,17 +40,12 @@ def test_a_secret_needs_its_algorithm(tmp_path: Path) -> None:
     assert names(flags | {"auth.algorithms": "HS256"}) == []
 
 
-def test_what_comes_with_a_later_release_is_told_in_a_dev_hub_too() -> None:
-    assert names({"server.dev": True, "mqtt.port": 1884}) == ["pending"]
-
-
 def test_each_problem_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    log_problems(load("/dev/null", {}, {"mqtt.port": 1884, "server.cert": "a.pem"}).settings)
+    log_problems(load("/dev/null", {}, {"server.cert": "a.pem"}).settings)
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split(":")[0] for line in lines] == [
         "nobody may subscribe or publish",
         "server.cert and server.key belong together",
-        "mqtt.port changes nothing yet",
     ]
 
 
@@ -82,7 +77,7 @@ def test_a_broker_that_is_not_there_is_told() -> None:
 
 def test_settings_that_change_nothing_yet_are_told() -> None:
     assert names(OPEN | {"server.preset": "high-load"}) == []
-    assert names(OPEN | {"mqtt.port": 1884}) == ["pending"]
+    assert names(OPEN | {"mqtt.port": 1884}) == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 import websockets
 
 import chappe
-from chappe.testing import FaultProxy
+from chappe.testing import FaultProxy, running_hub
 from tests.docs.library import ROOT, shelf
 
 EXAMPLES = ROOT / "examples"
@@ -46,7 +46,7 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
 }
 #: What runs a program, by the end of its name.
 RUNNERS: Mapping[str, str] = {".py": sys.executable, ".sh": "bash", ".mjs": "node"}
-#: What has a test of its own: here, in tests/test_asgi.py or in tests/browser.
+#: What has a test of its own: here, in tests/test_asgi.py, in tests/conformance or in tests/browser.
 ELSEWHERE = {
     "classic_client.py",
     "client_hostile_network.py",
@@ -56,6 +56,14 @@ ELSEWHERE = {
     "events.html",
     "fastapi_mount.py",
     "hooks.py",
+    "living_room/chappe.toml",
+    "living_room/lamp.sh",
+    "living_room/sensors.sh",
+    "living_room/switch.sh",
+    "living_room/without_hub.sh",
+    "mqtt_auth.py",
+    "mqtt_lamp.py",
+    "mqtt_switch.py",
     "phones_and_tabs.html",
     "quickstart/hello.html",
     "transports.html",
@@ -185,6 +193,25 @@ async def test_the_surviving_client_comes_back_after_a_cut_and_misses_nothing(tm
                 await line_with(process.stdout, "disconnected")
                 await line_with(process.stdout, "nothing was missed")
                 await line_with(process.stdout, "2 two")
+
+
+async def test_a_switch_by_websocket_turns_a_lamp_by_mqtt(tmp_path: Path) -> None:
+    async with running_hub(mqtt=True) as running:
+        address = ("127.0.0.1", str(running.mqtt_port))
+        async with started(sys.executable, str(EXAMPLES / "mqtt_lamp.py"), *address, cwd=tmp_path) as lamp:
+            assert lamp.stdout is not None
+            await line_with(lamp.stdout, "ready")
+            command = (sys.executable, str(EXAMPLES / "mqtt_switch.py"), running.ws_url)
+            async with started(*command, cwd=tmp_path) as switch:
+                assert switch.stdout is not None
+                assert (await switch.stdout.read()).decode().splitlines() == [
+                    f"the lamp is {state}" for state in ("off", "on", "off")
+                ]
+            lamp.kill()
+            async with chappe.connect(running.ws_url) as client, client.subscribe("house/lamp") as states:
+                async for publication in states:
+                    if publication.data == "gone":
+                        break
 
 
 async def test_the_hooks_refuse_soften_and_answer(tmp_path: Path) -> None:

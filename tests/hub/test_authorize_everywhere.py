@@ -33,6 +33,7 @@ COMMANDS: dict[type, Any] = {
     base.Connect: None,
     base.Login: None,  # enters a room by `Subscribe`
     base.Subscribe: base.Subscribe(1, CHANNEL, since=1, presence=True),
+    base.Follow: base.Follow(1, CHANNEL, since=base.SincePosition("e", 1)),
     base.Unsubscribe: None,
     base.Publish: base.Publish(1, CHANNEL, b"1"),
     base.History: base.History(1, CHANNEL),
@@ -48,6 +49,7 @@ COMMANDS: dict[type, Any] = {
     base.State: None,
     base.Ping: None,
     base.PongReceived: None,
+    base.Leave: None,
     base.Rejected: None,
 }
 #: What is a `Publish` by the time it is carried out.
@@ -79,10 +81,12 @@ WITHOUT_ACTOR = {
     "new_handle",
     "open",
     "relink",
+    "reroute",
     "report",
     "revoke_here",
     "send_direct",
     "shutdown",
+    "stored_as",
     "tell",
     "too_fast",
 }
@@ -205,6 +209,7 @@ def test_a_command_that_asks_for_no_right_reaches_nothing(guarded: World, watch:
         base.State: base.State(1, True),
         base.Ping: base.Ping(1),
         base.PongReceived: base.PongReceived(),
+        base.Leave: base.Leave(1),
         base.Rejected: base.Rejected(1, ChappeError(Code.BAD_REQUEST)),
     }
     prepared(guarded, watch)

@@ -121,6 +121,23 @@ def test_a_ticket_is_good_on_any_node_and_on_one_only() -> None:
     assert (found.user, found.info, found.scopes) == ("Ada", {"color": "red"}, frozenset({"api"}))
 
 
+def test_a_revoked_ticket_is_refused_whatever_the_clocks_of_nodes_say() -> None:
+    nodes = Nodes(2)
+    nodes.beat_until(5)
+    first, second = nodes.worlds
+    wall_ms, end = nodes.clock.wall_ms(), nodes.clock.wall_ms() / 1_000 + 60
+    nodes.clock.set_wall(wall_ms + 2_000)
+    ticket, kept = issue(first, user="Ada"), issue(first, user="Bob")
+    first.hub.revoke_here("Ada", None, None, end)
+    nodes.clock.set_wall(wall_ms)
+    second.hub.revoke_here("Ada", None, None, end)
+    told: list[Any] = []
+    for each in (ticket, kept):
+        second.hub.authentication.verify(each, lambda claims, error: told.append(claims.user if claims else error))
+    nodes.beat_until(5)
+    assert [getattr(each, "code", each) for each in told] == [101, "Bob"]
+
+
 def test_a_ticket_of_a_node_that_is_gone_lets_nobody_in() -> None:
     nodes = Nodes(2)
     nodes.beat_until(5)

@@ -345,6 +345,7 @@ async def test_the_api_serves_backends_and_operators_and_nobody_else(place: Plac
         "history": {"channel": "team/a"},
         "presence": {"channel": "team/a"},
         "channels": {},
+        "bridges": {},
         "connections": {},
         "locks": {},
         "info": {},

@@ -1,5 +1,8 @@
 """A hub as a process: it can be killed and comes back where it was."""
 
+import asyncio
+import sys
+
 import psutil
 import pytest
 
@@ -41,3 +44,25 @@ async def test_a_hub_that_cannot_serve_says_why() -> None:
     with pytest.raises(UnexpectedEnd, match=r"expected it to serve: (.|\n)*broker"):
         async with HubProcess("--dev", "--broker", "carrier-pigeon://"):
             pass
+
+
+OWNER = """
+import asyncio
+from chappe.testing import HubProcess
+
+async def main():
+    async with HubProcess("--dev") as hub:
+        print(hub.pid, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_hub_ends_with_the_program_that_started_it_even_if_that_is_killed() -> None:
+    owner = await asyncio.create_subprocess_exec(sys.executable, "-c", OWNER, stdout=asyncio.subprocess.PIPE)
+    assert owner.stdout is not None
+    hub = psutil.Process(int(await owner.stdout.readline()))
+    owner.kill()
+    await owner.wait()
+    await asyncio.to_thread(hub.wait, 20)

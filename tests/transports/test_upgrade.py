@@ -159,6 +159,10 @@ def test_a_list_of_origins_is_exact() -> None:
         assert status(gate.check, request(origin=origin)) == 403
 
 
+def test_null_is_nobodys_origin_whatever_the_list_says() -> None:
+    assert status(Gate(origins=frozenset({"null"})).check, request(origin="null")) == 403
+
+
 # --- The rest of the head --------------------------------------------------------------------------------------------
 
 

@@ -1,11 +1,12 @@
 """What the HTTP API is given by the layers above it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chappe.auth.api_keys import ApiKeys
 from chappe.hub.hub import HubCore
 from chappe.transports.credentials import NO_COOKIE, CredentialReader
+from chappe.transports.proxies import Proxies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,7 @@ class ApiContext:
         version, node: told to whoever asks.
         default_language: `en` or `fr`: how errors are worded for who asks for no language.
         reader: how requests bring credentials.
+        proxies: who tells the address of a client, and shows a certificate that is its own.
     """
 
     hub: HubCore
@@ -33,3 +35,4 @@ class ApiContext:
     node: str
     default_language: str = "en"
     reader: CredentialReader = NO_COOKIE
+    proxies: Proxies = field(default_factory=Proxies)

@@ -1,6 +1,7 @@
 """Who calls, and with which right."""
 
-from typing import Final
+from collections.abc import Awaitable
+from typing import Final, TypeVar
 
 from chappe.api.context import ApiContext
 from chappe.hub.auditing import AUDITED, about
@@ -10,6 +11,8 @@ from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.transports.credentials import identify
 from chappe.transports.upgrade import Request
+
+T = TypeVar("T")
 
 #: What a backend with a key may do: everything.
 _ALL: Final = frozenset({"api", "operator"})
@@ -65,8 +68,21 @@ class Credentials:
         """
         if self._open is not None:
             return self._open
+        return await self._audited(head, self._verify(head))
+
+    async def confirm(self, caller: Caller, head: Request) -> None:
+        """See that who was identified before something else was awaited counts still.
+
+        Raises:
+            ChappeError: 101, it was revoked meanwhile; 109, it has expired.
+        """
+        if not caller.is_backend:
+            await self._audited(head, identify(self._hub, caller.claims))
+
+    async def _audited(self, head: Request, answer: Awaitable[T]) -> T:
+        """Return an answer; a refusal is noted first."""
         try:
-            return await self._verify(head)
+            return await answer
         except ChappeError as error:
             if self._hub.audit is not None and error.code in AUDITED:
                 told = {"code": int(error.code), "address": head.address, "path": head.path[:255], **about(error)}

@@ -61,7 +61,7 @@ class Endpoint(abc.ABC):
         """Answer; a client that went away gets nothing."""
         language = self.service.context.default_language
         try:
-            head = read_head(scope)
+            head = self.service.context.proxies.resolve(read_head(scope))
             language = self.service.language(head)
             if head.method not in self.methods:
                 allowed = ", ".join(self.methods)
@@ -112,6 +112,8 @@ async def carry_out(
     caller = await service.credentials.identify(head)
     if head.method == "POST":
         body = await read_body(receive, head.headers.get("content-length"))
+        # The body has its time, in which whoever sends it may be revoked.
+        await service.credentials.confirm(caller, head)
         asked = decode_body(body, command.asked, service.hub.limits)
     else:
         asked = decode_parameters(read_parameters(scope), command.asked)

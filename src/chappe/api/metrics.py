@@ -45,6 +45,16 @@ _TEXTS: Final = {
     "chappe_sessions": "Sessions now.",
     "chappe_channels": "Channels with subscribers now.",
     "chappe_locks": "Locks held now.",
+    "chappe_bridge_connected": "Whether this node carries the bridge and has a connection.",
+    "chappe_bridge_received_total": "Messages of the other system that were published here.",
+    "chappe_bridge_sent_total": "Publications that the other system has.",
+    "chappe_bridge_refused_total": "Messages of the other system that the hub refused.",
+    "chappe_bridge_rejected_total": "Publications that the other system refused.",
+    "chappe_bridge_dropped_total": "Publications that will never arrive there.",
+    "chappe_bridge_gaps_total": "Times at which the history no longer had all that was to be sent.",
+    "chappe_bridge_looped_total": "Messages that came back and were left out.",
+    "chappe_bridge_waiting": "Publications that wait for the other system, or for its confirmation.",
+    "chappe_bridge_waiting_bytes": "Their bytes.",
 }
 
 
@@ -58,6 +68,12 @@ def hub_metrics(hub: HubCore) -> dict[str, float]:
     for limit, count in sorted(hub.counters.excesses.items()):
         metrics[labelled("chappe_rate_limited_total", limit=limit)] = count
     metrics["chappe_unauthenticated"] = hub.strangers.taken
+    for status in (each.status() for each in hub.bridges):
+        named = {"bridge": status.name, "kind": status.kind}
+        metrics[labelled("chappe_bridge_connected", **named)] = status.state == "connected"
+        for name, count in status.counts.items():
+            suffix = "" if name.startswith("waiting") else "_total"
+            metrics[labelled(f"chappe_bridge_{name}{suffix}", **named)] = count
     metrics["chappe_recovery_cache_bytes"] = hub.recovery.kept_bytes
     metrics["chappe_recovery_cache_channels"] = len(hub.recovery)
     if isinstance(hub.broker, CountingBroker):

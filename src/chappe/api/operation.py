@@ -11,6 +11,7 @@ from chappe.api.endpoint import Endpoint, Service, json_response
 from chappe.api.heads import Receive, Scope
 from chappe.api.metrics import MEDIA_TYPE, metrics_page
 from chappe.api.probe import Probe
+from chappe.hub.bridges import BridgeState
 from chappe.hub.permissions import Action
 from chappe.transports.upgrade import Request
 
@@ -28,6 +29,10 @@ class Readiness(Told, frozen=True, kw_only=True):
 
     ready: bool
     reasons: Annotated[dict[str, str], msgspec.Meta(description='By part, such as `{"broker": "does not store"}`.')]
+    bridges: Annotated[
+        dict[str, BridgeState] | msgspec.UnsetType,
+        msgspec.Meta(description="By name, if there are any. A bridge without a connection makes no hub unready."),
+    ] = msgspec.UNSET
 
 
 class Version(Told, frozen=True, kw_only=True):
@@ -65,7 +70,8 @@ class ReadyEndpoint(Endpoint):
             problem = await self._prober().problem()
             if problem:
                 reasons["broker"] = problem
-        answer = Readiness(ready=not reasons, reasons=reasons)
+        bridges = {status.name: status.state for status in (each.status() for each in self.service.hub.bridges)}
+        answer = Readiness(ready=not reasons, reasons=reasons, bridges=bridges or msgspec.UNSET)
         response = json_response(answer)
         response.status_code = 503 if reasons else 200
         return response

@@ -6,7 +6,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from chappe.api import calling, inspecting, publishing, reading, sessions, tickets
+from chappe.api import bridges, calling, inspecting, publishing, reading, sessions, tickets
 from chappe.api.batching import batch_of
 from chappe.api.context import ApiContext
 from chappe.api.endpoint import CommandEndpoint, Endpoint, Service, UnknownEndpoint
@@ -21,6 +21,7 @@ COMMANDS: Final = (
     *publishing.COMMANDS,
     *reading.COMMANDS,
     *inspecting.COMMANDS,
+    *bridges.COMMANDS,
     *sessions.COMMANDS,
     *calling.COMMANDS,
     tickets.COMMAND,

@@ -60,8 +60,8 @@ def read_object(text: bytes) -> dict[str, Any]:
     return found
 
 
-def read_claims(claims: dict[str, Any], expires_at: float) -> Claims:
-    """Return what the claims of a verified token give.
+def read_claims(claims: dict[str, Any], expires_at: float, issued_at: float | None) -> Claims:
+    """Return what the claims of a verified token give, with its moments as they count here.
 
     Raises:
         ChappeError: 101, one of them is of the wrong type or shape; `detail` has which.
@@ -90,7 +90,7 @@ def read_claims(claims: dict[str, Any], expires_at: float) -> Claims:
         publish=read_patterns("chappe.publish", rights.publish),
         info=rights.info,
         token_id=token_id,
-        issued_at=moment_of(claims, "iat"),
+        issued_at=issued_at,
     )
 
 

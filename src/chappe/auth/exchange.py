@@ -43,11 +43,17 @@ def check_url(setting: str, url: str, insecure: bool) -> None:
 
 
 class Service:
-    """One service that is asked by HTTP. It is asked on the event loop, and never blocks it."""
+    """One service that is asked by HTTP. It is asked on the event loop, and never blocks it.
+
+    Attributes:
+        url: where it is.
+        name: the same for logs, without the query: some services are opened by a key there.
+    """
 
     def __init__(self, url: str, *, answer_bytes: int, timeout_s: float) -> None:
         """Take its address, the largest answer that is read, and what one exchange may take in all, in seconds."""
         self.url = url
+        self.name = url.partition("?")[0]
         self._answer_bytes = answer_bytes
         self._timeout_s = timeout_s
         self._client: httpx.AsyncClient | None = None

@@ -122,13 +122,13 @@ class KeySet:
         except (Unreachable, NoKeySet) as error:
             self.failures += 1
             known = f"the {len(self._keys)} known ones stay in force" if self._keys is not None else "there are none"
-            _log.warning("keys from %s could not be fetched: %s; %s", self._service.url, error, known)
+            _log.warning("keys from %s could not be fetched: %s; %s", self._service.name, error, known)
         else:
             self._keys = keys
             self.skipped += len(skipped)
             self._refresh_at = self._clock.now() + self._refresh_s
             for why in skipped:
-                _log.info("a key from %s is not used: it %s", self._service.url, why)
+                _log.info("a key from %s is not used: it %s", self._service.name, why)
         finally:
             pause_s = _RETRY_S if self._keys is None else _FETCH_PAUSE_S
             self._may_fetch_at = self._clock.now() + pause_s

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import jwt
 import msgspec
+from msgspec.structs import replace
 
 from chappe.auth.claims import moment_of, read_claims, read_object, refused, texts_of
 from chappe.auth.jwks import KeySet
@@ -44,7 +45,9 @@ class JwtOptions(msgspec.Struct, frozen=True, kw_only=True):
         hmac_secret: shared secret of the HS algorithms, or None.
         public_keys: public keys in PEM.
         key_set: keys that the issuer publishes, or None.
-        leeway_s: how far the issuer's clock may be from ours: `exp` counts so much later, `nbf` so much earlier.
+        leeway_s: how far the issuer's clock may be from ours: `exp` counts so much later, `nbf` and `iat` so much
+            earlier.
+        scopes: those that its tokens may give, others are passed over; None: all.
     """
 
     algorithms: Sequence[str] = ("EdDSA",)
@@ -54,6 +57,7 @@ class JwtOptions(msgspec.Struct, frozen=True, kw_only=True):
     public_keys: Sequence[bytes] = ()
     key_set: KeySet | None = None
     leeway_s: float = 0.0
+    scopes: Sequence[str] | None = None
 
 
 class JwtAuthenticator:
@@ -78,6 +82,7 @@ class JwtAuthenticator:
         self.issuers = _names(options.issuer)
         self.key_set = options.key_set
         self._leeway_s = options.leeway_s
+        self._scopes = None if options.scopes is None else frozenset(options.scopes)
         # Keys as their algorithm wants them: taking a secret apart to see that it is no public key costs more than a
         # signature, and is done once.
         self._keys: dict[str, list[Any]] = {}
@@ -102,6 +107,7 @@ class JwtAuthenticator:
         issuer: str | Sequence[str] = "",
         key_set: KeySet | None = None,
         leeway_s: float = 0.0,
+        scopes: Sequence[str] | None = None,
     ) -> "JwtAuthenticator":
         """Read the keys from files; white space around the secret is not part of it.
 
@@ -118,6 +124,7 @@ class JwtAuthenticator:
                 public_keys=[read_file("auth.public_keys", path) for path in public_key_files],
                 key_set=key_set,
                 leeway_s=leeway_s,
+                scopes=scopes,
             )
         )
 
@@ -173,10 +180,28 @@ class JwtAuthenticator:
         not_before = moment_of(claims, "nbf")
         if not_before is not None and wall_s < not_before - self._leeway_s:
             raise refused("nbf: the token is not valid yet")
-        verified = read_claims(claims, expires_at)
+        issued_at = moment_of(claims, "iat")
+        if issued_at is not None:
+            # A later moment would outlive a revocation of its user.
+            if issued_at > wall_s + self._leeway_s:
+                raise refused("iat: the token was issued in the future")
+            issued_at -= self._leeway_s
+        verified = read_claims(claims, expires_at, issued_at)
         if wall_s >= expires_at:
             raise ChappeError(Code.TOKEN_EXPIRED)
-        return verified
+        return verified if self._scopes is None or not verified.scopes else self._limited(verified)
+
+    def _limited(self, verified: Claims) -> Claims:
+        """Leave the scopes out that this issuer cannot give.
+
+        Raises:
+            ChappeError: 101, nothing is left that the token is for.
+        """
+        assert self._scopes is not None
+        scopes = verified.scopes & self._scopes
+        if verified.user is None and not scopes:
+            raise refused("scope: none that this issuer may give")
+        return replace(verified, scopes=scopes)
 
     def _verified(self, token: str) -> dict[str, Any]:
         """Return the claims of a token whose signature one of our keys made.

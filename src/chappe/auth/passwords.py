@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from chappe.hub.contracts import Clock
+from chappe.hub.seats import address_group
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError, ConfigurationError
 
@@ -107,13 +108,18 @@ class Passwords:
         # When the failures of each are forgotten, monotonic seconds: each failure is `_TRY_S` of it.
         self._failures: dict[str, float] = {}
 
+    def knows(self, user: str) -> bool:
+        """Tell whether a user has a password."""
+        return user in self._hashes
+
     async def verify(self, user: str, password: str, address: str) -> bool:
         """Tell whether a password is a user's.
 
         Raises:
-            ChappeError: 111, too many failures for this user or from this address; `detail` has `retry_after_s`.
+            ChappeError: 111, too many failures for this user or from this address, of IPv6 its /64; `detail` has
+                `retry_after_s`.
         """
-        sources = (f"user:{user}", f"address:{address}")
+        sources = (f"user:{user}", f"address:{address_group(address)}")
         for source in sources:
             # Before the first await, and taken back if the password is right: many at once do not pass together.
             self._check(source)

@@ -22,6 +22,8 @@ _TIMEOUT_S: Final = 5.0
 _ANSWERS: Final = 10_000
 #: Tokens that are being asked about; more are told to come back.
 _PENDING: Final = 1_000
+#: Seconds between two lines of the log that say that the service does not answer.
+_WARN_PAUSE_S: Final = 10.0
 #: Statuses by which the service says that a token is nobody's.
 _DENIED: Final = frozenset({401, 403, 404})
 
@@ -58,6 +60,7 @@ class WebhookAuthenticator:
         self._service = Service(url, answer_bytes=_ANSWER_BYTES, timeout_s=timeout_s)
         self._clock = clock
         self._cache_s = cache_s
+        self._warn_at = 0.0
         # By hash: nobody who reads our memory finds a token that is still good.
         self._known: dict[bytes, _Known] = {}
         self._asking: dict[bytes, asyncio.Task[Claims | Unreachable | None]] = {}
@@ -111,12 +114,14 @@ class WebhookAuthenticator:
     async def _fetch(self, name: bytes, token: str) -> Claims | Unreachable | None:
         """Return what the service says; a failure is a result, since nobody may be waiting for it any more."""
         self.asked += 1
+        # The service may have looked before somebody is revoked whom it tells of only after that.
+        asked_at = self._clock.wall_ms() / 1_000
         try:
             status, body = await self._service.ask("POST", {"token": token})
-            claims = None if status in _DENIED else read_answer(status, body, self._clock.wall_ms() / 1_000)
+            claims = None if status in _DENIED else read_answer(status, body, asked_at)
         except Unreachable as error:
             self.failures += 1
-            _log.warning("%s says nothing about a token: %s", self._service.url, error)
+            self._warn(error)
             return error
         finally:
             del self._asking[name]
@@ -125,10 +130,19 @@ class WebhookAuthenticator:
         self._known[name] = _Known(claims, self._clock.now() + self._cache_s)
         return claims
 
+    def _warn(self, error: Unreachable) -> None:
+        """Log that the service does not answer, now and then: whoever makes tokens up could fill a disk by them."""
+        now = self._clock.now()
+        if now >= self._warn_at:
+            self._warn_at = now + _WARN_PAUSE_S
+            _log.warning("%s cannot say whose tokens are (%d times now): %s", self._service.name, self.failures, error)
 
-def read_answer(status: int, body: bytes, wall_s: float) -> Claims:
+
+def read_answer(status: int, body: bytes, asked_at: float) -> Claims:
     """Return the claims of an answer: who is revoked later is asked about anew.
 
+    Args:
+        asked_at: seconds since 1970.
     Raises:
         Unreachable: it is none.
     """
@@ -149,7 +163,7 @@ def read_answer(status: int, body: bytes, wall_s: float) -> Claims:
             publish=read_patterns("publish", answer.publish),
             info=answer.info,
             token_id=answer.token_id,
-            issued_at=wall_s,
+            issued_at=asked_at,
         )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreachable(f"an answer of another shape: {error}") from None

@@ -32,6 +32,10 @@ cdef extern from "load.h" nogil:
         double seconds, warmup_s, settle_s, rate
         int first_source, links_per_source
         int tls, deflate, sse, polls, engine_io
+        int mqtt, qos, keep_alive_s
+        const char *topic
+        const char *user
+        const char *password
         int pids[4]
         int pid_count
         int (*interrupted)(void *) noexcept nogil
@@ -57,6 +61,12 @@ cdef extern from "load.h" nogil:
     int load_run(const load_options *, load_result *)
 
 
+TEXTS = (
+    *("host", "path", "stream_path", "bystander_path", "headers", "subprotocol", "answer", "message"),
+    *("topic", "user", "password"),
+)
+
+
 cdef int signalled(void *raised) noexcept with gil:
     """Let Python handle its signals; keep what a handler raised (KeyboardInterrupt) for the end of the run."""
     try:
@@ -71,13 +81,14 @@ cdef void set_texts(load_options *to, dict wanted, list kept):
     """Point the texts of the options at bytes that `kept` keeps alive."""
     cdef bytes encoded
     texts = {}
-    for name in ("host", "path", "stream_path", "bystander_path", "headers", "subprotocol", "answer", "message"):
+    for name in TEXTS:
         encoded = wanted[name].encode()
         kept.append(encoded)
         texts[name] = encoded
     to.host, to.path, to.stream_path = texts["host"], texts["path"], texts["stream_path"]
     to.bystander_path, to.headers, to.subprotocol = texts["bystander_path"], texts["headers"], texts["subprotocol"]
     to.answer, to.message = texts["answer"], texts["message"]
+    to.topic, to.user, to.password = texts["topic"], texts["user"], texts["password"]
     to.first_count = len(wanted["first"])
     for i, text in enumerate(wanted["first"]):
         encoded = text.encode()
@@ -95,6 +106,7 @@ cdef void set_numbers(load_options *to, dict wanted):
     to.first_source, to.links_per_source = wanted["first_source"], wanted["links_per_source"]
     to.tls, to.deflate, to.sse = wanted["tls"], wanted["deflate"], wanted["sse"]
     to.polls, to.engine_io = wanted["polls"], wanted["engine_io"]
+    to.mqtt, to.qos, to.keep_alive_s = wanted["mqtt"], wanted["qos"], wanted["keep_alive_s"]
     to.pid_count = len(wanted["pids"])
     for i, pid in enumerate(wanted["pids"]):
         to.pids[i] = pid

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from chappe.bench.comparison import Spread
 
@@ -40,8 +42,21 @@ def _bar(value: float, largest: float, width: int) -> str:
     return (_FULL * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()
 
 
-def draw_png(path: Path, title: str, unit: str, names: Sequence[str], spreads: Sequence[Spread], note: str) -> None:
-    """Write a bar chart: medians, with lines from the smallest to the largest round.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Hold one bar chart of a picture: what each of some servers reached."""
+
+    title: str
+    unit: str
+    names: Sequence[str]
+    spreads: Sequence[Spread]
+
+
+def draw_png(path: Path, panels: Sequence[Panel], note: str) -> None:
+    """Write bar charts below each other: medians, with lines from the smallest to the largest round.
+
+    Args:
+        note: what stands below the last of them.
 
     Raises:
         ChartError: matplotlib is not installed.
@@ -51,15 +66,21 @@ def draw_png(path: Path, title: str, unit: str, names: Sequence[str], spreads: S
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ChartError from error
-    figure = Figure(figsize=(8, 1.4 + 0.45 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    medians = [spread.median for spread in spreads]
-    errors = [[s.median - s.low for s in spreads], [s.high - s.median for s in spreads]]
-    colours = ["#2a6f97"] + ["#a9b8c2"] * (len(names) - 1)
-    axes.barh(list(names), medians, xerr=errors, color=colours, ecolor="#444444", capsize=3)
+    heights = [1.4 + 0.45 * len(panel.names) for panel in panels]
+    figure = Figure(figsize=(8, sum(heights)), layout="constrained")
+    places = figure.subplots(len(panels), height_ratios=heights, squeeze=False)[:, 0]
+    for panel, axes in zip(panels, places, strict=True):
+        _draw_panel(panel, axes, note if panel is panels[-1] else "")
+    figure.savefig(path, dpi=150, format="png")
+
+
+def _draw_panel(panel: Panel, axes: Any, note: str) -> None:
+    medians = [spread.median for spread in panel.spreads]
+    errors = [[s.median - s.low for s in panel.spreads], [s.high - s.median for s in panel.spreads]]
+    colours = ["#2a6f97"] + ["#a9b8c2"] * (len(panel.names) - 1)
+    axes.barh(list(panel.names), medians, xerr=errors, color=colours, ecolor="#444444", capsize=3)
     axes.invert_yaxis()
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.set_xlabel(f"{unit}\n{note}", fontsize=8)
+    axes.set_title(panel.title, loc="left", fontsize=11)
+    axes.set_xlabel(f"{panel.unit}\n{note}".strip(), fontsize=8)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150, format="png")

@@ -58,6 +58,8 @@ static void turn(struct load *load, uint64_t until)
     int count = load->never_sleeps ? poll_events(load->net.epoll, events, EVENTS, until, &load->idle_ns)
                                    : wait_events(load->net.epoll, events, EVENTS, until);
     uint64_t now = monotonic_ns();
+    if (load->pings_began && now < load->stop)
+        mqtt_ping_due(load, now);
     if (load->due < load->last_due)
         send_due(load, now);
     for (int i = 0; i < count; i++) {
@@ -73,7 +75,7 @@ static void run_until(struct load *load, uint64_t until, int settled)
 {
     for (;;) {
         uint64_t now = monotonic_ns();
-        if (now >= until || interrupted(load, now) || (settled && !load->outstanding))
+        if (now >= until || interrupted(load, now) || (settled && !load->outstanding && !load->pongs_due))
             return;
         turn(load, until < now + CHECK_NS ? until : now + CHECK_NS);
     }
@@ -175,6 +177,8 @@ static void start_load(struct load *load, uint64_t now, uint64_t stop)
     const struct load_options *o = load->options;
     load->stop = stop;
     load->running = 1;
+    if (o->mqtt && o->keep_alive_s)
+        load->pings_began = now;
     if (o->mode == MODE_IDLE)
         return;
     load->never_sleeps = o->rate <= 0 || o->rate >= BUSY_RATE;
@@ -186,6 +190,9 @@ static void start_load(struct load *load, uint64_t now, uint64_t stop)
     } else if (o->mode == MODE_FANOUT) {
         for (int i = 0; i < o->inflight; i++)
             publish(load, now);
+    } else if (o->mode == MODE_PAIRS) {
+        for (int i = 0; i < load->members; i += 2)
+            pair_go_on(load, &load->links[i], now);
     } else {
         for (int i = 0; i < load->members; i++)
             for (int k = 0; k < o->inflight; k++)
@@ -221,7 +228,7 @@ static void report(struct load *load)
     r->max_us = (double)load->latency.max / 1e3;
     r->late_p99_us = histogram_quantile_us(&load->lateness, 0.99);
     r->late_max_us = (double)load->lateness.max / 1e3;
-    r->lost = load->outstanding + load->missing;
+    r->lost = load->outstanding + load->missing + load->pongs_due;
     r->repeated = load->repeated;
     r->closed = load->closed;
     r->close_code = load->close_code;
@@ -258,6 +265,7 @@ static void close_all(struct load *load)
     bytes_release(&load->message.text);
     bytes_release(&load->message.frame);
     bytes_release(&load->scratch);
+    bytes_release(&load->answers);
     free(load->sent_at);
     free(load->buffer);
 }

@@ -6,11 +6,12 @@ import dataclasses
 from enum import IntEnum
 from typing import Any, Literal
 
-Mode = Literal["echo", "fanout", "publish", "rooms", "burst", "idle", "connect"]
+Mode = Literal["echo", "fanout", "publish", "rooms", "burst", "idle", "connect", "pairs"]
 
 #: The order of `enum load_mode` in load_options.h.
-_MODES: tuple[Mode, ...] = ("echo", "fanout", "publish", "rooms", "burst", "idle", "connect")
+_MODES: tuple[Mode, ...] = ("echo", "fanout", "publish", "rooms", "burst", "idle", "connect", "pairs")
 _ONE_SENDER = ("fanout", "burst")
+_MQTT_MODES = ("fanout", "burst", "pairs", "idle", "connect")
 
 #: Clients of one source address; it has about 28,000 ports to one server.
 LINKS_PER_SOURCE = 20_000
@@ -54,8 +55,9 @@ class Load:
 
     Attributes:
         mode: echo, publish and rooms: each connection sends and waits; fanout and burst: one sends, all receive; idle:
-            nobody sends; connect: opening is what is measured.
-        first: messages each connection sends when it is open.
+            nobody sends; connect: opening is what is measured; pairs: each even connection publishes to the odd one
+            behind it (MQTT).
+        first: messages each connection sends when it is open; of MQTT the filters it subscribes to.
         answer: what an answer to one of them contains; when all are answered the connection is ready;
             empty waits for none.
         rate: messages a second in an open loop (fanout); latency counts from when each was due. 0 is a closed loop.
@@ -65,6 +67,13 @@ class Load:
         deflate: permessage-deflate is offered (fanout and burst).
         engine_io: pings are messages, as Socket.IO's transport has them.
         bystanders: further connections that take no part, on `bystander_path`.
+        mqtt: 4 for MQTT 3.1.1, 5 for MQTT 5; 0 for WebSockets. Messages go to `topic`. In pairs `%i` is the number of
+            the publisher, in `topic` and in `first`, and `inflight` is the window of each pair: a message leaves it
+            when it is delivered and, with QoS 1, acknowledged. Publishers of pairs subscribe to nothing.
+        qos: 0 or 1, of what is published and of what is subscribed to; each acknowledgement that does not come is lost.
+        keep_alive_s: each MQTT client sends a ping every two thirds of it, and one that is not answered is lost;
+            0: none.
+        user, password: of CONNECT; empty: without.
         pids: processes of the server, for its CPU seconds and memory.
     """
 
@@ -98,6 +107,12 @@ class Load:
     sse: bool = False
     polls: bool = False
     engine_io: bool = False
+    mqtt: Literal[0, 4, 5] = 0
+    qos: Literal[0, 1] = 0
+    keep_alive_s: int = 0
+    topic: str = ""
+    user: str = ""
+    password: str = ""
     pids: tuple[int, ...] = ()
 
 
@@ -214,6 +229,7 @@ def run(load: Load) -> Result:
         raise ValueError(f"deflate is measured with fanout and burst, got {load.mode}")
     if load.polls and (load.sse or load.mode not in _ONE_SENDER):
         raise ValueError(f"polls are measured with fanout and burst, without sse, got {load.mode}")
+    _check_mqtt(load)
     if load.connections < 1 or load.rooms < 1 or load.inflight < 1 or load.parallel < 1:
         raise ValueError("connections, rooms, inflight and parallel are at least 1")
     try:
@@ -225,6 +241,20 @@ def run(load: Load) -> Result:
     wanted["headers"] = "".join(f"{line}\r\n" for line in load.headers)
     found = _load.run(wanted)
     return _result(load, found)
+
+
+def _check_mqtt(load: Load) -> None:
+    """Raise ValueError for what MQTT is not measured with."""
+    if not load.mqtt:
+        if load.mode == "pairs" or load.qos or load.keep_alive_s:
+            raise ValueError("pairs, qos and keep_alive_s are of MQTT")
+        return
+    if load.mode not in _MQTT_MODES:
+        raise ValueError(f"MQTT is measured with {', '.join(_MQTT_MODES)}, got {load.mode}")
+    if load.sse or load.polls or load.deflate:
+        raise ValueError("MQTT is measured without sse, polls and deflate")
+    if load.mode == "pairs" and load.connections % 2:
+        raise ValueError(f"pairs are of two connections each, got {load.connections}")
 
 
 def _result(load: Load, found: dict[str, Any]) -> Result:

@@ -28,6 +28,8 @@ struct link {
     uint8_t wants_write;     /* EPOLLOUT is asked for */
     int answers_due;         /* answers to the first messages that have not come yet */
     uint32_t sent, seen;     /* own messages sent; deliveries of the one sender seen */
+    uint32_t acked;          /* own messages acknowledged: MQTT, QoS 1 */
+    uint32_t pongs_due;      /* MQTT: pings that were not answered yet */
     uint32_t *seen_of_member; /* rooms: the same for each member of the room */
     uint64_t *asked;         /* publish: when each outstanding message was sent */
     uint64_t began;          /* when it called connect() */

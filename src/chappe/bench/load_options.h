@@ -12,6 +12,7 @@ enum load_mode {
     MODE_BURST,   /* one sends many at once, all receive all of them */
     MODE_IDLE,    /* nobody sends */
     MODE_CONNECT, /* opening the connections is what is measured */
+    MODE_PAIRS,   /* MQTT: each even connection publishes to the odd one behind it */
 };
 
 enum load_error {
@@ -46,6 +47,11 @@ struct load_options {
     double seconds, warmup_s, settle_s, rate;
     int first_source, links_per_source;
     int tls, deflate, sse, polls, engine_io;
+    int mqtt;                   /* level of the protocol: 4 or 5; 0: none */
+    int qos;                    /* of MQTT: 0 or 1 */
+    int keep_alive_s;           /* of MQTT: PINGREQ comes three times in two of them */
+    const char *topic;          /* of MQTT: where messages go; `first` are the filters */
+    const char *user, *password; /* of MQTT, or empty */
     int pids[PIDS];             /* the processes of the server */
     int pid_count;
     int (*interrupted)(void *); /* asked ten times a second; not zero ends the run */

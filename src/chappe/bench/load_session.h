@@ -1,205 +1,12 @@
-/* What happens on the connections of a run: handshakes, deliveries, what is sent in answer. */
+/* What happens on the connections of a run: handshakes, and what is done with what comes in. */
 #ifndef CHAPPE_LOAD_SESSION_H
 #define CHAPPE_LOAD_SESSION_H
 
-#include "load_histogram.h"
-#include "load_link.h"
-#include "load_options.h"
+#include "load_delivery.h"
+#include "load_mqtt_session.h"
 #include "load_poll.h"
 
-enum {
-    READ_BYTES = 1 << 18,
-    HEAD_BYTES_MAX = 16384,
-    TIMES = 1 << 16, /* send times kept for frames whose stamp cannot be read: compressed ones */
-};
-
-struct load {
-    const struct load_options *options;
-    struct load_result *result;
-    struct network net;
-    struct link *links;
-    int total, members, publisher; /* members are the first links; publisher is the index of one */
-    int members_open;
-    int ready, running;
-    int never_sleeps;    /* it polls instead, and counts the time as idle */
-    uint64_t idle_ns;
-    uint64_t stop, next_check;
-    uint64_t first_due, due, last_due, due_count; /* of an open loop; 0, 0 in a closed one */
-    struct prepared message;
-    struct bytes scratch;
-    uint8_t *buffer;
-    uint64_t *sent_at;
-    struct histogram latency, lateness;
-    uint64_t deliveries, sent, bytes_in, repeated, compressed, polls;
-    int64_t outstanding; /* deliveries that sent messages still owe to open connections */
-    int64_t missing;     /* deliveries that will not come: skipped, or owed to a connection that ended */
-    uint32_t published;  /* by the one publisher */
-    int closed, close_code;
-};
-
-static void load_fail(struct load *load, enum load_error error, const char *reason)
-{
-    if (load->result->error != LOAD_OK)
-        return; /* the first one is the cause */
-    load->result->error = error;
-    snprintf(load->result->reason, REASON_BYTES, "%s", reason);
-}
-
-static void load_fail_with_errno(struct load *load, const char *what)
-{
-    char reason[REASON_BYTES];
-    snprintf(reason, sizeof reason, "%s: %s", what, strerror(errno));
-    load_fail(load, LOAD_SYSTEM, reason);
-}
-
-static double servers_cpu_s(const struct load *load)
-{
-    double sum = 0;
-    for (int i = 0; i < load->options->pid_count; i++)
-        sum += process_cpu_s(load->options->pids[i]);
-    return sum;
-}
-
-/* --- Sending ------------------------------------------------------------------------------------------------------ */
-
-static const struct bytes *stamped(struct load *load, const struct link *link, uint64_t at, uint32_t sequence)
-{
-    const struct load_options *o = load->options;
-    struct prepared *p = &load->message;
-    if (p->sender != link->index && (p->sender < 0 || template_names_sender(o->message)))
-        prepare(p, o->message, link->index, o->rooms, (size_t)o->payload_bytes);
-    prepared_stamp(p, (struct stamp){at, (uint32_t)link->index, sequence});
-    return &p->frame;
-}
-
-static int members_of_room(const struct load *load, int index)
-{
-    int rooms = load->options->rooms;
-    return load->members / rooms + (index % rooms < load->members % rooms ? 1 : 0);
-}
-
-/* A connection sends its next message: echo, publish and rooms. */
-static void send_own(struct load *load, struct link *link, uint64_t now)
-{
-    const struct load_options *o = load->options;
-    if (link->state != LINK_READY)
-        return;
-    if (o->mode == MODE_PUBLISH) {
-        if (!link->asked && !(link->asked = calloc((size_t)o->inflight, sizeof *link->asked)))
-            abort();
-        link->asked[link->sent % (uint32_t)o->inflight] = now;
-    }
-    const struct bytes *frame = stamped(load, link, now, link->sent++);
-    load->sent++;
-    load->outstanding += o->mode == MODE_ROOMS ? members_of_room(load, link->index) : 1;
-    link_send(&load->net, link, frame->data, frame->length);
-}
-
-/* The one publisher sends its next message: fan-out. */
-static void publish(struct load *load, uint64_t at)
-{
-    struct link *link = &load->links[load->publisher];
-    const struct bytes *frame = stamped(load, link, at, load->published);
-    load->sent_at[load->published++ % TIMES] = at;
-    load->sent++;
-    load->outstanding += load->members_open;
-    if (link->state == LINK_READY)
-        link_send(&load->net, link, frame->data, frame->length);
-}
-
-/* Many messages of the publisher in one write, so that the server finds them in one turn of its loop. */
-static void publish_burst(struct load *load, uint64_t now)
-{
-    struct link *link = &load->links[load->publisher];
-    load->scratch.length = 0;
-    for (int i = 0; i < load->options->burst; i++) {
-        const struct bytes *frame = stamped(load, link, now, load->published);
-        load->sent_at[load->published++ % TIMES] = now;
-        bytes_append(&load->scratch, frame->data, frame->length);
-    }
-    load->sent += (uint64_t)load->options->burst;
-    load->outstanding += (int64_t)load->members_open * load->options->burst;
-    if (link->state == LINK_READY)
-        link_send(&load->net, link, load->scratch.data, load->scratch.length);
-}
-
-/* --- Deliveries --------------------------------------------------------------------------------------------------- */
-
-static uint32_t *seen_from(struct load *load, struct link *link, uint32_t sender)
-{
-    const struct load_options *o = load->options;
-    if (o->mode != MODE_ROOMS)
-        return &link->seen;
-    if (!link->seen_of_member) {
-        size_t members = (size_t)(load->members / o->rooms + 1);
-        if (!(link->seen_of_member = calloc(members, sizeof *link->seen_of_member)))
-            abort();
-    }
-    return &link->seen_of_member[sender / (uint32_t)o->rooms];
-}
-
-/* Whether a message of that sender may come to this connection at all. */
-static int is_addressed(const struct load *load, const struct link *link, uint32_t sender)
-{
-    const struct load_options *o = load->options;
-    if (o->mode == MODE_ROOMS)
-        return sender < (uint32_t)load->members && (int)sender % o->rooms == link->index % o->rooms;
-    return sender == (uint32_t)(o->mode == MODE_ECHO ? link->index : load->publisher);
-}
-
-/* What a closed loop sends because a delivery came. */
-static void answer_delivery(struct load *load, struct link *link, uint32_t sender, uint64_t now)
-{
-    const struct load_options *o = load->options;
-    if (now >= load->stop || load->last_due)
-        return;
-    if (o->mode == MODE_FANOUT) {
-        while (load->outstanding <= (int64_t)load->members_open * (o->inflight - 1))
-            publish(load, now);
-    } else if (o->mode == MODE_BURST) {
-        if (load->outstanding <= 0)
-            publish_burst(load, now);
-    } else if (sender == (uint32_t)link->index) {
-        send_own(load, link, now);
-    }
-}
-
-static void deliver(struct load *load, struct link *link, struct stamp stamp, uint64_t now)
-{
-    if (!load->running || link->role > ROLE_POLLER || stamp.sender >= (uint32_t)load->total)
-        return;
-    if (!is_addressed(load, link, stamp.sender)) {
-        load->repeated++;
-        return;
-    }
-    uint32_t *seen = seen_from(load, link, stamp.sender);
-    load->deliveries++;
-    histogram_add(&load->latency, now > stamp.at ? now - stamp.at : 0);
-    if (stamp.sequence < *seen) {
-        load->repeated++;
-        return;
-    }
-    uint32_t skipped = stamp.sequence - *seen;
-    *seen = stamp.sequence + 1;
-    load->missing += skipped;
-    load->outstanding -= 1 + (int64_t)skipped;
-    answer_delivery(load, link, stamp.sender, now);
-}
-
-/* Any answer to a message of this connection: publish. */
-static void acknowledge(struct load *load, struct link *link, uint64_t now)
-{
-    const struct load_options *o = load->options;
-    if (!load->running || link->seen >= link->sent) {
-        load->repeated += (uint64_t)load->running;
-        return;
-    }
-    load->deliveries++;
-    load->outstanding--;
-    histogram_add(&load->latency, now - link->asked[link->seen++ % (uint32_t)o->inflight]);
-    if (now < load->stop)
-        send_own(load, link, now);
-}
+enum { HEAD_BYTES_MAX = 16384 };
 
 /* --- Opening a session -------------------------------------------------------------------------------------------- */
 
@@ -215,6 +22,10 @@ static void send_poll(struct load *load, struct link *link)
 
 static void send_request(struct load *load, struct link *link)
 {
+    if (load->options->mqtt) {
+        mqtt_send_connect(load, link);
+        return;
+    }
     if (link->role == ROLE_POLLER) {
         send_poll(load, link);
         return;
@@ -244,14 +55,6 @@ static void send_request(struct load *load, struct link *link)
     bytes_append(out, o->headers, strlen(o->headers));
     bytes_append(out, "\r\n", 2);
     link_send(&load->net, link, out->data, out->length);
-}
-
-static void session_open(struct load *load, struct link *link, uint64_t now)
-{
-    link->state = LINK_READY;
-    load->ready++;
-    load->members_open += link->index < load->members;
-    histogram_add(&load->latency, now - link->began);
 }
 
 static void send_first_messages(struct load *load, struct link *link, uint64_t now)
@@ -441,6 +244,8 @@ static size_t take(struct load *load, struct link *link, const uint8_t *data, si
     size_t done = 0;
     if (link->role == ROLE_POLLER)
         return take_answers(load, link, data, length, now);
+    if (load->options->mqtt)
+        return take_packets(load, link, data, length, now);
     if (link->state == LINK_GREETING) {
         done = take_head(load, link, data, length, now);
         if (!done)
@@ -451,16 +256,31 @@ static size_t take(struct load *load, struct link *link, const uint8_t *data, si
     return done + take_frames(load, link, data + done, length - done, now);
 }
 
+/* What a connection waits for: deliveries, and acknowledgements of its own messages. */
+static int64_t owed_to(const struct load *load, const struct link *link)
+{
+    const struct load_options *o = load->options;
+    int is_publisher = link->index == load->publisher;
+    uint32_t expected = load->published, acked = o->qos && is_publisher ? load->published - link->acked : 0;
+    if (o->mode == MODE_ROOMS)
+        return 0;
+    if (o->mode == MODE_PAIRS)
+        return is_pair_publisher(link) ? (o->qos ? (int64_t)link->sent - link->acked : 0)
+                                       : (int64_t)link[-1].sent - link->seen;
+    if (!has_one_sender(load))
+        expected = link->sent;
+    return (int64_t)expected - link->seen + acked;
+}
+
 /* A connection ended: what it was owed is missing, and a closed loop goes on without it. */
 static void session_lost(struct load *load, struct link *link)
 {
-    const struct load_options *o = load->options;
     int opening = link->state < LINK_READY;
     if (!opening && link->index < load->members) {
-        int one_sender = o->mode == MODE_FANOUT || o->mode == MODE_BURST;
-        int64_t owed = o->mode == MODE_ROOMS ? 0 : (int64_t)(one_sender ? load->published : link->sent) - link->seen;
+        int64_t owed = owed_to(load, link);
         load->missing += owed;
         load->outstanding -= owed;
+        load->pongs_due -= link->pongs_due;
         load->members_open--;
     }
     link_release(&load->net, link);

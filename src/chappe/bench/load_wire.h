@@ -170,6 +170,7 @@ static void frame_append(struct bytes *out, int opcode, const uint8_t *payload, 
 struct prepared {
     struct bytes text, frame;
     size_t stamp_in_text, stamp_in_frame;
+    size_t id_in_frame; /* of a PUBLISH of MQTT; 0: it has none */
     int sender; /* -1: nothing prepared yet */
     int stamped;
 };

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 from chappe.bench.servers import Server
@@ -53,8 +54,10 @@ def running(server: Server) -> Iterator[Running]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
-    command = [part.format(port=port) for part in server.command]
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as folder:
+        for name, text in server.files.items():
+            (Path(folder) / name).write_text(text.format(port=port), encoding="utf-8")
+        command = [part.format(port=port, folder=folder) for part in server.command]
         began = time.monotonic()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **server.environ}

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal["echo", "fanout", "publish", "rooms", "idle"]
+#: `pairs` is of MQTT; its servers are in mqtt.py.
+Kind = Literal["echo", "fanout", "publish", "rooms", "idle", "pairs"]
 
 PEERS = Path(__file__).parent / "peers"
 #: What a load asks of our own peers: see peers/__init__.py.
@@ -44,9 +45,11 @@ class Server:
     """Describe something that can be measured.
 
     Attributes:
-        command: the program with its arguments; `{port}` is the port it is told to listen on.
+        command: the program with its arguments; `{port}` is the port it is told to listen on, `{folder}` where its
+            `files` are.
         speech: for each kind of load it understands, the fields of `Load` that put it to this server.
         environ: variables added to the environment of the program.
+        files: what it reads when it starts, by name; `{port}` is its port.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Server:
     speech: dict[Kind, dict[str, Any]]
     version: str = ""
     environ: dict[str, str] = dataclasses.field(default_factory=dict)
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
     tls: bool = False
 
 

@@ -1,6 +1,6 @@
 """A session of the hub with itself: what is published in a channel, handed to a function."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from chappe.hub.contracts import Claims
 from chappe.hub.hub import HubCore
@@ -13,10 +13,16 @@ from chappe.model.publication import Publication
 from chappe.protocols import base
 
 Heard = Callable[[Publication], None]
+Told = Callable[[base.Message], None]
+_NOWHERE: Mapping[str, base.Since] = {}
 
 
 class _Heard(Frame, kw_only=True, gc=False):
     publication: Publication
+
+
+class _Said(Frame, kw_only=True, gc=False):
+    message: base.Message
 
 
 class _Encoder:
@@ -30,13 +36,20 @@ class _Encoder:
         return None
 
 
+class _TalkingEncoder(_Encoder):
+    """For who wants the answers too."""
+
+    def message(self, message: base.Message) -> Frame | None:
+        return _Said(b"", False, message=message)
+
+
 class _Protocol:
     """Decodes nothing: commands come by `Session.execute`."""
 
     closes_refused_names = False
 
-    def __init__(self, limits: Limits) -> None:
-        self.encoder = _Encoder()
+    def __init__(self, limits: Limits, encoder: _Encoder) -> None:
+        self.encoder = encoder
         self.frame_bytes = (limits.message_bytes, limits.message_bytes)
 
     def receive(self, payload: bytes, text: bool) -> list[base.Command]:
@@ -60,14 +73,17 @@ class _Link:
 
     queued_bytes = 0
 
-    def __init__(self, heard: Heard, ended: Callable[[int], None]) -> None:
+    def __init__(self, heard: Heard, ended: Callable[[int], None], told: Told | None) -> None:
         self._heard: Heard | None = heard
         self._ended = ended
+        self._told = told
 
     def send(self, frame: Frame) -> None:
         for each in frame.frames if isinstance(frame, Bundle) else (frame,):
             if self._heard is not None and isinstance(each, _Heard):
                 self._heard(each.publication)
+            elif self._heard is not None and self._told is not None and isinstance(each, _Said):
+                self._told(each.message)
 
     def close(self, code: int, reason: str = "") -> None:
         if self._heard is not None:
@@ -93,16 +109,35 @@ class Listener:
     A feed that was interrupted ends it, as it ends the connection of a client that knows no words for it.
     """
 
-    def __init__(self, hub: HubCore, channels: Iterable[str], heard: Heard, ended: Callable[[], None]) -> None:
-        """Subscribe; `heard` is called with each publication, `ended` once if the hub ends it."""
+    def __init__(
+        self,
+        hub: HubCore,
+        channels: Iterable[str],
+        heard: Heard,
+        ended: Callable[[], None],
+        *,
+        since: Mapping[str, base.Since] = _NOWHERE,
+        told: Told | None = None,
+    ) -> None:
+        """Subscribe.
+
+        Args:
+            channels: names or patterns.
+            heard: called with each publication, first those since the place given.
+            ended: called once if the hub ends it.
+            since: where to begin, by channel; where none is given, with what comes next.
+            told: called with each answer and each word about a subscription. Then an interruption is told, and
+                `ended` is not called for it.
+        """
         self._closed = False
         self._told_end = ended
-        link = _Link(heard, self._end)
-        self._session: Session = hub.open(link, _Protocol(hub.limits), Peer(carrier="bridge"))
+        link = _Link(heard, self._end, told)
+        protocol = _Protocol(hub.limits, _Encoder() if told is None else _TalkingEncoder())
+        self._session: Session = hub.open(link, protocol, Peer(carrier="bridge"))
         self._session.opened(Claims(), "")
         self._session.actor = APPLICATION
         for number, channel in enumerate(channels, 1):
-            self._session.execute(base.Subscribe(number, channel))
+            self._session.execute(base.Subscribe(number, channel, since.get(channel)))
 
     def close(self) -> None:
         """Follow nothing more; `ended` is not called."""

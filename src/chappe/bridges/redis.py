@@ -15,6 +15,7 @@ from chappe.bridges.listening import Listener
 from chappe.brokers.redis.address import Address, parse
 from chappe.brokers.redis.connection import Connection, connect
 from chappe.brokers.redis.topology import UNREACHABLE, NoServer, find_master
+from chappe.hub.bridges import BridgeState, BridgeStatus
 from chappe.hub.contracts import Outcome
 from chappe.hub.hub import HubCore
 from chappe.hub.permissions import APPLICATION
@@ -52,12 +53,13 @@ class RedisBridge:
         is_carrying: this hub has the bridge now.
     """
 
-    def __init__(self, hub: HubCore, url: str, channels: Mapping[str, str]) -> None:
-        """Take the hub and the channels of the hub by those of Redis.
+    def __init__(self, hub: HubCore, url: str, channels: Mapping[str, str], name: str = "redis") -> None:
+        """Take the hub, the channels of the hub by those of Redis, and how the bridge is called.
 
         Raises:
             ConfigurationError: the URL is not understood, is a cluster's, or two Redis channels have one channel.
         """
+        self.name = name
         self.received = 0
         self.sent = 0
         self.refused = 0
@@ -78,6 +80,7 @@ class RedisBridge:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
+        self._problem = ""
         self._echoes: dict[str, deque[bytes]] = {}
         self._imported: OrderedDict[tuple[str, str, int], None] = OrderedDict()
 
@@ -92,16 +95,29 @@ class RedisBridge:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    def status(self) -> BridgeStatus:
+        """Tell how it is; who else carries it is not known."""
+        host = self._address.hosts[0]
+        state: BridgeState = "stopped" if self._task is None else "connecting" if self._problem else "standing-by"
+        return BridgeStatus(
+            name=self.name,
+            kind="redis",
+            peer=f"{'rediss' if self._address.tls else 'redis'}://{host}",
+            state="connected" if self.is_carrying else state,
+            carrier=self._hub.node if self.is_carrying else "",
+            problem="" if self.is_carrying else self._problem,
+            counts={"received": self.received, "sent": self.sent, "refused": self.refused},
+        )
+
     async def _keep_going(self) -> None:
-        problem = ""
         while True:
             try:
                 await self._carry()
-                problem = ""
             except (*UNREACHABLE, NoServer, ConfigurationError) as error:
-                if str(error) != problem:
-                    problem = str(error)
-                    _log.warning("bridge to Redis: %s", problem or type(error).__name__)
+                problem = str(error) or type(error).__name__
+                if problem != self._problem:
+                    self._problem = problem
+                    _log.warning("bridge to Redis: %s", problem)
             await asyncio.sleep(_RETRY_S)
 
     async def _carry(self) -> None:
@@ -111,6 +127,7 @@ class RedisBridge:
             host = await find_master(self._address, self._tls)
         connection = await connect(host, self._address, self._tls)
         try:
+            self._problem = ""
             while not await self._lease(connection):  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(_RENEWAL_S)
             self._over.clear()

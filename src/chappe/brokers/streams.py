@@ -17,10 +17,12 @@ _STALE: Final = 1_024
 
 def size_of(publication: Publication) -> int:
     """Return what keeping a publication costs, in bytes: its payload, its headers and what holds them."""
-    if publication.headers is None:
+    headers = publication.headers
+    if headers is None:
         return len(publication.payload) + PUBLICATION_BYTES
-    headers = sum(len(name) + len(value) for name, value in publication.headers.items())
-    return len(publication.payload) + headers + PUBLICATION_BYTES
+    # Each message of MQTT has headers, and comes here when it is kept and when it is let go: joining needs no loop.
+    header_bytes = len("".join(headers)) + len("".join(headers.values()))
+    return len(publication.payload) + header_bytes + PUBLICATION_BYTES
 
 
 class Ledger:

@@ -6,19 +6,27 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import click
 
+from chappe.bench.chart import ChartError, Panel, draw_png
 from chappe.bench.comparison import ROUNDS, Case, Measured, Spread, compare
 from chappe.bench.load import Load, LoadError, Problem, Result
+from chappe.bench.mqtt import MQTT_FINDERS
+from chappe.bench.plan import Plan
 from chappe.bench.running import StartError, generator_core
-from chappe.bench.servers import PEER_FINDERS, Kind, MissingPeer, Server, find
+from chappe.bench.servers import PEER_FINDERS, Kind, MissingPeer, Server
+from chappe.cli.bench_mqtt import LOADS, mqtt_load, mqtt_plans
 from chappe.cli.grammar import Command, Failure, examples, json_option
 from chappe.cli.texts import T
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: Final[tuple[Kind, ...]] = ("echo", "fanout", "publish", "rooms", "idle")
+#: Several loads of other clients in one run: see bench_mqtt.
+MQTT: Final = "mqtt"
+#: What was planned, and what came out for each server.
+Found: TypeAlias = tuple[Plan, list[Measured]]
 #: What is measured when nothing else is asked for: the rows of benchmarks/RESULTS.md.
 _CONNECTIONS: dict[Kind, int] = {"echo": 100, "fanout": 1000, "publish": 100, "rooms": 1000, "idle": 1000}
 _PAYLOAD_BYTES: dict[Kind, int] = {"echo": 64, "fanout": 100, "publish": 64, "rooms": 64, "idle": 64}
@@ -35,10 +43,19 @@ _PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
         "chappe bench fanout --connections 100 --rate 1000",
         "chappe bench publish --url ws://127.0.0.1:8080/ws --seconds 10",
         "chappe bench idle --connections 10000 --json",
+        "chappe bench mqtt --vs mosquitto,amqtt",
+        "chappe bench mqtt --load one-to-one,one-to-one-qos1 --url mqtt://127.0.0.1:1883",
     ),
 )
-@click.argument("kind", type=click.Choice(KINDS))
-@click.option("--vs", "peers", metavar="NAMES", default="", help=T["bench_vs"].format(names=",".join(PEER_FINDERS)))
+@click.argument("kind", type=click.Choice([*KINDS, MQTT]))
+@click.option(
+    "--vs",
+    "peers",
+    metavar="NAMES",
+    default="",
+    help=T["bench_vs"].format(names=",".join(PEER_FINDERS), brokers=",".join(MQTT_FINDERS)),
+)
+@click.option("--load", "loads", metavar="NAMES", default="", help=T["bench_load"].format(names=",".join(LOADS)))
 @click.option("--url", metavar="URL", help=T["bench_url"])
 @click.option("--token", metavar="TOKEN", envvar="CHAPPE_TOKEN", help=T["bench_token"])
 @click.option("--plain", is_flag=True, help=T["bench_plain"])
@@ -55,54 +72,74 @@ _PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 )
 @click.option("--png", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help=T["bench_png"])
 @json_option
-def command(kind: Kind, png: Path | None, as_json: bool, **wanted: Any) -> None:
-    """Measure, then print a table and a chart."""
-    if wanted["rate"] and kind != "fanout":
-        raise click.UsageError(T["bench_rate_fanout"])
+def command(kind: str, png: Path | None, as_json: bool, **wanted: Any) -> None:
+    """Measure, then print a table and a chart for each load."""
+    plans = _plans(kind, wanted)
     try:
-        measured = _measure(kind, wanted)
+        found = _measure(kind, plans, wanted)
     except LoadError as error:
         raise Failure(_word_load_error(error)) from None
     except StartError as error:
         raise Failure(T["bench_no_start"].format(name=error.name, said=error.said)) from None
     if as_json:
-        click.echo(json.dumps([_as_json(kind, each) for each in measured], ensure_ascii=False))
+        lines = [_as_json(plan, each) for plan, measured in found for each in measured]
+        click.echo(json.dumps(lines, ensure_ascii=False))
     else:
-        _print(kind, measured)
+        _print(found)
     if png is not None:
-        _draw(png, kind, measured)
+        _draw(png, found)
 
 
 # --- Measuring --------------------------------------------------------------------------------------------------------
 
 
-def _measure(kind: Kind, wanted: dict[str, Any]) -> list[Measured]:
-    fields = {
+def _plans(kind: str, wanted: dict[str, Any]) -> list[Plan]:
+    if kind == MQTT:
+        return mqtt_plans(wanted)
+    if wanted["loads"]:
+        raise click.UsageError(T["bench_load_mqtt"])
+    if wanted["rate"] and kind != "fanout":
+        raise click.UsageError(T["bench_rate_fanout"])
+    (chosen,) = (each for each in KINDS if each == kind)
+    return [Plan(title=kind, kind=chosen, fields=_fields(chosen, wanted))]
+
+
+def _fields(kind: Kind, wanted: dict[str, Any]) -> dict[str, Any]:
+    return {
         "connections": wanted["connections"] or _CONNECTIONS[kind],
         "payload_bytes": wanted["size"] or _PAYLOAD_BYTES[kind],
         "seconds": wanted["seconds"],
         "rooms": wanted["rooms"] if kind == "rooms" else 1,
         "rate": wanted["rate"],
     }
+
+
+def _measure(kind: str, plans: list[Plan], wanted: dict[str, Any]) -> list[Found]:
     if wanted["url"] is not None:
         if wanted["peers"]:
             raise click.UsageError(T["bench_url_or_vs"])
-        return [_measure_url(kind, wanted, fields)]
+        return [(plan, [_measure_url(plan, wanted)]) for plan in plans]
     from chappe.bench.hub import hub
+    from chappe.bench.mqtt import mqtt_hub
 
+    found: list[Found] = []
     with tempfile.TemporaryDirectory() as folder:
-        servers = [hub(Path(folder)), *_peers(kind, wanted["peers"])]
-        cases = [Case(name=server.name, server=server, kind=kind, wanted=fields) for server in servers]
-        return compare(cases, wanted["rounds"], _teller(kind, wanted["rounds"]))
+        ours = mqtt_hub(Path(folder)) if kind == MQTT else hub(Path(folder))
+        servers = [ours, *_peers(kind, plans[0].kind, wanted["peers"])]
+        for plan in plans:
+            cases = [Case(name=each.name, server=each, kind=plan.kind, wanted=plan.fields) for each in servers]
+            found.append((plan, compare(cases, wanted["rounds"], _teller(plan, wanted["rounds"]))))
+    return found
 
 
-def _peers(kind: Kind, names: str) -> Iterator[Server]:
+def _peers(command: str, kind: Kind, names: str) -> Iterator[Server]:
     """Find the peers that were named; say how to install those that are not there, and go on without them."""
+    finders = MQTT_FINDERS if command == MQTT else PEER_FINDERS
     for name in filter(None, (name.strip() for name in names.split(","))):
-        if name not in PEER_FINDERS:
-            raise click.UsageError(T["bench_no_peer"].format(name=name, names=", ".join(PEER_FINDERS)))
+        if name not in finders:
+            raise click.UsageError(T["bench_no_peer"].format(name=name, names=", ".join(finders)))
         try:
-            server = find(name)
+            server = finders[name]()
         except MissingPeer as missing:
             click.echo(T["bench_missing"].format(name=missing.name, install=missing.install), err=True)
             continue
@@ -112,12 +149,15 @@ def _peers(kind: Kind, names: str) -> Iterator[Server]:
             click.echo(T["bench_unable"].format(name=name, kind=kind), err=True)
 
 
-def _measure_url(kind: Kind, wanted: dict[str, Any], fields: dict[str, Any]) -> Measured:
+def _measure_url(plan: Plan, wanted: dict[str, Any]) -> Measured:
     """Measure a server that runs already, as often as there are rounds."""
     from chappe.bench.load import run
 
-    load = _load_for_url(kind, wanted, fields)
-    tell = _teller(kind, wanted["rounds"])
+    if plan.title.startswith(MQTT):
+        load = mqtt_load(plan, wanted["url"], wanted["token"], wanted["pid"])
+    else:
+        load = _load_for_url(plan.kind, wanted, plan.fields)
+    tell = _teller(plan, wanted["rounds"])
     results = []
     for number in range(wanted["rounds"]):
         with generator_core():
@@ -146,13 +186,13 @@ def _load_for_url(kind: Kind, wanted: dict[str, Any], fields: dict[str, Any]) ->
     )
 
 
-def _teller(kind: Kind, rounds: int) -> Callable[[str, int, Result], None]:
+def _teller(plan: Plan, rounds: int) -> Callable[[str, int, Result], None]:
     """Return what is called after each run: a line of progress for who watches."""
 
     def tell(name: str, number: int, result: Result) -> None:
         if sys.stderr.isatty():
-            figure = _number(_figure(kind, False)(result), _digits(kind))
-            click.echo(f"[{number}/{rounds}] {name}: {figure} {_unit(kind)}", err=True)
+            figure = _number(_figure(plan.kind, False)(result), _digits(plan.kind))
+            click.echo(f"{plan.title} [{number}/{rounds}] {name}: {figure} {_unit(plan.kind)}", err=True)
 
     return tell
 
@@ -200,9 +240,18 @@ def _spread(spread: Spread, digits: int) -> str:
     return f"{_number(spread.median, digits)} ({_number(spread.low, digits)}-{_number(spread.high, digits)})"
 
 
-def _print(kind: Kind, measured: list[Measured]) -> None:
-    from chappe.bench.chart import aligned, bars
+def _print(found: list[Found]) -> None:
     from chappe.bench.machine import describe
+
+    for plan, measured in found:
+        if len(found) > 1:
+            click.echo(f"{plan.title}\n")
+        _print_one(plan.kind, measured)
+    click.echo(T["bench_machine"].format(machine=describe()))
+
+
+def _print_one(kind: Kind, measured: list[Measured]) -> None:
+    from chappe.bench.chart import aligned, bars
 
     heads = T["bench_idle_heads"] if kind == "idle" else T["bench_heads"]
     cells = _idle_cells if kind == "idle" else _cells
@@ -219,7 +268,6 @@ def _print(kind: Kind, measured: list[Measured]) -> None:
     for each in measured:
         for fault, count in each.faults().items():
             click.echo(T["bench_fault"].format(name=each.name, count=count, fault=faults[fault]))
-    click.echo(T["bench_machine"].format(machine=describe()))
 
 
 def _is_limited(measured: list[Measured]) -> bool:
@@ -251,11 +299,11 @@ def _idle_cells(kind: Kind, each: Measured) -> list[str]:
     ]
 
 
-def _as_json(kind: Kind, each: Measured) -> dict[str, Any]:
+def _as_json(plan: Plan, each: Measured) -> dict[str, Any]:
     return {
         "server": each.name,
         "version": each.version,
-        "kind": kind,
+        "kind": plan.title,
         "generator_is_limit": each.is_limited,
         "per_s": dataclasses.asdict(each.spread(lambda result: result.per_s)),
         "per_cpu_s": dataclasses.asdict(each.spread(lambda result: result.per_cpu_s)),
@@ -263,16 +311,21 @@ def _as_json(kind: Kind, each: Measured) -> dict[str, Any]:
     }
 
 
-def _draw(path: Path, kind: Kind, measured: list[Measured]) -> None:
-    from chappe.bench.chart import ChartError, draw_png
+def _panel(plan: Plan, measured: list[Measured]) -> Panel:
+    limited = _is_limited(measured)
+    return Panel(
+        title=f"chappe bench {plan.title}",
+        unit=_unit(plan.kind, limited),
+        names=[f"{each.name} {each.version}".strip() for each in measured],
+        spreads=[each.spread(_figure(plan.kind, limited)) for each in measured],
+    )
+
+
+def _draw(path: Path, found: list[Found]) -> None:
     from chappe.bench.machine import describe
 
-    limited = _is_limited(measured)
-    unit = _unit(kind, limited)
-    spreads = [each.spread(_figure(kind, limited)) for each in measured]
-    names = [f"{each.name} {each.version}".strip() for each in measured]
     try:
-        draw_png(path, f"chappe bench {kind}", unit, names, spreads, describe())
+        draw_png(path, [_panel(plan, measured) for plan, measured in found], describe())
     except ChartError:
         raise Failure(T["bench_no_matplotlib"]) from None
     click.echo(T["bench_drawn"].format(path=path), err=True)

@@ -107,6 +107,8 @@ def problem_texts(settings: Settings, find: Callable[[Settings], list[Problem]] 
         "pending": T["config_pending"],
         "file_missing": T["config_file_missing"],
         "unusable": T["config_unusable"],
+        "mqtt_plain": T["config_mqtt_plain"],
+        "mqtt_insecure": T["config_mqtt_insecure"],
     }
     meanings = {"api.insecure_open": T["insecure_open"], "auth.insecure_http": T["insecure_http"]}
 

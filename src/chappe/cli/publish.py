@@ -10,6 +10,8 @@ import click
 from chappe.cli.connect.stdin import stdin_lines
 from chappe.cli.grammar import Command, examples, json_option
 from chappe.cli.hub_url import hub_client, hub_options
+from chappe.cli.mqtt import is_mqtt, mqtt_options, refuse_mqtt_options
+from chappe.cli.mqtt import publish as publish_mqtt
 from chappe.cli.texts import T
 
 
@@ -21,6 +23,7 @@ from chappe.cli.texts import T
         'chappe pub news \'{"title": "hello"}\'',
         "chappe pub chat/lobby 'hello' --name Ada",
         "tail -f app.log | chappe pub logs - --lines",
+        "chappe pub mqtt://broker.example/maison/cuisine/lumiere ON --qos 1",
     ),
 )
 @click.argument("channel")
@@ -31,9 +34,14 @@ from chappe.cli.texts import T
 @click.option("--lines", is_flag=True, help=T["pub_lines"])
 @click.option("--key", help=T["pub_key"])
 @click.option("--retain", is_flag=True, help=T["pub_retain"])
+@mqtt_options
 @json_option
 def command(channel: str, data: str, lines: bool, **wanted: Any) -> None:
-    """Return when the hub has acknowledged everything."""
+    """Return when the hub, or the outside broker, has acknowledged everything."""
+    if is_mqtt(channel):
+        publish_mqtt(channel, data, {**wanted, "lines": lines})
+        return
+    refuse_mqtt_options(wanted)
     asyncio.run(_publish_lines(channel, wanted) if lines and data == "-" else _publish_one(channel, data, wanted))
 
 

@@ -13,6 +13,8 @@ import click
 
 from chappe.cli.grammar import USAGE, Command, Failure, examples, json_option
 from chappe.cli.hub_url import hub_client, hub_options
+from chappe.cli.mqtt import is_mqtt, mqtt_options, refuse_mqtt_options
+from chappe.cli.mqtt import subscribe as subscribe_mqtt
 from chappe.cli.texts import T
 from chappe.model.channels import is_pattern
 from chappe.model.position import Position
@@ -33,15 +35,23 @@ if TYPE_CHECKING:
         "chappe sub news --since 10",
         "chappe sub 'chat/#' --json | jq .data",
         "chappe sub jobs --since latest --count 1",
+        "chappe sub 'mqtt://broker.example/maison/salon/#'",
     ),
 )
 @click.argument("channels", nargs=-1, required=True, metavar="CHANNEL...")
 @hub_options
 @click.option("--since", help=T["sub_since"])
 @click.option("--count", type=click.IntRange(min=1), help=T["sub_count"])
+@mqtt_options
 @json_option
 def command(channels: tuple[str, ...], since: str | None, url: str, token: str | None, **wanted: Any) -> None:
-    """Return after `--count` publications; without it, fail when the hub is gone for good."""
+    """Return after `--count` publications; without it, fail when the hub, or the broker, is gone for good."""
+    if any(is_mqtt(channel) for channel in channels):
+        if not all(is_mqtt(channel) for channel in channels):
+            raise Failure(T["mqtt_one_broker"], USAGE)
+        subscribe_mqtt(channels, {**wanted, "since": since})
+        return
+    refuse_mqtt_options(wanted)
     if since is not None and any(is_pattern(channel) for channel in channels):
         raise Failure(T["sub_since_pattern"], USAGE)
     place = parse_since(since, len(channels))
@@ -118,7 +128,7 @@ def _tell_transport(transport: "Transport | None") -> None:
 
 def as_json(publication: "Publication") -> str:
     """Return a publication as one line of JSON, with the names of the protocol; bytes as `{"$base64": ...}`."""
-    fields: dict[str, Any] = {"channel": publication.channel, "data": _json_value(publication.data)}
+    fields: dict[str, Any] = {"channel": publication.channel, "data": json_value(publication.data)}
     if publication.offset is not None:
         fields |= {"offset": publication.offset, "epoch": publication.epoch}
     if publication.time is not None:
@@ -136,10 +146,11 @@ def as_json(publication: "Publication") -> str:
 def as_line(publication: "Publication", *, named: bool) -> str:
     """Return a publication's data as one line; with its channel before it if there are several."""
     data = publication.data
-    text = data if isinstance(data, str) else json.dumps(_json_value(data), ensure_ascii=False)
+    text = data if isinstance(data, str) else json.dumps(json_value(data), ensure_ascii=False)
     line = f"{publication.channel} {text}" if named else text
     return escape(line) if sys.stdout.isatty() else line
 
 
-def _json_value(data: Any) -> Any:
+def json_value(data: Any) -> Any:
+    """Return a value as JSON has it: bytes are `{"$base64": ...}`."""
     return {"$base64": base64.b64encode(data).decode("ascii")} if isinstance(data, bytes) else data

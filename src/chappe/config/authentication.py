@@ -47,6 +47,7 @@ def make_authenticator(settings: Settings, clock: Clock) -> Issuers | None:
                 issuer=table.issuer,
                 key_set=_key_set(settings, f"issuers.{name}.jwks_url", table.jwks_url, table.algorithms, clock),
                 leeway_s=auth.leeway_s,
+                scopes=table.scopes,
             )
         )
     webhook = None

@@ -13,6 +13,7 @@ from chappe.auth.api_keys import ApiKeys
 from chappe.auth.passwords import PasswordHash
 from chappe.config.authentication import make_authenticator, make_authorizer
 from chappe.config.implementations import SINGLE_SCHEMES, check_broker_url, scheme_of
+from chappe.config.mqtt_bridges import mqtt_bridge_options, weaknesses
 from chappe.config.profiles import DEV_DEFAULTS, is_loopback
 from chappe.config.settings import Settings
 from chappe.model.errors import ConfigurationError
@@ -34,6 +35,8 @@ Name = Literal[
     "pending",
     "insecure",
     "open_bind",
+    "mqtt_plain",
+    "mqtt_insecure",
 ]
 
 
@@ -54,6 +57,7 @@ def problems(settings: Settings) -> list[Problem]:
         _api,
         _namespaces,
         _broker,
+        _mqtt_bridges,
         _pending,
     ]
     return [problem for check in checks for problem in check(settings)]
@@ -78,6 +82,8 @@ _TEXTS: dict[Name, str] = {
     "single_workers": "server.workers = {workers} needs a broker that processes share, {scheme}:// is for one",
     "file_missing": "{name}: {path} is not there",
     "unusable": "{reason}",
+    "mqtt_plain": "mqtt_bridges.{name}: the password goes over the network as it is: use mqtts://",
+    "mqtt_insecure": "mqtt_bridges.{name}: insecure_any_certificate: any certificate is believed; use ca_file",
     "pending": "{setting} changes nothing yet: its feature comes with a later release",
     "insecure": "{setting} is on: {meaning}",
     "open_bind": "{host} can be reached from other machines, and {setting} lets anybody in there",
@@ -203,11 +209,18 @@ def _broker(settings: Settings) -> Iterator[Problem]:
         yield Problem("unusable", {"reason": error.reason})
 
 
+def _mqtt_bridges(settings: Settings) -> Iterator[Problem]:
+    for name, each in settings.mqtt_bridges.items():
+        try:
+            mqtt_bridge_options(name, each).address.tls_context()
+        except ConfigurationError as error:
+            yield Problem("unusable", {"reason": error.reason})
+            continue
+        yield from (Problem(weakness, {"name": name}) for weakness in weaknesses(each))
+
+
 #: Settings whose feature comes with a later release; the names are fixed already.
-PENDING = (
-    "mqtt.port",
-    "users",
-)
+PENDING: Final[tuple[str, ...]] = ()
 
 
 _NO_VALUE: Final = object()

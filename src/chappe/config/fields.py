@@ -11,6 +11,7 @@ import msgspec
 from chappe.config.settings import (
     IssuerSettings,
     LimitSettings,
+    MqttBridgeSettings,
     NamespaceSettings,
     RedisBridgeSettings,
     Settings,
@@ -20,6 +21,7 @@ from chappe.config.settings import (
 #: Tables whose keys are names that people choose, and what each of them holds.
 NAMED: dict[str, type[msgspec.Struct]] = {
     "issuers": IssuerSettings,
+    "mqtt_bridges": MqttBridgeSettings,
     "namespaces": NamespaceSettings,
     "redis_bridges": RedisBridgeSettings,
     "users": UserSettings,
@@ -40,7 +42,7 @@ ZERO_LIFTS = frozenset(
 )
 
 #: Keys whose values must not be shown.
-SECRET_KEYS = frozenset({"password_hash"})
+SECRET_KEYS = frozenset({"password", "password_hash"})
 
 Kind = Literal["whole", "number", "switch", "text", "list", "names", "choice"]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from chappe.config.settings import Settings
+from chappe.hub.bridges import BridgeStatus
 from chappe.hub.contracts import Broker, Clock, Random
 from chappe.hub.hub import HubCore
 from chappe.model.errors import ConfigurationError
@@ -114,7 +115,7 @@ def _make_redis(url: str, clock: Clock, random: Random) -> Broker:
 
 
 class Bridge(Protocol):
-    """A way to another system, which the hub starts and stops with itself."""
+    """A way to another system, which the hub starts and stops with itself, and which tells how it is."""
 
     def start(self) -> None:
         """Begin, on the running loop."""
@@ -122,19 +123,28 @@ class Bridge(Protocol):
     async def stop(self) -> None:
         """End."""
 
+    def status(self) -> BridgeStatus:
+        """Return how it is now."""
+
 
 def make_bridges(settings: Settings, hub: HubCore) -> list[Bridge]:
-    """Return the bridges that settings name; none is started yet.
+    """Return the bridges that settings name, and tell the hub of them; none is started yet.
 
     Raises:
         ConfigurationError: the URL of a bridge, or its channels, cannot be used.
     """
-    if not settings.redis_bridges:
-        return []
-    _check_hiredis()
-    from chappe.bridges.redis import RedisBridge
+    made: list[Bridge] = []
+    if settings.redis_bridges:
+        _check_hiredis()
+        from chappe.bridges.redis import RedisBridge
 
-    return [RedisBridge(hub, each.url, each.pairs()) for each in settings.redis_bridges.values()]
+        made += [RedisBridge(hub, each.url, each.pairs(), name) for name, each in settings.redis_bridges.items()]
+    if settings.mqtt_bridges:
+        from chappe.config.mqtt_bridges import make_mqtt_bridge
+
+        made += [make_mqtt_bridge(hub, name, each) for name, each in settings.mqtt_bridges.items()]
+    hub.bridges.extend(made)
+    return made
 
 
 def _check_hiredis() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from chappe.hub.mqtt import MqttOptions
 from chappe.hub.namespaces import Access, Level, Namespace
 from chappe.model.errors import ConfigurationError
 from chappe.model.frame import SlowConsumer
@@ -116,7 +117,7 @@ class AuthSettings(Section, frozen=True, kw_only=True):
     issuer: Names = ""
     """The `iss` a token must have, or one of several; empty accepts any issuer whose key is known."""
     leeway_s: Leeway = 1.0
-    """Seconds that the issuer's clock may be apart: `exp` counts so much later, `nbf` so much earlier."""
+    """Seconds that the issuer's clock may be apart: `exp` counts so much later, `nbf` and `iat` so much earlier."""
     webhook_url: str = ""
     """Service that is asked whose an opaque token is: `POST {"token": ".."}`."""
     webhook_cache_s: Seconds = 10.0
@@ -150,6 +151,8 @@ class IssuerSettings(Section, frozen=True, kw_only=True):
     """Where it publishes its keys."""
     public_keys: tuple[str, ...] = ()
     """Files with public keys (PEM) of its own."""
+    scopes: tuple[str, ...] = ()
+    """Scopes its tokens may give, such as `api`; others are passed over: it may mean something else by the word."""
 
 
 class ApiSettings(Section, frozen=True, kw_only=True):
@@ -189,6 +192,43 @@ class RedisBridgeSettings(Section, frozen=True, kw_only=True):
                     f"redis_bridges: {name or channel!r} is no pair, expected redis.channel=channel"
                 )
         return pairs
+
+
+class MqttBridgeSettings(Section, frozen=True, kw_only=True):
+    """Join topics of an outside MQTT broker with channels of the hub, in, out or both ways."""
+
+    url: str = "mqtt://127.0.0.1:1883"
+    """Broker: `mqtt://`, `mqtts://` (TLS), or `mqtt+ws://`, `mqtt+wss://` with a path (WebSocket)."""
+    topics: tuple[str, ...] = ()
+    """Lines as mosquitto's bridges have them: `pattern [out|in|both [qos [local-prefix [remote-prefix]]]]`."""
+    username: str = ""
+    """User to log in as."""
+    password: str = ""
+    """Its password; better in `password_file`, or in a variable such as `CHAPPE_MQTT_BRIDGES__HOME__PASSWORD`."""
+    password_file: str = ""
+    """File whose first line is the password."""
+    protocol: Literal["5", "3.1.1"] = "5"
+    """Version of MQTT; with 3.1.1 headers stay behind, and the retain flag is only known of what was there before."""
+    client_id: str = ""
+    """Client id; empty: one is made and kept in the hub's broker (with `memory://` for as long as the hub runs)."""
+    ca_file: str = ""
+    """File with the authorities (PEM) that are believed; empty: the system's."""
+    cert_file: str = ""
+    """File with a certificate to show (PEM), and its key unless `key_file` has it."""
+    key_file: str = ""
+    """File with the private key of `cert_file` (PEM)."""
+    insecure_any_certificate: bool = False
+    """Whether any certificate is believed, whoever shows it: the password goes to whoever answers."""
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=65535)] = 60
+    """Seconds without a message after which the connection is proven; half as much again cuts it."""
+    reconnect_interval_ms: Positive = 1000
+    """Attempt n waits up to this times 2^(n-1), at random, so that many hubs do not come at once."""
+    reconnect_max_ms: Positive = 30000
+    """The longest it waits."""
+    outbox_messages: Positive = 10000
+    """Messages that may wait for the broker; then the history keeps them, and what has none is dropped and counted."""
+    outbox_bytes: Positive = 67108864
+    """Bytes that may wait."""
 
 
 class NamespaceSettings(Section, frozen=True, kw_only=True):
@@ -253,10 +293,38 @@ class LimitSettings(Limits, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class MqttSettings(Section, frozen=True, kw_only=True):
-    """Say where MQTT clients connect."""
+    """Say where MQTT clients connect, and what each may use."""
 
-    port: Port = 1883
-    """TCP port of MQTT; 0 leaves it closed."""
+    port: Port = 0
+    """TCP port of MQTT, usually 1883; 0 leaves it closed (`/mqtt` on the port of HTTP is always there)."""
+    tls_port: Port = 0
+    """TCP port of MQTT over TLS, usually 8883, with the certificates of `server`; 0 leaves it closed."""
+    receive_maximum: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 20
+    """Messages of QoS 1 and 2 that a client may have under way towards the hub; above: 0x93. 20 as mosquitto."""
+    topic_alias_maximum: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 10
+    """Topics that a client may give a number, and that it is given numbers for; 10 as mosquitto."""
+    keep_alive_max_s: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 60
+    """Longest keep alive of version 5; who asks more is told this one. A minute finds a dead device soon enough."""
+    session_expiry_max_s: Annotated[int, msgspec.Meta(ge=0, le=4294967295)] = 604800
+    """Seconds a session outlives its connection at most, a week; 0: for as long as the client says."""
+    inflight_messages: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 100
+    """Messages of QoS 1 and 2 under way to one client; enough for 1,000 a second over 100 ms."""
+    session_queue_messages: Positive = 1000
+    """Messages that may wait for one session, or are kept for it while it is away; above, they are dropped."""
+    session_queue_bytes: Positive = 1048576
+    """The same in bytes, 200 counted for each message beside its payload."""
+    packet_overhead_bytes: Positive = 16384
+    """What a packet may have beside the largest payload: topic and properties; above: 0x95."""
+    connect_bytes: Positive = 65536
+    """Largest CONNECT: a will, a user name and a token."""
+    sys_interval_s: Seconds = 10.0
+    """Seconds between two values of the `$SYS` counters; 0: they are not published. 10 as mosquitto."""
+    checkpoint_s: Seconds = 1.0
+    """Seconds after which the place of a session is written down where sessions survive restarts."""
+
+    def options(self) -> MqttOptions:
+        """Return these settings as the hub takes them."""
+        return MqttOptions(**{name: getattr(self, name) for name in MqttOptions.__struct_fields__})
 
 
 class PollSettings(Section, frozen=True, kw_only=True):
@@ -325,6 +393,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     issuers: dict[str, IssuerSettings] = msgspec.field(default_factory=dict)
     users: dict[str, UserSettings] = msgspec.field(default_factory=dict)
     redis_bridges: dict[str, RedisBridgeSettings] = msgspec.field(default_factory=dict)
+    mqtt_bridges: dict[str, MqttBridgeSettings] = msgspec.field(default_factory=dict)
     namespaces: dict[str, NamespaceSettings] = msgspec.field(default_factory=_closed_namespaces)
     limits: LimitSettings = LimitSettings()
     mqtt: MqttSettings = MqttSettings()

@@ -127,7 +127,7 @@ class Channels:
         session = subscription.session
         del channel.subscriptions[session]
         channel.catching_up.pop(subscription, None)
-        channel.audience.discard(session.protocol.encoder, session.link)
+        channel.audience.discard(session.protocol.encoder, session.outlet)
         if subscription.watches:
             channel.watchers.discard(session.protocol.encoder, session.link)
         if not channel.subscriptions:

@@ -8,6 +8,7 @@ import msgspec
 from chappe.hub.contracts import Claims, Identified, Timer
 from chappe.hub.names import check_name
 from chappe.hub.permissions import Action
+from chappe.hub.resident import Resident
 from chappe.hub.session import ANONYMOUS, CREDENTIALS_REFUSED, Session
 from chappe.model.channels import check_channel
 from chappe.model.error_codes import Code
@@ -90,13 +91,13 @@ class Connecting:
             if claims is None or error is not None:
                 session.fail(command.id, error or ChappeError(Code.UNAUTHORIZED))
             else:
-                self._renew(session, claims)
+                self.renew(session, claims)
                 session.answer(base.Done(command.id))
             session.release()
 
         self._hub.authentication.verify(command.token, identified)
 
-    def _renew(self, session: Session, claims: Claims) -> None:
+    def renew(self, session: Session, claims: Claims) -> None:
         """Give a session newer rights; what they do not allow ends."""
         session.become(claims, session.name)
         self._hub.expiry.watch(session)
@@ -159,9 +160,33 @@ class Connecting:
                 session.fail(answered, refusal)
                 session.close(refusal.code if refusal.code >= 3000 else Code.DISCONNECTED, refusal.reason)
             elif not session.is_over:
-                self._take_name(session, answered, claims, name, resume, opened)
+                self._arrive(session, answered, claims, name, resume, opened)
 
         self._hub.hooks.run(self._hub.hooks.connect, (session.handle_of(),) if self._hub.hooks.connect else (), hooked)
+
+    def _arrive(
+        self,
+        session: Session,
+        answered: int | None,
+        claims: Claims,
+        name: str,
+        resume: str | None,
+        opened: Callable[[bool], None],
+    ) -> None:
+        """Let a client that has an id of its own take its place first: it may have its name from the last time."""
+        protocol = session.protocol
+        if not isinstance(protocol, Resident):
+            self._take_name(session, answered, claims, name, resume, opened)
+            return
+
+        def arrived(error: ChappeError | None) -> None:
+            if error is not None:
+                session.fail(answered, error)
+                session.close(Code.DISCONNECTED, error.reason)
+            elif not session.is_over:
+                self._take_name(session, answered, claims, name, resume, opened)
+
+        protocol.arrive(session, claims, name, arrived)
 
     def _take_name(
         self,
@@ -240,16 +265,12 @@ class Connecting:
             self._claim_on_all(session, name, resume, done)
             return
         if resume and self._hub.resumption.holder(resume, session.user) is holder:
-            names.transfer(name, session)
-
-            def transferred(error: ChappeError | None) -> None:
-                if error is not None and not holder.is_over:
-                    # It is not taken over then either, and keeps what it has.
-                    names.transfer(name, holder)
-                done(error)
-
-            self._claim_on_all(session, name, resume, transferred)
-            return
+            cluster = self._hub.cluster
+            if cluster is None or cluster.names.pass_on(name, holder, session):
+                # The holder is taken over next, inside this call.
+                names.transfer(name, session)
+                done(None)
+                return
 
         def probed(alive: bool) -> None:
             if session.is_over:
@@ -276,6 +297,8 @@ class Connecting:
         def decided(error: ChappeError | None) -> None:
             if error is not None and not session.is_over:
                 self._hub.names.release(session)
+                # And a name that it had before: it has none now.
+                cluster.names.release(session)
             done(error)
 
         cluster.names.claim(session, name, resume, decided)

@@ -56,7 +56,7 @@ class Delivery:
         subscription.waiting = None
         channel.catching_up.pop(subscription, None)
         if not (session.background and channel.namespace.ephemeral):
-            channel.audience.add(session.protocol.encoder, session.link)
+            channel.audience.add(session.protocol.encoder, session.outlet)
 
     def _deliver(self, publication: Publication) -> None:
         hub = self._hub
@@ -104,7 +104,7 @@ class Delivery:
             if subscription.stage is not Stage.LIVE or session in served:
                 continue
             served.add(session)
-            if session.link is not skip and not (held_back and session.background):
+            if session.outlet is not skip and not (held_back and session.background):
                 self._send(frames, session, publication, pattern)
 
     def _to_catching_up(
@@ -124,7 +124,7 @@ class Delivery:
                     served.add(subscription.session)
                     self._send(frames, subscription.session, publication, channel)
         for subscription in reading:
-            if subscription.session not in served and subscription.session.link is not skip:
+            if subscription.session not in served and subscription.session.outlet is not skip:
                 self._keep_aside(subscription, publication)
 
     def _is_wanted(
@@ -137,7 +137,7 @@ class Delivery:
         served: "set[Session]",
     ) -> bool:
         """Tell whether a subscription whose answer is ahead of the feed gets this; it joins when the feed is level."""
-        wanted = subscription.session not in served and subscription.session.link is not skip
+        wanted = subscription.session not in served and subscription.session.outlet is not skip
         if publication.transient:
             return wanted
         if subscription.epoch and subscription.epoch != publication.epoch:
@@ -169,9 +169,9 @@ class Delivery:
                 frame.policy = channel.namespace.slow_consumer
         frame = frames[encoder]
         if frame is not None:
-            session.link.send(frame)
+            session.outlet.send(frame)
             self._hub.counters.delivered += 1
 
     def _link_of_sender(self, publication: Publication) -> Link | None:
         session = self._hub.sessions.get(publication.sender.session) if publication.sender else None
-        return session.link if session is not None else None
+        return session.outlet if session is not None else None

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from chappe.hub.authentication import Authentication
+from chappe.hub.bridges import Reporting
 from chappe.hub.calling import Calling
 from chappe.hub.channels import Channels
 from chappe.hub.cluster import Cluster
@@ -31,13 +32,14 @@ from chappe.hub.fanout import LinkSet, MakeAudience
 from chappe.hub.hooks import Hook, Hooks
 from chappe.hub.locking import Locking
 from chappe.hub.names import NameRegistry
-from chappe.hub.namespaces import Level, Namespaces
+from chappe.hub.namespaces import Level, Namespace, Namespaces
 from chappe.hub.permissions import Action, Actor, Permissions
 from chappe.hub.publishing import Publishing, check_payload
 from chappe.hub.quotas import ChannelQuotas, Excess, Quotas
 from chappe.hub.rate_limit import Pace
 from chappe.hub.reading import Reading, history_error, history_page, history_request
 from chappe.hub.recovery import Recovery
+from chappe.hub.resident import Resident
 from chappe.hub.revocation import Entry, Revocations
 from chappe.hub.rooms import Rooms
 from chappe.hub.seats import Seats, address_group
@@ -51,7 +53,7 @@ from chappe.model.limits import Limits
 from chappe.model.member import Member
 from chappe.model.position import Position
 from chappe.protocols import base
-from chappe.protocols.base import ServerProtocol
+from chappe.protocols.base import Encoder, ServerProtocol
 
 #: Bytes of a public id: 80 bits, so that nobody meets or guesses one.
 _ID_BYTES: Final = 10
@@ -99,6 +101,9 @@ class HubCore:
     Attributes:
         quotas: rates of users and addresses; None: there are none, and nobody asks.
         strangers: sessions that have not said who they are, by address.
+        bridges: ways to other systems, which tell how they are.
+        retention: tells under which options a publication of a channel is stored, where sessions outlive their
+            connections; None: those of its namespace.
     """
 
     error_codes = ERRORS
@@ -129,6 +134,7 @@ class HubCore:
         self.permissions = Permissions(options.namespaces, options.anonymous)
         self.hooks = Hooks(options.spawn)
         self.sessions: dict[str, Session] = {}
+        self.bridges: list[Reporting] = []
         self.names: NameRegistry[Session] = NameRegistry()
         self.names.reserve(options.reserved_names)
         self.channels = Channels(options.namespaces, options.broker, options.make_audience)
@@ -148,6 +154,7 @@ class HubCore:
         self.calling = Calling(self)
         self.handlers: dict[type, Handler] = self._make_handlers()
         self.make_handle: Callable[[Session], Any] = lambda session: session
+        self.retention: Callable[[str, Namespace], Namespace] | None = None
         self._known_channels: set[str] = set()
 
     # --- Carriers ----------------------------------------------------------------------------------------------------
@@ -171,6 +178,7 @@ class HubCore:
         What the old one was given is the old one's to send.
         """
         old, session.link = session.link, link
+        session.outlet = link
         old_encoder = session.protocol.encoder
         if protocol is not None:
             session.protocol = protocol
@@ -187,8 +195,24 @@ class HubCore:
                 channel.watchers.discard(old_encoder, old)
                 channel.watchers.add(encoder, link)
 
+    def reroute(self, session: Session, outlet: Link, encoder: Encoder) -> None:
+        """Let publications go to a session by another link, in another encoding, from now on.
+
+        Call it before the session's protocol says so.
+        """
+        old, session.outlet = session.outlet, outlet
+        former = session.protocol.encoder
+        for subscription in session.subscriptions.values():
+            channel = self.channels.find(subscription)
+            if channel is None or subscription.stage is not Stage.LIVE:
+                continue
+            channel.audience.discard(former, old)
+            channel.audience.add(encoder, outlet)
+
     def forget(self, session: Session, code: int) -> None:
         """Take an ended session out of everything; its subscriptions, name and locks are free at once."""
+        if isinstance(session.protocol, Resident):
+            session.protocol.leave(session, code)
         self.sessions.pop(session.id, None)
         if not session.was_open:
             self.strangers.give_back(address_group(session.peer.address))
@@ -232,7 +256,7 @@ class HubCore:
             command.payload,
             command.kind,
             self.clock.wall_ms(),
-            self.namespaces.of(command.channel),
+            self.stored_as(command.channel, self.namespaces.of(command.channel)),
             None,
             command.key,
             f"user:{actor.claims.user or ''}",
@@ -353,6 +377,10 @@ class HubCore:
         else:
             done([], 0)
 
+    def stored_as(self, channel: str, namespace: Namespace) -> Namespace:
+        """Return the options that a publication is stored under: its namespace's, or more for sessions that need it."""
+        return namespace if self.retention is None else self.retention(channel, namespace)
+
     def check_known_channel(self, channel: str) -> None:
         """Check a channel name; one that was right before is not looked at again.
 
@@ -411,6 +439,7 @@ class HubCore:
             base.Login: self.connecting.login,
             base.Refresh: self.connecting.refresh,
             base.Subscribe: self.subscribing.subscribe,
+            base.Follow: self.subscribing.subscribe,
             base.Unsubscribe: self.subscribing.unsubscribe,
             base.Publish: self.publishing.publish,
             base.History: self.reading.history,
@@ -425,6 +454,7 @@ class HubCore:
             base.State: self._set_background,
             base.Ping: lambda session, command: session.answer(base.Pong(command.id)),
             base.PongReceived: lambda session, command: None,
+            base.Leave: lambda session, command: session.answer(base.Done(command.id)),
             base.Rejected: lambda session, command: session.fail(command.id, command.error),
         }
 
@@ -435,7 +465,7 @@ class HubCore:
             channel = self.channels.find(subscription)
             if channel is not None and channel.namespace.ephemeral and subscription not in channel.catching_up:
                 change = channel.audience.discard if command.background else channel.audience.add
-                change(session.protocol.encoder, session.link)
+                change(session.protocol.encoder, session.outlet)
         session.answer(base.Done(command.id))
 
 

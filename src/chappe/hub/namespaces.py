@@ -2,12 +2,16 @@
 
 import enum
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
 from chappe.model.channels import namespace_of
 from chappe.model.errors import ConfigurationError
 from chappe.model.frame import SlowConsumer
+
+#: The namespace of what the hub tells about itself to who operates it; of those that begin with `$` its options count.
+SYSTEM: Final = "$SYS"
 
 
 class Level(enum.Enum):
@@ -81,10 +85,13 @@ class Namespaces:
                 raise ConfigurationError(f"namespace {namespace.name!r} has a slash, expected one segment")
             self._by_name[namespace.name] = namespace
         self.default = self._by_name.setdefault("default", Namespace(name="default"))
+        self._all = tuple(self._by_name.values())
+        # Nothing of it is worth keeping, whatever `default` keeps. It is open to scopes, which `Permissions` knows.
+        self._by_name.setdefault(SYSTEM, Namespace(name=SYSTEM, subscribe=Access.TOKEN))
 
     def of(self, channel: str) -> Namespace:
         """Return the namespace that serves a channel."""
         return self._by_name.get(namespace_of(channel), self.default)
 
     def __iter__(self) -> Iterator[Namespace]:
-        return iter(self._by_name.values())
+        return iter(self._all)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from chappe.hub.contracts import Append, Outcome, Read, ReadResult
 from chappe.hub.hooks import Draft
 from chappe.hub.namespaces import Access, Namespace
+from chappe.hub.resident import Resident
 from chappe.hub.session import Answer, Session
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
@@ -93,7 +94,7 @@ class Publishing:
             nonlocal finished
             if error is not None:
                 session.fail(command.id, self._hub.as_refusal(error))
-            elif not session.is_over:
+            elif command.is_will or not session.is_over:
                 # Who was disconnected while the hook thought has no name any more to speak under.
                 self._append_draft(session, command, namespace, draft)
             if finished:
@@ -124,7 +125,7 @@ class Publishing:
             command.payload,
             command.kind,
             hub.clock.wall_ms(),
-            namespace,
+            namespace if hub.retention is None else hub.retention(command.channel, namespace),
             session.sender or session.introduce(),
             key,
             _key_owner(session) if key is not None else "",
@@ -228,6 +229,8 @@ def _key_owner(session: Session) -> str:
 
     Not a claimed name's: somebody else may have the name a minute later.
     """
+    if isinstance(session.protocol, Resident):
+        return session.protocol.key_owner
     return f"user:{session.user}" if session.user is not None else f"session:{session.id}"
 
 

@@ -140,6 +140,7 @@ class Session:
         background: the application said that nobody looks at it.
         sender: how it is shown, once it has published; `introduce` makes it.
         expires_at: monotonic seconds at which its token ends it; infinite: never.
+        outlet: the link that publications go to; the link, but for protocols whose clients each get their own.
     """
 
     # An idle session is one of very many: whatever most of them do not need is None until it is needed.
@@ -166,6 +167,7 @@ class Session:
         "link",
         "name",
         "opened_at",
+        "outlet",
         "peer",
         "protocol",
         "resume",
@@ -178,6 +180,7 @@ class Session:
         now = hub.clock.now()
         self.hub = hub
         self.link = link
+        self.outlet = link
         self.protocol = protocol
         self.peer = peer
         self.id = public_id

@@ -242,7 +242,8 @@ class _Reading:
         if isinstance(asked, base.SincePosition):
             since, limit = Position(asked.epoch, asked.offset), self._hub.limits.recovery_publications
             known = self._hub.recovery.answer(channel, since)
-            if known is not None:
+            # Who follows gets what is left of a gap that is lost, which is not kept.
+            if known is not None and (known.complete or type(self._command) is not base.Follow):
                 self._hub.counters.recovery_shared += 1
                 self._answered(known)
                 return
@@ -308,9 +309,14 @@ class _Reading:
         if channel is None:
             return
         wants_gap = isinstance(since, base.SincePosition)
-        recovered = wants_gap and result.complete and self._is_small(result.publications)
-        gap = result.publications if recovered else () if wants_gap else self._newest(result.publications)
-        retained = (result.retained,) if result.retained is not None and not recovered else ()
+        follows = type(self._command) is base.Follow
+        recovered = wants_gap and result.complete and (follows or self._is_small(result.publications))
+        if recovered or (wants_gap and follows):
+            gap = result.publications
+        else:
+            gap = () if wants_gap else self._newest(result.publications)
+        is_new = not recovered and not (wants_gap and follows)
+        retained = (result.retained,) if result.retained is not None and is_new else ()
         if any((item.epoch, item.offset) == (each.epoch, each.offset) for item in retained for each in gap):
             # What was asked for has it already, in its place.
             retained = ()
@@ -417,7 +423,8 @@ class _PatternReading(_Reading):
         recovered = isinstance(since, base.SincePosition) and since.position is not None and result.complete
         self._subscription.after = result.sequence
         reply = base.Subscribed(self._command.id, self._subscription.name, None, result.position, recovered)
-        gap = result.publications if recovered else result.retained
+        is_given = recovered or (type(since) is base.SincePosition and type(self._command) is base.Follow)
+        gap = result.publications if is_given else result.retained
         self._go_live(channel, reply, [each for each in gap if self._hub.channels.is_readable(each.channel)])
 
 

@@ -104,7 +104,11 @@ class Tickets:
         return self._remove(name) if name in self._open else None
 
     def _give(self, sender: str, body: str, answer: Tell) -> None:
-        answer(self._take(body))
+        claims = self._take(body)
+        # The clock that says when it was issued tells whether that was before a revocation; the other node's may not.
+        if claims is not None and self._hub.revocations.refuses(claims, self._hub.clock.wall_ms() / 1_000):
+            claims = None
+        answer(claims)
 
     def _forget_ended(self, now: float) -> None:
         while self._open:

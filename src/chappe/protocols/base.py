@@ -80,6 +80,10 @@ class Subscribe(msgspec.Struct, frozen=True, tag_field="type", tag="subscribe"):
     presence: bool = False
 
 
+class Follow(Subscribe, frozen=True, tag="follow"):
+    """Subscribe where a session was before: what is left of a gap is given although it is not whole."""
+
+
 class Unsubscribe(msgspec.Struct, frozen=True, tag_field="type", tag="unsubscribe"):
     """End a subscription."""
 
@@ -92,6 +96,7 @@ class Publish(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         transient: to everybody but the sender, neither kept nor numbered.
+        is_will: said for a session that is over.
     """
 
     id: int
@@ -103,6 +108,7 @@ class Publish(msgspec.Struct, frozen=True, gc=False):
     retain: bool = False
     headers: Mapping[str, str] | None = None
     transient: bool = False
+    is_will: bool = False
 
 
 class History(msgspec.Struct, frozen=True, tag_field="type", tag="history"):
@@ -197,6 +203,12 @@ class Ping(msgspec.Struct, frozen=True, tag_field="type", tag="ping"):
     id: int | None = None
 
 
+class Leave(msgspec.Struct, frozen=True):
+    """Say goodbye, behind everything that was asked before; answered when it is its turn."""
+
+    id: int
+
+
 class PongReceived(msgspec.Struct, frozen=True, tag_field="type", tag="pong"):
     """Answer the hub's ping; a sign of life and nothing else."""
 
@@ -214,6 +226,7 @@ Command: TypeAlias = (
     | Say
     | Relay
     | Subscribe
+    | Follow
     | Unsubscribe
     | Publish
     | History
@@ -229,6 +242,7 @@ Command: TypeAlias = (
     | State
     | Ping
     | PongReceived
+    | Leave
     | Rejected
 )
 

@@ -12,10 +12,13 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 
+from chappe.hub.mqtt import MqttClient
 from chappe.hub.session import Session
 from chappe.model.error_codes import Code
+from chappe.model.errors import ConfigurationError
 from chappe.server.certificates import Certificates, ClientCertificate, TlsFiles
 from chappe.server.garbage import Garbage
+from chappe.server.mqtt import MqttListening
 from chappe.server.tls import Listening, listen_tls
 from chappe.server.watchdog import Watchdog
 from chappe.transports.front_door import FrontDoor, Lobby
@@ -62,6 +65,7 @@ class HubServer(uvicorn.Server):
         options: ServerOptions,
         bind: Callable[[], socket.socket],
         started: Callable[[], None] | None = None,
+        mqtt: MqttListening | None = None,
     ) -> None:
         """Take the parts.
 
@@ -71,7 +75,9 @@ class HubServer(uvicorn.Server):
             bind: returns the listening socket; called when signals are handled already, so that who can connect can
                 also be drained.
             started: called when connections are accepted.
+            mqtt: the ports of MQTT; None: there are none.
         """
+        self._mqtt = mqtt
         self._lobby = lobby
         self._options = options
         self._bind = bind
@@ -92,6 +98,12 @@ class HubServer(uvicorn.Server):
         if self._options.cert:
             self._certificates = Certificates(_tls_files(self._options))
         listener = self._bind()
+        if self._mqtt is not None:
+            try:
+                self._mqtt.bind(self._certificates is not None)
+            except ConfigurationError:
+                listener.close()
+                raise
         self._lobby.start()
         self._watchdog.start()
         if self._certificates is not None:
@@ -101,6 +113,8 @@ class HubServer(uvicorn.Server):
             self._watching = asyncio.create_task(self._certificates.watch())
         else:
             await super().startup([listener])
+        if self._mqtt is not None:
+            self.servers += await self._mqtt.start(self._lobby, self._certificates)  # type: ignore[arg-type]
         if self._options.handle_signals:
             # Elsewhere the collector is somebody else's.
             self._garbage.settle()
@@ -185,8 +199,11 @@ class HubServer(uvicorn.Server):
         for index, link in enumerate(links):
             advice_ms = secrets.randbelow(_SPREAD_MS)
             reason = f"the hub is shutting down; reconnect after {advice_ms} ms"
-            if isinstance(link.receiver, Session):
-                link.receiver.close(Code.SHUTDOWN, reason)
+            receiver = link.receiver
+            if isinstance(receiver, MqttClient):
+                receiver.session.close(Code.SHUTDOWN, reason)
+            elif isinstance(receiver, Session):
+                receiver.close(Code.SHUTDOWN, reason)
             else:
                 link.close(Code.SHUTDOWN, reason)
             if index % _SLICE == _SLICE - 1:

@@ -8,6 +8,7 @@ import tempfile
 from types import TracebackType
 from typing import Final, Self
 
+from chappe.brokers.nats.local import launcher
 from chappe.testing.kill_programme import UnexpectedEnd
 
 _LOOK_S: Final = 0.02
@@ -22,7 +23,7 @@ def free_port() -> int:
 
 
 class HubProcess:
-    """A hub; as a context manager it runs until the block ends.
+    """A hub; as a context manager it runs until the block ends, and on Linux not longer than this process.
 
     Attributes:
         port: where it listens, the same after another `start`.
@@ -69,7 +70,8 @@ class HubProcess:
             UnexpectedEnd: it ended instead; the text has what it said.
         """
         with tempfile.TemporaryFile() as log:
-            self._process = await asyncio.create_subprocess_exec(*self._command, stdout=log, stderr=log)
+            command = [*launcher(), *self._command]
+            self._process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
             while not await self._accepts():
                 if self._process.returncode is not None:
                     log.seek(0)

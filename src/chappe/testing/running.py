@@ -31,6 +31,12 @@ class RunningHub:
         return self.server.port
 
     @property
+    def mqtt_port(self) -> int:
+        """The port of MQTT, if it was asked for."""
+        assert self.server.mqtt_port is not None
+        return self.server.mqtt_port
+
+    @property
     def url(self) -> str:
         """Where the console and the API are: `http://127.0.0.1:PORT`."""
         return self.server.url
@@ -48,6 +54,7 @@ async def running_hub(
     namespaces: Iterable[Namespace] | None = None,
     faults: Faults | None = None,
     seed: int = 0,
+    mqtt: bool = False,
 ) -> AsyncIterator[RunningHub]:
     """Serve a hub on a free port of loopback until the block ends; then drain it.
 
@@ -56,6 +63,7 @@ async def running_hub(
         namespaces: of that default hub.
         faults: put a `FaultyBroker` with these under that default hub.
         seed: of the faults.
+        mqtt: listen for MQTT too, on another free port.
     Raises:
         ValueError: a hub was given together with options of the default one.
     """
@@ -65,7 +73,8 @@ async def running_hub(
     if faults is not None:
         clock = LoopClock()
         faulty = FaultyBroker(MemoryBroker(clock, os.urandom), clock, seed, faults)
-    server = Server(hub or Hub(dev=True, namespaces=namespaces, broker=faulty), host="127.0.0.1", port=0)
+    served = hub or Hub(dev=True, namespaces=namespaces, broker=faulty)
+    server = Server(served, host="127.0.0.1", port=0, mqtt_port=0 if mqtt else None)
     await server.start()
     try:
         yield RunningHub(server.hub, server, faulty)

@@ -14,6 +14,7 @@ from chappe.hub.tickets import PREFIX
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.transports.certificates import CertificateName, certificate_claims
+from chappe.transports.peer_certificate import PeerCertificate
 from chappe.transports.upgrade import Request, bearer_token
 
 #: The header that proves that a page, and not only the browser, knows the cookie.
@@ -51,7 +52,11 @@ class CredentialReader(msgspec.Struct, frozen=True, kw_only=True):
 
     def holder(self, request: Request) -> Claims | None:
         """Return whose certificate the TLS client showed; it counts where `read` finds nothing."""
-        return certificate_claims(request.certificate, self.certificate_user)
+        return self.owner(request.certificate)
+
+    def owner(self, certificate: PeerCertificate | None) -> Claims | None:
+        """Return whose certificate it is, as far as one names a user here."""
+        return certificate_claims(certificate, self.certificate_user)
 
     def _read_cookie(self, request: Request) -> str | None:
         # Browsers send cookies with what any page asks for: without an origin that is listed it proves nothing.

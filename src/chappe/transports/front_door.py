@@ -29,6 +29,7 @@ from chappe.transports.endpoints import Endpoints
 from chappe.transports.flush import Flush
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.http_sessions import HttpSessions
+from chappe.transports.mqtt_link import MqttLink
 from chappe.transports.peer_certificate import EXTENSION as CERTIFICATE
 from chappe.transports.peer_certificate import PeerCertificate, read_certificate
 from chappe.transports.portable import Commons, LinkCounters
@@ -53,7 +54,7 @@ from chappe.wire.websocket import WebSocketCodec
 if TYPE_CHECKING:
     from chappe.transports.native import NativeLink, Reactor
 
-CarrierLink: TypeAlias = "WebSocketLink | SseLink | NativeLink"
+CarrierLink: TypeAlias = "WebSocketLink | SseLink | MqttLink | NativeLink"
 
 #: Header fields of one request; more is no browser's.
 _MAX_HEADERS: Final = 100
@@ -169,11 +170,11 @@ class Lobby:
         assert self._commons is not None
         return self._commons
 
-    def enter(self, link: CarrierLink, address: str) -> None:
-        """Count a link and look after it."""
+    def enter(self, link: CarrierLink, address: str, first_look_s: float | None = None) -> None:
+        """Count a link and look after it, for the first time after `first_look_s` if that is given."""
         link.seat = self.admission.websockets.take(address)
         self.links.add(link)
-        self.heartbeat.add(link)
+        self.heartbeat.add(link, first_look_s)
 
     def leave(self, link: CarrierLink) -> None:
         """Forget a link."""
@@ -453,7 +454,7 @@ class FrontDoor(HttpToolsProtocol):
             self._answer(Rejected(503, f"no connection to spare: {error.strerror}", {"Retry-After": "5"}))
             return
         self.leave_uvicorn()
-        lobby.enter(link, request.address)
+        lobby.enter(link, request.address, endpoint.first_look_s)
         lobby.upgrades += 1
         link.begin(endpoint.open(link), behind)
 

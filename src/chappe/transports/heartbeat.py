@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from chappe.hub.mqtt import MqttClient
 from chappe.hub.session import Session
 from chappe.hub.session_state import SessionState
 from chappe.model.error_codes import Code
@@ -82,9 +83,12 @@ class Heartbeat:
         for waiting in (self._slots, self._endings, self._due, self._overdue):
             waiting.clear()
 
-    def add(self, link: BeatingLink) -> None:
-        """Look after a link until it is closing."""
+    def add(self, link: BeatingLink, first_s: float | None = None) -> None:
+        """Look after a link until it is closing; `first_s`: when first, if its kind says more than the limits."""
         assert self._ticks is not None
+        if first_s is not None:
+            self._look_again(link, first_s, self._ticks())
+            return
         limits = self._limits
         # Whether it is a stream is not known before its session is there; it is looked at soon enough for both.
         first_s = min(filter(None, (limits.ping_interval_s, limits.sse_heartbeat_s)), default=0.0)
@@ -126,6 +130,9 @@ class Heartbeat:
     def _look_at(self, link: BeatingLink, now: float) -> None:
         limits = self._limits
         session = link.receiver if isinstance(link.receiver, Session) else None
+        if isinstance(link.receiver, MqttClient):
+            self._look_at_client(link.receiver, link, now)
+            return
         background = session is not None and session.background
         if session is not None and self._is_stale(session, link, now):
             session.close(Code.STALE)
@@ -153,6 +160,25 @@ class Heartbeat:
             self._look_again(link, pinged + limits.pong_timeout_s - now, now)
         else:
             self._ping_when_due(link, now, limits.idle_timeout_s if background else limits.ping_interval_s)
+
+    def _look_at_client(self, client: MqttClient, link: BeatingLink, now: float) -> None:
+        """End a client of MQTT that said nothing within its keep alive, or nothing whole; it is not pinged."""
+        limits = self._limits
+        if link.paused:
+            self._look_again(link, limits.pong_timeout_s, now)
+            return
+        if not client.is_connected:
+            # Its keep alive is not known yet, and may be two seconds.
+            self._look_again(link, TICK_S, now)
+        elif client.unfinished_since and now - client.unfinished_since >= limits.message_timeout_s:
+            self._counters.message_timeouts += 1
+            client.session.close(Code.BAD_REQUEST_CLOSE, "a packet takes too long")
+        elif client.is_silent(now):
+            self._counters.idle_timeouts += 1
+            client.session.close(Code.NO_PONG, "nothing came within the keep alive")
+        else:
+            wait_s = client.silence_left_s(now) if client.keep_alive_s else limits.message_timeout_s
+            self._look_again(link, min(wait_s, limits.message_timeout_s), now)
 
     def _is_stale(self, session: Session, link: BeatingLink, now: float) -> bool:
         if not self._identified_first or session.state is not SessionState.NEW:

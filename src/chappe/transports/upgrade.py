@@ -81,6 +81,9 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
             raise Rejected(403, "this Origin may not connect; add it to server.allowed_origins")
 
     def _may_connect(self, origin: str, host: str, secure: bool) -> bool:
+        if origin == "null":
+            # Any site has it, in a sandboxed frame: no list makes it somebody's.
+            return False
         if self.origins:
             return origin in self.origins
         try:

@@ -106,9 +106,26 @@ def test_who_is_refused_its_name_while_it_resumes_has_taken_nothing(nodes: Nodes
     connected = holder.ask("connect", name="Ada B")
     nodes.way(0).cut()
     newcomer = a.client()
-    number = newcomer.command("connect", name="Ada B", resume=connected["resume"])
+    number = newcomer.command("connect", name="Cyd", resume=connected["resume"])
     nodes.pass_time(3)
     assert newcomer.answer(number)["code"] == Code.NOT_AVAILABLE
     nodes.way(0).restore()
     assert not holder.session.is_over
     assert a.client().ask("connect", name="Ada B")["code"] == Code.NAME_IN_USE
+
+
+def test_who_comes_back_to_its_node_keeps_its_name_without_the_engine(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    holder = a.client()
+    connected = holder.ask("connect", name="Ada B")
+    nodes.way(0).cut()
+    newcomer = a.client()
+    answer = newcomer.ask("connect", name="Ada B", resume=connected["resume"])
+    assert (answer["resumed"], answer["session"]) == (True, connected["session"])
+    assert holder.session.is_over
+    nodes.way(0).restore()
+    nodes.pass_time(0.1)
+    assert b.client().ask("connect", name="Ada B")["code"] == Code.NAME_IN_USE
+    newcomer.cut()
+    nodes.pass_time(0.1)
+    assert b.client().ask("connect", name="Ada B")["type"] == "reply"

@@ -107,6 +107,39 @@ def test_a_last_leave_that_was_lost_is_noticed_within_two_intervals(nodes: Nodes
     assert names_in(watcher) == ["Ada B"]
 
 
+def test_a_last_leave_that_was_lost_is_made_good_by_who_comes_next_on_that_node(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    watcher, blaise = joined(a.client(name="Ada B")), joined(b.client(name="Blaise P"))
+    charles = b.client(name="Charles B")
+    nodes.pass_time(3)
+    nodes.way(0).loses = lambda publication: publication.channel.startswith("$hub/room/")
+    blaise.cut()
+    nodes.pass_time(0.1)
+    nodes.way(0).loses = lambda publication: False
+    watcher.take()
+    # As many messages under the room's new opening as were heard of the one before.
+    joined(charles)
+    nodes.pass_time(0.1)
+    assert names_in(watcher) == names_in(charles) == ["Ada B", "Charles B"]
+    told = [(each["type"], each["member"]["name"]) for each in watcher.take() if each["type"] in ("join", "leave")]
+    assert told == [("leave", "Blaise P"), ("join", "Charles B")]
+
+
+def test_a_first_member_that_was_lost_is_made_good_by_the_next_one_on_that_node(nodes: Nodes) -> None:
+    a, b = nodes.worlds
+    watcher, blaise = joined(a.client(name="Ada B")), joined(b.client(name="Blaise P"))
+    charles, dora = b.client(name="Charles B"), b.client(name="Dora C")
+    nodes.pass_time(3)
+    nodes.way(0).loses = lambda publication: publication.channel.startswith("$hub/room/")
+    blaise.cut()
+    joined(charles)
+    nodes.pass_time(0.1)
+    nodes.way(0).loses = lambda publication: False
+    joined(dora)
+    nodes.pass_time(0.1)
+    assert names_in(watcher) == ["Ada B", "Charles B", "Dora C"]
+
+
 def test_a_subscription_that_ends_while_it_is_read_leaves_no_room_behind(nodes: Nodes) -> None:
     a, _ = nodes.worlds
     member, late = joined(a.client(name="Ada B")), a.client()

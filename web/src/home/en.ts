@@ -10,6 +10,10 @@ export const en = {
   answerTime: "Answers in",
   milliseconds: (value: string) => `${value} ms`,
   address: "Address",
+  bridges: "Bridges",
+  bridgeStates: { connected: "Connected", connecting: "No connection", "standing-by": "Carried by another node", stopped: "Stopped" },
+  bridgeCounts: (received: string, sent: string, waiting: string, dropped: string) =>
+    `${received} in, ${sent} out, ${waiting} waiting, ${dropped} dropped`,
   begin: "Begin in 30 seconds",
   beginLead: "The same channel in three languages: what one publishes, the others receive.",
   code: "Program",

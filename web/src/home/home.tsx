@@ -11,7 +11,7 @@ import { CopyButton } from "../ui/copy_button";
 import { ChatIcon, ClientIcon } from "../ui/icons";
 import { Segmented } from "../ui/segmented";
 import { PROGRAMS, PROGRAM_NAMES, type Program, snippet } from "./snippets";
-import { status, watchStatus } from "./status";
+import { type Bridge, status, watchStatus } from "./status";
 import { t } from "./texts";
 
 const TONES = { checking: "idle", ready: "ok", notReady: "warn", unreachable: "bad" } as const;
@@ -25,6 +25,7 @@ export function Home(): JSX.Element {
         <p class="lead">{t.value.lead}</p>
       </header>
       <Status />
+      <Bridges />
       <section class="home-section" aria-labelledby="applications">
         <h2 id="applications">{t.value.applications}</h2>
         <div class="cards">
@@ -61,6 +62,34 @@ function Status(): JSX.Element {
       </div>
     </dl>
   );
+}
+
+const BRIDGE_TONES = { connected: "ok", connecting: "warn", "standing-by": "idle", stopped: "idle" } as const;
+
+function Bridges(): JSX.Element | null {
+  const { bridges } = status.value;
+  if (bridges.length === 0) return null;
+  return (
+    <section class="home-section" aria-labelledby="bridges">
+      <h2 id="bridges">{t.value.bridges}</h2>
+      <ul class="card rows">
+        {bridges.map((bridge) => (
+          <li key={bridge.name} class="row" data-bridge={bridge.name}>
+            <span class="mono row-key">{bridge.name}{bridge.peer && ` ${bridge.peer}`}</span>
+            <span class="row-text">{bridge.problem || counted(bridge)}</span>
+            <span class={`chip ${BRIDGE_TONES[bridge.state]}`} data-state={bridge.state}>{t.value.bridgeStates[bridge.state]}</span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+/** How much came, went, waits and was lost; nothing for who may not know. */
+function counted({ counts }: Bridge): string {
+  if (counts === null) return "";
+  const of = (name: string): string => formatCount(counts[name] ?? 0);
+  return t.value.bridgeCounts(of("received"), of("sent"), of("waiting"), of("dropped"));
 }
 
 interface AppCardProps {

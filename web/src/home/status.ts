@@ -3,13 +3,25 @@
 import { signal } from "@preact/signals";
 import { hubUrl } from "../shell/hub";
 
+export type BridgeState = "connected" | "connecting" | "standing-by" | "stopped";
+
+/** A bridge; what only an operator may know is empty for others. */
+export interface Bridge {
+  readonly name: string;
+  readonly state: BridgeState;
+  readonly peer: string;
+  readonly problem: string;
+  readonly counts: Readonly<Record<string, number>> | null;
+}
+
 export interface HubStatus {
   readonly readiness: "checking" | "ready" | "notReady" | "unreachable";
   readonly version: string | null;
   readonly answerMs: number | null;
+  readonly bridges: readonly Bridge[];
 }
 
-export const status = signal<HubStatus>({ readiness: "checking", version: null, answerMs: null });
+export const status = signal<HubStatus>({ readiness: "checking", version: null, answerMs: null, bridges: [] });
 
 const EVERY_MS = 5_000;
 
@@ -28,9 +40,10 @@ export async function askStatus(): Promise<HubStatus> {
     const started = performance.now();
     const ready = await fetch(hubUrl("readyz"), { cache: "no-store" });
     const answerMs = performance.now() - started;
-    return { readiness: ready.ok ? "ready" : "notReady", version: await askVersion(), answerMs };
+    const bridges = await askBridges(bridgesOf(await ready.json()));
+    return { readiness: ready.ok ? "ready" : "notReady", version: await askVersion(), answerMs, bridges };
   } catch {
-    return { readiness: "unreachable", version: status.value.version, answerMs: null };
+    return { readiness: "unreachable", version: status.value.version, answerMs: null, bridges: [] };
   }
 }
 
@@ -39,4 +52,23 @@ async function askVersion(): Promise<string | null> {
   if (!answer.ok) return null;
   const told: unknown = await answer.json();
   return typeof told === "object" && told !== null && "version" in told ? String(told.version) : null;
+}
+
+const STATES: readonly string[] = ["connected", "connecting", "standing-by", "stopped"];
+
+/** What `/readyz` tells everybody of bridges: names and states. */
+export function bridgesOf(told: unknown): Bridge[] {
+  if (typeof told !== "object" || told === null || !("bridges" in told)) return [];
+  return Object.entries(told.bridges as Record<string, unknown>)
+    .filter(([, state]) => STATES.includes(String(state)))
+    .map(([name, state]) => ({ name, state: state as BridgeState, peer: "", problem: "", counts: null }));
+}
+
+/** What `/api/bridges` tells who may ask, in place of what everybody knows. */
+async function askBridges(known: Bridge[]): Promise<Bridge[]> {
+  if (known.length === 0) return known;
+  const answer = await fetch(hubUrl("api/bridges"), { cache: "no-store" });
+  if (!answer.ok) return known;
+  const told = (await answer.json()) as { bridges: Bridge[] };
+  return told.bridges;
 }

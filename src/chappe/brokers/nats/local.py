@@ -77,7 +77,7 @@ class LocalNats:
         config.touch(0o600)
         config.write_text(self._config())
         self._process = await asyncio.create_subprocess_exec(
-            *_launcher(),
+            *launcher(),
             program,
             "-c",
             str(config),
@@ -164,7 +164,7 @@ def _free_port() -> int:
         return port
 
 
-def _launcher() -> list[str]:
+def launcher() -> list[str]:
     """Return what lets a program end with this process, however that ends; Linux only."""
     if sys.platform != "linux":
         return []

@@ -76,6 +76,11 @@ FRENCH: Texts = {
     ),
     "config_file_missing": "{name} : {path} n'existe pas",
     "config_unusable": "inutilisable : {reason}",
+    "config_mqtt_plain": "mqtt_bridges.{name} : le mot de passe passe en clair sur le réseau : utilisez mqtts://",
+    "config_mqtt_insecure": (
+        "mqtt_bridges.{name} : insecure_any_certificate : qui répond reçoit le mot de passe "
+        "et chaque message ; utilisez ca_file"
+    ),
     # token
     "token": "Crée et lit des jetons et des clés d'API.",
     "token_create": "Crée un jeton pour un utilisateur, ou avec --api une clé pour un programme.",
@@ -324,21 +329,53 @@ FRENCH: Texts = {
     "sub_reconnecting": "reconnexion, essai {n}",
     "sub_transport": "transporté par {transport}",
     "sub_following": "suit {channels} sur {url} (Ctrl-C arrête)",
+    # pub and sub with mqtt://
+    "mqtt_user": "Avec mqtt:// : utilisateur ; le mot de passe vient de CHAPPE_MQTT_PASSWORD ou de --password-file.",
+    "mqtt_password_file": "Avec mqtt:// : fichier dont la première ligne est le mot de passe.",
+    "mqtt_qos": "Avec mqtt:// : 0 (par défaut), 1 (au moins une fois) ou 2 (une fois).",
+    "mqtt_version": "Avec mqtt:// : version de MQTT, 5 sauf indication.",
+    "mqtt_cert_key": "Fichier de la clé privée de --cert (PEM), si celui-ci n'en a pas.",
+    "mqtt_only": "{options} : seulement pour mqtt:// et mqtts://",
+    "mqtt_not": "{options} : pas pour ce genre d'URL",
+    "mqtt_no_topic": "l'URL ne nomme aucun sujet, attendu par exemple {url}",
+    "mqtt_one_broker": (
+        "plusieurs sujets doivent être d'un seul broker : donnez chacun comme mqtt://HÔTE/SUJET avec le même hôte"
+    ),
+    "mqtt_missing": "mqtt:// demande le paquet {name} : pip install 'chappe[mqtt]'",
+    "mqtt_plain_warning": "ATTENTION : le mot de passe passe en clair sur le réseau, utilisez mqtts://",
+    "mqtt_login": "{peer} refuse l'identification ({reason}) : vérifiez --user et le mot de passe",
+    "mqtt_other_version": "{peer} ne parle pas cette version de MQTT : essayez --mqtt-version 3.1.1",
+    "mqtt_certificate": "le certificat de {peer} n'est pas reconnu ({reason}) : nommez son autorité avec --ca",
+    "mqtt_tls": "pas de connexion TLS avec {peer} ({reason}) : il veut peut-être un certificat client, --cert",
+    "mqtt_unreachable": "{peer} est injoignable ({reason}) : vérifiez l'hôte et le port",
+    "mqtt_refused": "{peer} refuse : {reason}",
+    "mqtt_closed": "{peer} a coupé la connexion ({reason}) : son journal dit peut-être pourquoi",
+    "mqtt_unconfirmed": "aucune confirmation en {seconds:g} secondes : c'est peut-être publié, ou non",
     # bench
     "bench": "Mesure un serveur, seul ou à côté d'autres : messages, latence, mémoire, processeur.",
-    "bench_vs": "Serveurs à mesurer à côté, séparés par des virgules : {names}.",
-    "bench_url": "Serveur déjà lancé, par exemple ws://127.0.0.1:8080/ws ; sans cela un serveur est lancé.",
-    "bench_token": "Jeton pour --url ; CHAPPE_TOKEN ne l'expose pas dans la liste des processus.",
+    "bench_vs": "Serveurs à mesurer à côté, séparés par des virgules : {names} ; pour mqtt {brokers}.",
+    "bench_load": "Ce que font les clients de mqtt, séparé par des virgules : {names} ; sinon tout sauf fanout-qos1.",
+    "bench_url": (
+        "Serveur déjà lancé, par exemple ws://127.0.0.1:8080/ws ou mqtt://127.0.0.1:1883 ; "
+        "sans cela un serveur est lancé."
+    ),
+    "bench_token": (
+        "Jeton pour --url, avec mqtt le mot de passe ; CHAPPE_TOKEN ne l'expose pas dans la liste des processus."
+    ),
     "bench_plain": "Le serveur de --url ne parle pas chappe.v1 : il renvoie, ou diffuse, ce qu'il reçoit.",
     "bench_pid": "Processus du serveur de --url, pour son temps de processeur et sa mémoire.",
-    "bench_connections": "Connexions ; 100 pour echo et publish, sinon 1000.",
+    "bench_connections": "Connexions ; 100 pour echo, publish et one-to-one, sinon 1000.",
     "bench_rooms": "Salons entre lesquels les connexions se répartissent (rooms).",
-    "bench_size": "Octets d'un message ; 100 pour fanout, sinon 64.",
+    "bench_size": "Octets d'un message ; 100 pour fanout et mqtt, sinon 64.",
     "bench_rate": "Messages par seconde, à intervalle égal, sans attendre (fanout) ; latence depuis l'instant prévu.",
     "bench_seconds": "Secondes d'une mesure.",
     "bench_rounds": "Mesures de chaque serveur, à tour de rôle.",
     "bench_png": "Dessine aussi le graphique dans un PNG (demande matplotlib).",
     "bench_rate_fanout": "--rate ne vaut que pour fanout",
+    "bench_load_mqtt": "--load ne vaut que pour mqtt",
+    "bench_no_load": "aucune charge {name!r} ; il y a {names}",
+    "bench_odd": "un à un demande des paires de connexions, {connections} est impair",
+    "bench_mqtt_url_bad": "--url {url!r} : attendu mqtt://UTILISATEUR:MOTDEPASSE@HÔTE:PORT ou mqtts://HÔTE:PORT",
     "bench_url_or_vs": "--url et --vs s'excluent : les autres serveurs sont lancés à côté d'un serveur lancé lui aussi",
     "bench_url_bad": "--url {url!r} : attendu ws://HÔTE:PORT/CHEMIN ou wss://HÔTE:PORT/CHEMIN",
     "bench_no_peer": "aucun serveur {name!r} à mesurer à côté ; il y a {names}",

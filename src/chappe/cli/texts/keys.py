@@ -69,6 +69,8 @@ class Texts(TypedDict):
     config_pending: str
     config_file_missing: str
     config_unusable: str
+    config_mqtt_plain: str
+    config_mqtt_insecure: str
     # token
     token: str
     token_create: str
@@ -285,6 +287,26 @@ class Texts(TypedDict):
     sub_reconnecting: str
     sub_following: str
     sub_transport: str
+    # pub and sub with mqtt://
+    mqtt_user: str
+    mqtt_password_file: str
+    mqtt_qos: str
+    mqtt_version: str
+    mqtt_cert_key: str
+    mqtt_only: str
+    mqtt_not: str
+    mqtt_no_topic: str
+    mqtt_one_broker: str
+    mqtt_missing: str
+    mqtt_plain_warning: str
+    mqtt_login: str
+    mqtt_other_version: str
+    mqtt_certificate: str
+    mqtt_tls: str
+    mqtt_unreachable: str
+    mqtt_refused: str
+    mqtt_closed: str
+    mqtt_unconfirmed: str
     # bench
     bench: str
     bench_vs: str
@@ -324,6 +346,11 @@ class Texts(TypedDict):
     bench_limited: str
     bench_fault: str
     bench_lost: str
+    bench_load: str
+    bench_load_mqtt: str
+    bench_no_load: str
+    bench_odd: str
+    bench_mqtt_url_bad: str
     bench_repeated: str
     bench_closed: str
     bench_machine: str

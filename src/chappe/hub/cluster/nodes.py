@@ -15,6 +15,8 @@ NODE_TTL_S: Final = 10.0
 _MOST_LOST: Final = 256
 #: Seconds without our own signs of life after which the others get all their time again.
 _SILENCE_S: Final = 2 * BEAT_S
+#: How often a node is told that it was gone, until it answers.
+_TELLINGS: Final = 5
 
 
 class Nodes:
@@ -122,8 +124,18 @@ class Nodes:
             self._log("WARNING", "messages reach the other nodes again")
             self._return()
 
+    def _tell_gone(self, node: str, left: int) -> None:
+        """Tell a node that others may have taken what it has; again if the word was lost: it would keep it for long."""
+
+        def answered(answers: dict[str, Any]) -> None:
+            if not answers and left > 1 and node in self._heard and self._timer is not None:
+                self._tell_gone(node, left - 1)
+
+        self._bus.ask("gone", None, (node,), answered, of=bool)
+
     def _were_gone(self, sender: str, body: Any, answer: Tell) -> None:
         """Learn that another node did not hear us, although we heard ourselves."""
+        answer(True)
         self._log("WARNING", "node %s had not heard this one", sender)
         self._return()
 
@@ -145,7 +157,7 @@ class Nodes:
             self._log("INFO", "node %s is here", node)
             if node in self._lost:
                 del self._lost[node]
-                self._bus.tell("gone", None, node)
+                self._tell_gone(node, _TELLINGS)
             for told in self.on_join:
                 told(node)
 

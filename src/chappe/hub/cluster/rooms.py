@@ -2,7 +2,8 @@
 
 A node follows the rooms that it has subscribers in. What it is told is numbered for each room and node, so that a
 message that was lost is noticed with the next one, or with the count that comes every `COUNT_INTERVAL_S`; then the
-whole list is asked for again.
+whole list is asked for again. A node that leaves a room and comes back counts from the start under a new opening:
+otherwise a member that came would look like one that is known already.
 """
 
 import hashlib
@@ -36,18 +37,21 @@ _COUNTS_PAUSE_S: Final = 0.03
 _PAGE: Final = 200
 
 _Entry = tuple[str, str | None, str, Any]
+#: How far a node is in a room: which time it opened the room (a greater one each time), and how many messages since.
+_Place = tuple[int, int]
+_NOWHERE: Final = (-1, -1)
 
 
 class _Remote(msgspec.Struct, eq=False):
     """What is known of another node in one room.
 
     Attributes:
-        number: of its last message that was taken; -1: its list has not come yet.
+        place: of its last message that was taken; `_NOWHERE`: its list has not come yet.
         asked_at: when the list was asked for; 0: it is not being waited for.
     """
 
     heard_at: float
-    number: int = -1
+    place: _Place = _NOWHERE
     asked_at: float = 0.0
     sessions: set[str] = msgspec.field(default_factory=set)
     coming: dict[str, _Entry] | None = None
@@ -57,9 +61,15 @@ class _Room(msgspec.Struct, eq=False):
     channel: Channel
     topic: str
     opened_at: float
+    opening: int
     number: int = 0
     mine: dict[str, _Entry] = msgspec.field(default_factory=dict)
     remotes: dict[str, _Remote] = msgspec.field(default_factory=dict)
+
+    @property
+    def place(self) -> _Place:
+        """How far this node is."""
+        return self.opening, self.number
 
 
 class SharedRooms:
@@ -74,16 +84,17 @@ class SharedRooms:
         self._bus = bus
         self._nodes = nodes
         self._rooms: dict[str, _Room] = {}
+        self._opening = 0
         self._timer: Timer | None = None
         self.lists_asked = 0
         # Rooms whose count is still to be told.
         self._counting: deque[str] = deque()
         self._counting_timer: Timer | None = None
-        bus.on("room.in", self._came, tuple[str, int, _Entry])
-        bus.on("room.out", self._went, tuple[str, int, str])
+        bus.on("room.in", self._came, tuple[str, _Place, _Entry])
+        bus.on("room.out", self._went, tuple[str, _Place, str])
         bus.on("room.who", self._who, str)
-        bus.on("room.list", self._listed, tuple[str, int, bool, bool, list[_Entry]])
-        bus.on("room.count", self._counted, tuple[str, int])
+        bus.on("room.list", self._listed, tuple[str, _Place, bool, bool, list[_Entry]])
+        bus.on("room.count", self._counted, tuple[str, _Place])
         bus.on("room.closed", self._closed, str)
         bus.on("room.members", self._asked_members, str)
         nodes.on_gone.append(self._node_gone)
@@ -106,12 +117,18 @@ class SharedRooms:
         """Tell the others that a session came to a room; the first one makes this node follow it."""
         room = self._rooms.get(channel.name)
         if room is None or room.channel is not channel:
-            room = self._rooms[channel.name] = _Room(channel, _topic(channel.name), self._hub.clock.now())
+            room = self._rooms[channel.name] = self._open(channel)
             self._bus.follow(room.topic)
             self._bus.tell("room.who", channel.name, topic=room.topic)
         entry = (session.id, session.user, session.name, session.actor.claims.info)
         room.mine[session.id] = entry
         self._tell(room, "room.in", entry)
+
+    def _open(self, channel: Channel) -> _Room:
+        clock = self._hub.clock
+        # By the wall clock: also greater than those of a process before this one whose node had the same name.
+        self._opening = max(self._opening + 1, clock.wall_ms())
+        return _Room(channel, _topic(channel.name), clock.now(), self._opening)
 
     def left(self, channel: Channel, session: Session) -> None:
         """Tell the others that a session went; the last one ends following."""
@@ -136,7 +153,7 @@ class SharedRooms:
         for _ in range(min(_COUNTS, len(self._counting))):
             room = self._rooms.get(self._counting.popleft())
             if room is not None and room.mine:
-                self._bus.tell("room.count", (room.channel.name, room.number), topic=room.topic)
+                self._bus.tell("room.count", (room.channel.name, room.place), topic=room.topic)
         if self._counting:
             self._counting_timer = self._hub.clock.call_later(_COUNTS_PAUSE_S, self._count_some)
 
@@ -172,35 +189,39 @@ class SharedRooms:
 
     def _tell(self, room: _Room, kind: str, what: Any) -> None:
         room.number += 1
-        self._bus.tell(kind, (room.channel.name, room.number, what), topic=room.topic)
+        self._bus.tell(kind, (room.channel.name, room.place, what), topic=room.topic)
 
     # --- Members of other nodes --------------------------------------------------------------------------------------
 
     def _came(self, sender: str, body: Any, answer: Tell) -> None:
-        name, number, entry = body
-        room = self._in_step(sender, name, number)
+        name, place, entry = body
+        room = self._in_step(sender, name, place)
         if room is not None:
             self._arrive(room, sender, entry)
 
     def _went(self, sender: str, body: Any, answer: Tell) -> None:
-        name, number, session = body
-        room = self._in_step(sender, name, number)
+        name, place, session = body
+        room = self._in_step(sender, name, place)
         if room is not None:
             self._depart(room, sender, session)
 
-    def _in_step(self, sender: str, name: str, number: int) -> _Room | None:
+    def _in_step(self, sender: str, name: str, place: _Place) -> _Room | None:
         """Return the room if this is the message behind the last one; otherwise see that its list is asked for."""
         room = self._rooms.get(name)
         if room is None:
             return None
         remote = self._remote(room, sender)
-        # The first one of a node that begins: nothing was before it.
-        if number == remote.number + 1 or (number == 1 and remote.number < 0):
-            remote.number = number
-            return room
-        if number > remote.number:
+        if place <= remote.place:
+            return None
+        if place[1] == 1:
+            # The node begins: whoever it had there before has left, although we may not have heard that.
+            for session in tuple(remote.sessions):
+                self._depart(room, sender, session)
+        elif place != (remote.place[0], remote.place[1] + 1):
             self._ask(room, sender, remote)
-        return None
+            return None
+        remote.place = place
+        return room
 
     def _who(self, sender: str, body: Any, answer: Tell) -> None:
         room = self._rooms.get(body)
@@ -211,16 +232,16 @@ class SharedRooms:
         entries = list(room.mine.values())
         for first in range(0, len(entries), _PAGE):
             is_last = first + _PAGE >= len(entries)
-            page = (body, room.number, first == 0, is_last, entries[first : first + _PAGE])
+            page = (body, room.place, first == 0, is_last, entries[first : first + _PAGE])
             self._bus.tell("room.list", page, sender)
 
     def _listed(self, sender: str, body: Any, answer: Tell) -> None:
-        name, number, is_first, is_last, entries = body
+        name, place, is_first, is_last, entries = body
         room = self._rooms.get(name)
         if room is None:
             return
         remote = self._remote(room, sender)
-        if number < remote.number:
+        if place < remote.place:
             return
         if is_first:
             remote.coming = {}
@@ -231,20 +252,20 @@ class SharedRooms:
         remote.coming.update((entry[0], entry) for entry in entries)
         if is_last:
             coming, remote.coming = remote.coming, None
-            remote.number, remote.asked_at = number, 0.0
+            remote.place, remote.asked_at = place, 0.0
             for session in remote.sessions - coming.keys():
                 self._depart(room, sender, session)
             for entry in coming.values():
                 self._arrive(room, sender, entry)
 
     def _counted(self, sender: str, body: Any, answer: Tell) -> None:
-        name, number = body
+        name, place = body
         room = self._rooms.get(name)
         if room is not None:
             remote = self._remote(room, sender)
-            if remote.number != number:
-                # Also a smaller number: the node had closed the room, and opened it again, unheard.
-                remote.number = -1
+            if remote.place != place:
+                # Also a smaller one: of a node that came back under its name with its clock set back.
+                remote.place = _NOWHERE
                 self._ask(room, sender, remote)
 
     def _closed(self, sender: str, body: Any, answer: Tell) -> None:

@@ -5,6 +5,6 @@ and wire, and what a link reports to.
 """
 
 from chappe.transports.native._audience import NativeAudience
-from chappe.transports.native._reactor import SSE, WEBSOCKET, NativeLink, Reactor
+from chappe.transports.native._reactor import PACKETS, SSE, WEBSOCKET, NativeLink, Reactor
 
-__all__ = ["SSE", "WEBSOCKET", "NativeAudience", "NativeLink", "Reactor"]
+__all__ = ["PACKETS", "SSE", "WEBSOCKET", "NativeAudience", "NativeLink", "Reactor"]

@@ -54,17 +54,21 @@ cdef class NativeLink:
             )
 
     def ping(self):
-        """Send a ping; an SSE stream a comment."""
+        """Send a ping; an SSE stream a comment; a bare connection nothing."""
         self.pinged_at = sq_now_s()
         if self._codec is not None:
             self._codec.ping()
             self._queue_control()
-        elif not self.closing:
+        elif not self.closing and not self._is_bare:
             self.enqueue(COMMENT, None)
 
     cdef bytes bytes_of(self, object frame):
         """Return a frame's bytes as this link sends them; made once and kept in the frame."""
         cdef bytes data, payload
+        if self._is_bare:
+            if type(frame) is Bundle:
+                return b"".join([part.payload for part in frame.frames])
+            return frame.payload
         if self._codec is None:
             data = frame.sse
             if data is None:
@@ -229,7 +233,10 @@ cdef class NativeLink:
         reactor._bytes_in += size
         if self._probes is not None:
             self._answer_probes(True)
-        if self._codec is None:
+        if self._is_bare:
+            if not self._is_finishing:
+                self._take_bare(reactor._scratch, size)
+        elif self._codec is None:
             if self.bytes_in > SCRATCH:
                 # An event stream takes nothing; a little may be a pipelined request that nobody will answer.
                 self._finish()
@@ -306,6 +313,11 @@ cdef class NativeLink:
             # A bug of the receiver; the peer may not take the message for received.
             self._report(error)
             self.fail(1011, "internal error")
+
+    cdef void _take_bare(self, const uint8_t *data, size_t size):
+        """Hand bytes on as they came; whoever gets them knows where one packet ends."""
+        self._reactor._is_out_of_time()
+        self._deliver(data[:size], False)
 
     cdef void _keep(self, const uint8_t *data, size_t size):
         """Keep bytes for the next turn; nothing is received before they are served."""
@@ -404,7 +416,8 @@ cdef class NativeLink:
         if self._gone:
             return
         if self._codec is None:
-            self._push(LAST_CHUNK, None)
+            if not self._is_bare:
+                self._push(LAST_CHUNK, None)
             self._finish()
             return
         self._codec.close(code if code in SPECIFIED_CODES or 3000 <= code <= 4999 else Code.DISCONNECTED, reason)
@@ -445,7 +458,7 @@ cdef class NativeLink:
             if is_new:
                 self._reactor._end_by(self, self._reactor._close_timeout_s)
                 self._watch()
-        elif self._codec is None or self._codec._close_code != 1006 or self._is_eof:
+        elif self._is_eof or (not self._is_bare and (self._codec is None or self._codec._close_code != 1006)):
             self._end()
         elif not self._is_lingering:
             self._linger()

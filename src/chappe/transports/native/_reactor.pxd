@@ -109,7 +109,7 @@ cdef class Reactor:
 
 cdef class NativeLink:
     cdef Reactor _reactor
-    cdef WebSocketCodec _codec  # None: an SSE stream
+    cdef WebSocketCodec _codec  # None: an SSE stream, or a bare connection
     cdef public object receiver
     cdef public object seat
     cdef list _probes
@@ -136,6 +136,7 @@ cdef class NativeLink:
     cdef Py_ssize_t home_place
     cdef readonly bint closing
     cdef bint _is_deflating
+    cdef bint _is_bare  # what it receives and sends has no frames of ours around it (MQTT)
     cdef bint _is_dirty
     cdef bint _is_blocked
     cdef readonly bint paused
@@ -161,6 +162,7 @@ cdef class NativeLink:
     cdef size_t _feed(self, uint8_t *data, size_t size) except? 0
     cdef void _keep(self, const uint8_t *data, size_t size)
     cdef void _deliver(self, bytes payload, bint text)
+    cdef void _take_bare(self, const uint8_t *data, size_t size)
     cdef void _watch_pings(self, uint32_t count)
     cdef void _finish(self)
     cdef void _end(self)

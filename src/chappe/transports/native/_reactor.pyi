@@ -7,6 +7,7 @@ from chappe.model.limits import Limits
 
 WEBSOCKET: Final = 0
 SSE: Final = 1
+PACKETS: Final = 2
 
 class NativeLink:
     receiver: Any

@@ -28,6 +28,7 @@ from chappe.model.frame import Bundle, SlowConsumer
 
 WEBSOCKET = 0
 SSE = 1
+PACKETS = 2
 
 cdef extern from "sys/epoll.h" nogil:
     ctypedef union epoll_data_t:
@@ -204,6 +205,7 @@ cdef class Reactor:
         if carrier == WEBSOCKET:
             link._codec = WebSocketCodec(self._frame_bytes, inflate, self._fragments)
             link._is_deflating = inflate is not None
+        link._is_bare = carrier == PACKETS
         link.opened_at = link.last_heard = link.pinged_at = sq_now_s()
         if self.epfd < 0 or fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK) < 0:
             raise OSError("the reactor is closed, or this is no descriptor")

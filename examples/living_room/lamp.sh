@@ -1,0 +1,1 @@
+mosquitto_sub -h localhost -t maison/cuisine/lumiere -q 1

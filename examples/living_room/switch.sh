@@ -1,0 +1,2 @@
+chappe pub maison/cuisine/lumiere ON
+chappe pub maison/cuisine/lumiere OFF

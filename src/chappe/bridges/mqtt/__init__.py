@@ -1,0 +1,1 @@
+"""Outside MQTT brokers: their topics and channels of the hub, in, out or both ways."""

@@ -1,0 +1,97 @@
+"""What is left of a session while its client is away (MQTT 5, 4.1): no queue, but where to read on."""
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from chappe.hub.contracts import Claims, Timer
+from chappe.protocols import base
+from chappe.protocols.base import SincePosition
+from chappe.protocols.mqtt import packets
+from chappe.protocols.mqtt.filters import Filter
+from chappe.protocols.mqtt.messages import headers_of, kind_of
+from chappe.protocols.mqtt.window import Delivery, Flight
+
+if TYPE_CHECKING:
+    from chappe.hub.mqtt.client import MqttClient
+    from chappe.hub.session import Session
+
+
+class Away(msgspec.Struct, gc=False):
+    """A session without a connection.
+
+    Attributes:
+        principal: whose it is: nobody else may take it.
+        filters: each with the place up to which it was served; None: from when it comes back on.
+        flights: what was sent and not acknowledged, in order.
+        waiting: what was not sent and stands in no log: retained messages of a new subscription.
+        taken: ids of messages of QoS 2 that came and were not released, each with its key.
+        expires_at: monotonic seconds; infinite: never.
+    """
+
+    client_id: str
+    principal: str
+    filters: tuple[tuple[Filter, SincePosition | None], ...] = ()
+    flights: tuple[Flight, ...] = ()
+    waiting: tuple[Delivery, ...] = ()
+    taken: dict[int, str] = {}
+    expires_at: float = math.inf
+    timer: Timer | None = None
+
+
+class PendingWill(msgspec.Struct, gc=False):
+    """A will that waits (MQTT 5, 3.1.3.2.2).
+
+    Attributes:
+        session: who says it; None: only its rights are left.
+        due_ms: when it is said, milliseconds since 1970.
+    """
+
+    command: base.Publish
+    session: "Session | None"
+    claims: Claims
+    due_ms: int = 0
+    timer: Timer | None = None
+
+
+def away_of(client: "MqttClient", expires_at: float) -> Away:
+    """Return what is left of a connection that ends."""
+    outbound = client.outbound
+    window = outbound.window if outbound is not None else None
+    return Away(
+        client.client_id,
+        client.principal,
+        tuple((one, place_of(client, one) if one.qos else None) for one in client.filters.all()),
+        tuple(window.flights.values()) if window is not None else (),
+        tuple(each for each in window.waiting if each.publication.retained) if window is not None else (),
+        dict(client.taken or {}),
+        expires_at,
+    )
+
+
+def place_of(client: "MqttClient", one: Filter) -> SincePosition | None:
+    """Return up to where a filter was served: before the first message that waits, else behind the last one."""
+    asking, outbound = client.asking, client.outbound
+    reply = asking.replies.get(one.pattern) if asking is not None else None
+    if reply is None or outbound is None:
+        return reply
+    waiting = [each.publication for each in outbound.window.waiting if not each.publication.retained]
+    if reply.position is None:
+        epoch, offset = outbound.offsets.get(one.pattern, (reply.epoch, reply.offset))
+        if epoch == reply.epoch:
+            offset = max(offset, reply.offset)
+        first = next((each for each in waiting if each.channel == one.pattern), None)
+        return SincePosition(epoch, offset) if first is None else SincePosition(first.epoch, first.offset - 1)
+    prefix, _, digits = reply.position.rpartition(":")
+    log = max(int(digits), outbound.log)
+    if waiting:
+        log = min(log, min(each.log for each in waiting) - 1)
+    return SincePosition(position=f"{prefix}:{log}")
+
+
+def will_command(will: packets.Will, now_ms: int) -> base.Publish:
+    """Return what a will publishes."""
+    headers = headers_of(will.qos, will.retain, will.properties, now_ms)
+    kind = kind_of(will.payload, will.properties)
+    return base.Publish(0, will.topic, will.payload, kind, None, None, will.retain, headers, is_will=True)

@@ -1,0 +1,175 @@
+"""Sessions that outlive their hub: written down through the broker, where that keeps what it is given."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from chappe.hub.contracts import Append, Outcome, Read, ReadLog, ReadLogResult, ReadResult, Timer
+from chappe.hub.mqtt.records import (
+    PATTERN,
+    Record,
+    before,
+    channel_of,
+    decode_record,
+    encode_record,
+    flights_of,
+    missing_of,
+    namespace_of_records,
+)
+from chappe.model.publication import Kind, Publication
+from chappe.protocols.mqtt.window import Delivery, Flight
+
+if TYPE_CHECKING:
+    from chappe.hub.hub import HubCore
+
+Written: TypeAlias = Callable[[bool], None]
+"""Learn whether a record is stored."""
+Make: TypeAlias = Callable[[], Record | None]
+"""Return a record as it is now; None: the session is over, and the record goes."""
+
+
+class _Writing:
+    """The writes of one record: one on its way, and one behind it for everybody who asked meanwhile."""
+
+    __slots__ = ("make", "waiting")
+
+    def __init__(self) -> None:
+        self.make: Make | None = None
+        self.waiting: list[Written] = []
+
+
+class Keeping:
+    """Writes records down and reads them.
+
+    Attributes:
+        writes, failures: counted.
+        unread: records that nobody understands.
+        lost: messages on their way that the log has no more.
+    """
+
+    def __init__(self, hub: "HubCore") -> None:
+        self._hub = hub
+        self._namespace = namespace_of_records(hub.broker.durable)
+        self._writing: dict[str, _Writing] = {}
+        self.writes = self.failures = self.unread = self.lost = 0
+
+    def save(self, client_id: str, make: Make, done: Written | None = None) -> None:
+        """Write a record down as it is when its turn comes; `done` learns when it stands.
+
+        Records of one session are written one after the other; what is asked meanwhile is one write.
+        """
+        writing = self._writing.get(client_id)
+        if writing is None:
+            writing = self._writing[client_id] = _Writing()
+            self._write(client_id, writing, make, [done] if done is not None else [])
+            return
+        writing.make = make
+        if done is not None:
+            writing.waiting.append(done)
+
+    def read(self, client_id: str, done: Callable[[Record | None, bool], None]) -> None:
+        """Read a record; `done` gets it or None, and whether the broker answered."""
+
+        def answered(result: ReadResult) -> None:
+            done(self._decode(result.retained) if not result.error else None, not result.error)
+
+        self._hub.broker.read(Read(channel_of(client_id), self._namespace), answered)
+
+    def read_all(self, done: Callable[[list[Record]], None]) -> None:
+        """Read every record; none if the broker does not answer."""
+
+        def answered(result: ReadLogResult) -> None:
+            records = [self._decode(each) for each in result.retained] if not result.error else []
+            done([each for each in records if each is not None])
+
+        self._hub.broker.read_log(ReadLog(PATTERN), answered)
+
+    def recall(self, record: Record, done: Callable[[list[Flight], list[Delivery]], None]) -> None:
+        """Read what was on its way when a record was written."""
+        missing = missing_of(record.underway)
+        found: dict[int, Publication] = {}
+        left = len(missing)
+
+        def finish() -> None:
+            self.lost += len(missing) - len(found)
+            done(*flights_of(record.underway, found))
+
+        if not missing:
+            finish()
+            return
+
+        def take(index: int, offset: int, result: ReadResult) -> None:
+            nonlocal left
+            left -= 1
+            for each in result.publications:
+                if each.offset == offset:
+                    found[index] = each
+            if not left:
+                finish()
+
+        for index, each in missing:
+            question = Read(each.channel, self._hub.namespaces.of(each.channel), before(each), 1)
+            self._hub.broker.read(question, lambda result, index=index, each=each: take(index, each.offset, result))  # type: ignore[misc]
+
+    def metrics(self) -> dict[str, float]:
+        """Return what is counted here, by name of the metric."""
+        return {
+            "chappe_mqtt_records_written_total": self.writes,
+            "chappe_mqtt_records_failed_total": self.failures,
+            "chappe_mqtt_records_unread_total": self.unread,
+            "chappe_mqtt_records_lost_messages_total": self.lost,
+        }
+
+    def _write(self, client_id: str, writing: _Writing, make: Make, told: list[Written]) -> None:
+        record = make()
+        payload = encode_record(record) if record is not None else b""
+
+        def answered(outcomes: Sequence[Outcome]) -> None:
+            stored = not outcomes[0].error
+            self.writes += stored
+            self.failures += not stored
+            for done in told:
+                done(stored)
+            self._go_on(client_id, writing)
+
+        now_ms = self._hub.clock.wall_ms()
+        entry = Append(channel_of(client_id), payload, Kind.BINARY, now_ms, self._namespace, retain=True)
+        self._hub.broker.append((entry,), answered)
+
+    def _go_on(self, client_id: str, writing: _Writing) -> None:
+        make, writing.make = writing.make, None
+        if make is None:
+            if self._writing.get(client_id) is writing:
+                del self._writing[client_id]
+            return
+        told, writing.waiting = writing.waiting, []
+        self._write(client_id, writing, make, told)
+
+    def _decode(self, publication: Publication | None) -> Record | None:
+        if publication is None or not publication.payload:
+            return None
+        record = decode_record(publication.payload)
+        self.unread += record is None
+        return record
+
+
+class Checkpoints:
+    """Remembers which sessions went on, and says so every now and then."""
+
+    def __init__(self, hub: "HubCore", interval_s: float, save: Callable[[Any], None]) -> None:
+        self._hub = hub
+        self._interval_s = interval_s
+        self._save = save
+        self._due: dict[Any, None] = {}
+        self._timer: Timer | None = None
+
+    def note(self, client: Any) -> None:
+        """Have a session written down soon."""
+        self._due[client] = None
+        if self._timer is None:
+            self._timer = self._hub.clock.call_later(self._interval_s, self._save_all)
+
+    def _save_all(self) -> None:
+        self._timer = None
+        due, self._due = self._due, {}
+        for client in due:
+            self._save(client)

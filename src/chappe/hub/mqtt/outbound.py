@@ -1,0 +1,257 @@
+"""What goes out to one client whose messages are its own: QoS 1 and 2, aliases, identifiers, size."""
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from msgspec.structs import replace
+
+from chappe.hub.mqtt.retention import is_fleeting
+from chappe.model.errors import ChappeError
+from chappe.model.frame import Frame
+from chappe.model.publication import Publication
+from chappe.protocols import base
+from chappe.protocols.mqtt.encoder import PublishFrame, encode_publish
+from chappe.protocols.mqtt.fanout import PublicationFrame
+from chappe.protocols.mqtt.filters import Filter
+from chappe.protocols.mqtt.messages import EXPIRES, is_expired, qos_of, was_retained
+from chappe.protocols.mqtt.packets import NO_PUBLISH_PROPERTIES, Version
+from chappe.protocols.mqtt.window import Delivery, Flight, Stage, Window
+
+if TYPE_CHECKING:
+    from chappe.hub.mqtt.client import MqttClient
+
+_Place: TypeAlias = tuple[str, str, int]
+"""Channel, epoch and offset of a message."""
+
+_NO_ALIAS: Final = -1
+
+
+class Outbound:
+    """The messages of one client on their way out.
+
+    Attributes:
+        window: those of QoS 1 and 2.
+        log: log position of the last publication that came.
+        offsets: epoch and offset of the last one in each channel that has a filter of its own.
+    """
+
+    __slots__ = ("_aliases", "_client", "_gap", "_told", "log", "offsets", "window")
+
+    def __init__(self, client: "MqttClient", window: Window) -> None:
+        self._client = client
+        self._aliases: dict[str, int] | None = None
+        self.window = window
+        self.log = 0
+        self.offsets: dict[str, tuple[str, int]] = {}
+        # What filters that are resumed have brought; None: none is.
+        self._told: set[_Place] | None = None
+        self._gap: tuple[str, int, int] = ("", 0, 0)
+
+    def begin_resuming(self) -> None:
+        """Expect what filters missed: each message once, whichever filters it comes by, and none of QoS 0."""
+        if self._told is None:
+            self._told = set()
+
+    def begin_gap(self, one: Filter, reply: base.Subscribed) -> None:
+        """Learn that what a filter missed comes right behind this."""
+        if reply.position is not None:
+            self._gap = (one.pattern, reply.position.offset, 0)
+        else:
+            self._gap = ("", 0, int((reply.log_position or "0").rpartition(":")[2]))
+
+    def end_resuming(self) -> None:
+        """Expect no more of it."""
+        self._told = None
+        self._gap = ("", 0, 0)
+
+    def deliver(self, frame: PublicationFrame) -> None:
+        """Send a publication that some filter of the client matches; of several copies the first."""
+        publication, client = frame.publication, self._client
+        if publication.retained:
+            self._deliver_retained(publication)
+            return
+        if self._told is not None and not self._is_new(publication):
+            return
+        self._note(publication)
+        sender, session = publication.sender, client.session
+        own = sender is not None and sender.session == session.id
+        match = client.filters.match(publication.channel, own)
+        if match is not None:
+            retain = match.retain_as_published and was_retained(publication)
+            qos = min(self._qos_of(publication), match.qos)
+            self.put(Delivery(publication, qos, retain, match.identifiers), frame)
+        for one in client.filters.shared(publication.channel):
+            if client.service.groups.is_for(client, one, publication):
+                identifiers = (one.identifier,) if one.identifier else ()
+                qos = min(self._qos_of(publication), one.qos)
+                retain = one.retain_as_published and was_retained(publication)
+                self.put(Delivery(publication, qos, retain, identifiers, one.name), frame)
+
+    def put(self, delivery: Delivery, frame: PublicationFrame | None = None) -> None:
+        """Send a message now, or when there is room for it; what finds no room at all is dropped and counted."""
+        if not delivery.qos:
+            data = self._plain(delivery, frame)
+            if data is not None:
+                self._client.write(data)
+            return
+        if not self.window.waiting and self.window.has_room:
+            self._send(self.window.launch(delivery), frame)
+        elif not self.window.offer(delivery):
+            self._client.service.drop(self._client, 1)
+
+    def go_on(self) -> None:
+        """Send what waited for room."""
+        while (flight := self.window.depart()) is not None:
+            self._send(flight)
+
+    def send_again(self) -> None:
+        """Send what was on its way when the connection before ended, with its ids and in its order (4.4)."""
+        for flight in tuple(self.window.flights.values()):
+            if flight.stage is Stage.RELEASED:
+                self._client.release(flight.packet_id)
+            else:
+                self._send(flight, dup=True)
+
+    def _deliver_retained(self, publication: Publication) -> None:
+        """Send a retained message to the filter that just asked (3.3.1.3)."""
+        asking = self._client.asking
+        fresh = asking.fresh if asking is not None else None
+        if fresh is None:
+            return
+        qos = min(self._qos_of(publication), fresh.qos)
+        identifiers = (fresh.identifier,) if fresh.identifier else ()
+        self.put(Delivery(publication, qos, True, identifiers))
+
+    def _qos_of(self, publication: Publication) -> int:
+        return qos_of(publication, is_fleeting(self._client.hub.namespaces.of(publication.channel)))
+
+    def _note(self, publication: Publication) -> None:
+        """Remember where the client is."""
+        if publication.log > self.log:
+            self.log = publication.log
+        channel = publication.channel
+        if publication.offset and self._client.session.subscription(channel) is not None:
+            self.offsets[channel] = (publication.epoch, publication.offset)
+
+    def _is_new(self, publication: Publication) -> bool:
+        """Whether a message is to be given while filters are resumed."""
+        assert self._told is not None
+        if not publication.offset:
+            return True
+        place = (publication.channel, publication.epoch, publication.offset)
+        if place in self._told:
+            return False
+        self._told.add(place)
+        channel, offset, log = self._gap
+        is_missed = publication.offset <= offset if channel == publication.channel else publication.log <= log
+        return not is_missed or self._qos_of(publication) > 0
+
+    def _send(self, flight: Flight, frame: PublicationFrame | None = None, *, dup: bool = False) -> None:
+        delivery = flight.delivery
+        assert delivery is not None
+        client = self._client
+        if not dup and is_expired(delivery.publication, self._now_ms(delivery.publication)):
+            del self.window.flights[flight.packet_id]
+            client.service.expired += 1
+            return
+        data = self._numbered(delivery, flight.packet_id, dup, frame)
+        if data is None:
+            # As if it was delivered (MQTT 5, 3.1.2.11.4).
+            del self.window.flights[flight.packet_id]
+            return
+        client.service.launched(client, flight, data)
+
+    def _numbered(self, delivery: Delivery, packet_id: int, dup: bool, frame: PublicationFrame | None) -> bytes | None:
+        """Return a PUBLISH of QoS 1 or 2; what differs in the id only is prepared once for all."""
+        if frame is None or self._alias_room:
+            return self._encode(delivery, packet_id, dup)
+        client = self._client
+        key = (client.wording, delivery.qos, delivery.retain, delivery.identifiers)
+        if frame.prepared is None:
+            frame.prepared = {}
+        prepared = frame.prepared.get(key)
+        if prepared is None:
+            prepared = frame.prepared[key] = self._prepare(delivery)
+        if client.max_packet_bytes and prepared.size_bytes > client.max_packet_bytes:
+            client.service.too_large += 1
+            return None
+        return prepared.with_id(packet_id, dup)
+
+    def _prepare(self, delivery: Delivery) -> PublishFrame:
+        publication, wording = delivery.publication, self._client.wording
+        topic, payload = publication.channel, publication.as_raw()
+        properties = wording.properties(publication, self._now_ms(publication))
+        if delivery.identifiers:
+            properties = replace(properties, subscription_ids=delivery.identifiers)
+        try:
+            return PublishFrame(topic, payload, wording.version, delivery.qos, delivery.retain, properties)
+        except ChappeError:
+            # Headers of another protocol may be what no property can hold: the payload goes all the same.
+            properties = replace(NO_PUBLISH_PROPERTIES, subscription_ids=delivery.identifiers)
+            return PublishFrame(topic, payload, wording.version, delivery.qos, delivery.retain, properties)
+
+    def _plain(self, delivery: Delivery, frame: PublicationFrame | None) -> bytes | None:
+        """Return a PUBLISH of QoS 0; the one that all share if it is that."""
+        own = delivery.identifiers or self._alias_room or delivery.retain != delivery.publication.retained
+        if own or frame is None:
+            return self._encode(delivery, 0, False)
+        if not frame.payload:
+            frame.payload = self._client.wording.plain(delivery.publication, self._now_ms(delivery.publication))
+        return self._fitting(frame.payload)
+
+    def _encode(self, delivery: Delivery, packet_id: int, dup: bool) -> bytes | None:
+        publication, client = delivery.publication, self._client
+        wording = client.wording
+        properties = wording.properties(publication, self._now_ms(publication))
+        if delivery.identifiers:
+            properties = replace(properties, subscription_ids=delivery.identifiers)
+        topic, alias = publication.channel, _NO_ALIAS
+        # A repetition carries its topic: whether the other one arrived is not known.
+        if self._alias_room and not dup:
+            alias, is_new = self._alias(publication.channel)
+            if alias > 0:
+                properties = replace(properties, topic_alias=alias)
+                topic = topic if is_new else ""
+        arguments = (publication.as_raw(), wording.version, delivery.qos, delivery.retain, dup, packet_id)
+        try:
+            data = encode_publish(topic, *arguments, properties)
+        except ChappeError:
+            least = replace(NO_PUBLISH_PROPERTIES, subscription_ids=delivery.identifiers)
+            data = encode_publish(publication.channel, *arguments, least)
+        fitting = self._fitting(data)
+        if fitting is None and alias > 0 and topic and self._aliases is not None:
+            # It never heard of the alias.
+            del self._aliases[topic]
+        return fitting
+
+    def _now_ms(self, publication: Publication) -> int:
+        """Return the time that a message is to be said at; 0 for one that never expires, since nobody reads it then."""
+        headers = publication.headers
+        return self._client.hub.clock.wall_ms() if headers and EXPIRES in headers else 0
+
+    def _fitting(self, data: bytes) -> bytes | None:
+        client = self._client
+        if client.max_packet_bytes and len(data) > client.max_packet_bytes:
+            client.service.too_large += 1
+            return None
+        return data
+
+    @property
+    def _alias_room(self) -> int:
+        return self._client.alias_maximum if self._client.version is Version.V5 else 0
+
+    def _alias(self, topic: str) -> tuple[int, bool]:
+        """Return the number of a topic and whether the client hears of it now; 0: there is none left."""
+        if self._aliases is None:
+            self._aliases = {}
+        known = self._aliases.get(topic)
+        if known is not None:
+            return known, False
+        if len(self._aliases) >= self._client.alias_maximum:
+            return 0, False
+        self._aliases[topic] = len(self._aliases) + 1
+        return len(self._aliases), True
+
+
+def frame_of(data: bytes) -> Frame:
+    """Return a packet as a frame."""
+    return Frame(data, False)
