@@ -60,6 +60,7 @@ async def test_a_killed_server_with_files_loses_nothing_acknowledged() -> None:
 @pytest.mark.slow
 async def test_what_a_lost_connection_still_hands_out_hides_no_gap() -> None:
     async with running() as server, node(server.url) as one, node(server.url) as other:
+        one.hears_others()
         one.broker.attach("kept/a")
         await one.probe.read(Read("kept/a", KEPT))
         await other.probe.store(item("kept/a", b"1"))
