@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from chappe.app import Hub
 from chappe.audit import AuditLog
+from chappe.auth.passwords import hash_password
 from chappe.config import load
 from chappe.model.errors import ConfigurationError
 from chappe.serving import Server
@@ -148,12 +149,13 @@ def test_whatever_surrounds_a_secret_no_line_has_it(
 
 async def test_a_hub_audits_its_settings_refusals_and_what_operators_change(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
+    hashed = hash_password(SECRET)
     flags = {
         "server.dev": True,
         "log.audit_file": str(path),
         "server.allowed_origins": ("https://good.example",),
         "broker.url": "memory://",
-        "users.ada.password_hash": SECRET,
+        "users.ada.password_hash": hashed,
     }
     server = Server(Hub(settings=load(os.devnull, {}, flags).settings), port=0)
     await server.start()
@@ -176,6 +178,7 @@ async def test_a_hub_audits_its_settings_refusals_and_what_operators_change(tmp_
     raw = path.read_text()
     found = lines_of(path)
     assert SECRET not in raw
+    assert hashed not in raw
     assert JWT not in raw
     events = [line["event"] for line in found]
     assert events == ["start", "refused", "refused", *["command"] * 3, "refused", "stop"]

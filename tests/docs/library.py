@@ -74,4 +74,6 @@ def anchors(page: Path) -> set[str]:
 def shelf() -> list[Path]:
     """List the files that pages may show."""
     found = [file for shelf in SHELVES for file in (ROOT / shelf).rglob("*") if file.is_file()]
-    return sorted(file for file in found if "__pycache__" not in file.parts)
+    return sorted(
+        file for file in found if "__pycache__" not in file.parts and file != ROOT / "examples" / "__init__.py"
+    )
