@@ -74,17 +74,18 @@ class Outbound:
         self._note(publication)
         sender, session = publication.sender, client.session
         own = sender is not None and sender.session == session.id
+        made_with = frame.qos
+        if made_with is None:
+            made_with = frame.qos = self._qos_of(publication)
         match = client.filters.match(publication.channel, own)
         if match is not None:
             retain = match.retain_as_published and was_retained(publication)
-            qos = min(self._qos_of(publication), match.qos)
-            self.put(Delivery(publication, qos, retain, match.identifiers), frame)
+            self.put(Delivery(publication, min(made_with, match.qos), retain, match.identifiers), frame)
         for one in client.filters.shared(publication.channel):
             if client.service.groups.is_for(client, one, publication):
                 identifiers = (one.identifier,) if one.identifier else ()
-                qos = min(self._qos_of(publication), one.qos)
                 retain = one.retain_as_published and was_retained(publication)
-                self.put(Delivery(publication, qos, retain, identifiers, one.name), frame)
+                self.put(Delivery(publication, min(made_with, one.qos), retain, identifiers, one.name), frame)
 
     def put(self, delivery: Delivery, frame: PublicationFrame | None = None) -> None:
         """Send a message now, or when there is room for it; what finds no room at all is dropped and counted."""
@@ -149,7 +150,8 @@ class Outbound:
         delivery = flight.delivery
         assert delivery is not None
         client = self._client
-        if not dup and is_expired(delivery.publication, self._now_ms(delivery.publication)):
+        now_ms = 0 if dup else self._now_ms(delivery.publication)
+        if now_ms and is_expired(delivery.publication, now_ms):
             del self.window.flights[flight.packet_id]
             client.service.expired += 1
             return

@@ -16,10 +16,12 @@ class PublicationFrame(Frame, kw_only=True, gc=False):
     """A publication as a PUBLISH of QoS 0, and what it says; the bytes of a personal one are empty.
 
     Attributes:
+        qos: what the publication was made with, for all who get it; None: nobody has asked yet.
         prepared: packets of QoS 1 and 2 that differ in the packet id only, by all else that they say.
     """
 
     publication: Publication
+    qos: int | None = None
     prepared: dict[tuple[object, ...], PublishFrame] | None = None
 
 
