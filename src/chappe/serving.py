@@ -3,6 +3,8 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 from chappe.app import Hub
 from chappe.model.errors import LocalProtocolError
@@ -123,20 +125,15 @@ class Server:
         if self.mqtt_port is None and self.mqtt_tls_port is None:
             return None
 
-        def plain() -> socket.socket | None:
-            if self.mqtt_port is None:
+        def bind(name: Literal["mqtt_port", "mqtt_tls_port"], option: str) -> socket.socket | None:
+            port: int | None = getattr(self, name)
+            if port is None:
                 return None
-            listener = listen(self.host, self.mqtt_port, shared=is_worker())
-            self.mqtt_port = listener.getsockname()[1]
+            listener = listen(self.host, port, shared=is_worker(), option=option)
+            setattr(self, name, listener.getsockname()[1])
             return listener
 
-        def tls() -> socket.socket | None:
-            if self.mqtt_tls_port is None:
-                return None
-            listener = listen(self.host, self.mqtt_tls_port, shared=is_worker())
-            self.mqtt_tls_port = listener.getsockname()[1]
-            return listener
-
+        plain, tls = partial(bind, "mqtt_port", "--mqtt-port"), partial(bind, "mqtt_tls_port", "mqtt.tls_port")
         return MqttListening(self.hub.mqtt, plain, tls)
 
     def _check_idle(self) -> None:

@@ -16,6 +16,8 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=rf"port {port} is in use; .* --port"):
             listen("127.0.0.1", port)
+        with pytest.raises(ConfigurationError, match=rf"port {port} is in use; .* --mqtt-port"):
+            listen("127.0.0.1", port, option="--mqtt-port")
 
 
 @pytest.mark.parametrize("port", [-1, 65_536, 1_000_000])

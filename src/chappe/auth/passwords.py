@@ -52,7 +52,7 @@ class PasswordHash(msgspec.Struct, frozen=True):
         """
         match = _HASH.fullmatch(text)
         if match is None:
-            raise ConfigurationError("password_hash is none, make one with `chappe token password`")
+            raise ConfigurationError("password_hash is no hash of a password, make one with `chappe token password`")
         n, r, p = int(match[1]), int(match[2]), int(match[3])
         if not (2 <= n <= _MAX_N and n & (n - 1) == 0 and 1 <= r <= _MAX_R and 1 <= p <= _MAX_P):
             raise ConfigurationError("password_hash has parameters out of range, make one with `chappe token password`")

@@ -165,7 +165,7 @@ class HubCore:
         self.sessions[session.id] = session
         self.strangers.take(peer.address)
         self.counters.connections += 1
-        self.log("INFO", "session %s connects from %s", session.id, peer.address)
+        self.log("INFO", "session %s connects from %s", session.id, peer.address or f"inside ({peer.carrier})")
         link.limit(protocol.frame_bytes[0])
         channel = protocol.joins_at_once()
         if channel is not None:

@@ -10,27 +10,28 @@ from chappe.model.errors import ConfigurationError
 BACKLOG: Final = 4_096
 
 _ADVICE: Final = {
-    errno.EADDRINUSE: "port {port} is in use; stop what listens there, or choose another with --port",
-    errno.EACCES: "port {port} needs more rights than this process has; choose one above 1023 with --port",
+    errno.EADDRINUSE: "port {port} is in use; stop what listens there, or choose another with {option}",
+    errno.EACCES: "port {port} needs more rights than this process has; choose one above 1023 with {option}",
     errno.EADDRNOTAVAIL: "{host} is no address of this machine; choose another with --host",
 }
 
 
-def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False, option: str = "--port") -> socket.socket:
     """Return a listening TCP socket.
 
     Args:
         port: 0 takes a free one.
         shared: other processes that also say so may listen there too, and the kernel spreads connections.
+        option: what chose the port, which an error names.
     Raises:
         ConfigurationError: one line that says what to do.
     """
-    listener = _bind(host, port, shared)
+    listener = _bind(host, port, shared, option)
     try:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise _explained(error, host, port) from None
+        raise _explained(error, host, port, option) from None
     listener.setblocking(False)
     return listener
 
@@ -49,7 +50,7 @@ def reserve(host: str, port: int) -> socket.socket:
     return _bind(host, port, shared=True)
 
 
-def _bind(host: str, port: int, shared: bool) -> socket.socket:
+def _bind(host: str, port: int, shared: bool, option: str = "--port") -> socket.socket:
     if not 0 <= port <= 65_535:
         raise ConfigurationError(f"port {port} is out of range, expected 0 to 65535")
     try:
@@ -64,10 +65,10 @@ def _bind(host: str, port: int, shared: bool) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise _explained(error, host, port) from None
+        raise _explained(error, host, port, option) from None
     return listener
 
 
-def _explained(error: OSError, host: str, port: int) -> ConfigurationError:
+def _explained(error: OSError, host: str, port: int, option: str) -> ConfigurationError:
     advice = _ADVICE.get(error.errno or 0, "cannot listen on {host}:{port}: {problem}")
-    return ConfigurationError(advice.format(host=host, port=port, problem=error.strerror))
+    return ConfigurationError(advice.format(host=host, port=port, option=option, problem=error.strerror))

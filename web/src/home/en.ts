@@ -28,6 +28,7 @@ export const en = {
   endpointRoot: "WebSocket, the classic protocol: plain JSON",
   endpointEcho: "WebSocket, returns every frame to its sender",
   endpointBroadcast: "WebSocket, sends every frame to everybody",
+  endpointMqtt: "MQTT 3.1.1 and 5 over WebSocket",
   endpointPublish: "HTTP, publish from a backend",
   reference: "Reference",
   openapi: "HTTP interface, OpenAPI",

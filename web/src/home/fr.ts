@@ -30,6 +30,7 @@ export const fr: Texts<typeof en> = {
   endpointRoot: "WebSocket, protocole classic\u202f: du simple JSON",
   endpointEcho: "WebSocket, renvoie chaque trame à son expéditeur",
   endpointBroadcast: "WebSocket, envoie chaque trame à tout le monde",
+  endpointMqtt: "MQTT 3.1.1 et 5 par WebSocket",
   endpointPublish: "HTTP, publier depuis un serveur",
   reference: "Référence",
   openapi: "Interface HTTP, OpenAPI",

@@ -142,6 +142,7 @@ function Endpoints(): JSX.Element {
     [socketUrl(""), t.value.endpointRoot],
     [socketUrl("echo"), t.value.endpointEcho],
     [socketUrl("broadcast"), t.value.endpointBroadcast],
+    [socketUrl("mqtt"), t.value.endpointMqtt],
     [hubUrl("api/publish"), t.value.endpointPublish],
   ] as const;
   return (
