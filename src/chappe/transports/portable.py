@@ -151,6 +151,12 @@ class PortableLink(asyncio.Protocol):
         self._transport = transport
         transport.set_protocol(self)
 
+    def begin(self, receiver: Receiver, behind: bytes = b"") -> None:
+        """Receive from here on; `behind` came with the request head and is received first."""
+        self.receiver = receiver
+        if behind:
+            self.data_received(behind)
+
     # --- asyncio -----------------------------------------------------------------------------------------------------
 
     def pause_writing(self) -> None:
@@ -209,6 +215,22 @@ class PortableLink(asyncio.Protocol):
             pending.clear()
             self._pending_bytes = 0
             self._write(data)
+
+    def pause(self) -> None:
+        """Stop reading."""
+        # What we do not read does not come late.
+        self.message_began = 0.0
+        self.paused = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again; what was not read meanwhile is not held against the peer."""
+        if self.paused:
+            self.last_heard = self._commons.time()
+        self.paused = False
+        if self._transport is not None:
+            self._transport.resume_reading()
 
     @property
     def queued_bytes(self) -> int:

@@ -1,11 +1,10 @@
 """Streams of events over asyncio transports: the link between a socket and a session where there is no native one."""
 
-from collections.abc import Callable
 from typing import Final
 
-from chappe.model.error_codes import Code
 from chappe.model.frame import Bundle, Frame
-from chappe.transports.portable import Commons, PortableLink, Receiver
+from chappe.transports.portable import Commons, Receiver
+from chappe.transports.stream_link import StreamLink
 from chappe.wire.sse import COMMENT, LAST_CHUNK, chunk
 
 #: What a reader may say on its connection before it is cut: a stray request or two, and nothing is made of it.
@@ -13,13 +12,15 @@ MAX_SAID_BYTES: Final = 65_536
 _HEARTBEAT: Final = chunk(COMMENT)
 
 
-class SseLink(PortableLink):
+class SseLink(StreamLink):
     """One stream behind its response head.
 
     Its reader sends nothing: `last_heard` is the time of the last heartbeat, which nobody answers; TCP finds the dead.
     """
 
     __slots__ = ("_said_bytes",)
+
+    LAST = LAST_CHUNK
 
     def __init__(self, commons: Commons) -> None:
         """Prepare a link."""
@@ -39,38 +40,13 @@ class SseLink(PortableLink):
         if self._said_bytes > MAX_SAID_BYTES:
             self.abort()
 
-    def eof_received(self) -> None:
-        """End: a reader that half-closes has gone, or will never know that it should."""
-        self._end(1006)
-
     # --- Link --------------------------------------------------------------------------------------------------------
-
-    def close(self, code: int, reason: str = "") -> None:
-        """Send what is queued and end the body; cut the connection if the reader does not take it in time.
-
-        A stream has no word for the code: its reader comes back by itself and is told then.
-        """
-        if self.closing or self._transport is None:
-            return
-        self._gather_queued()
-        self._end(code)
-
-    def fail(self, code: int, reason: str) -> None:
-        """End the stream."""
-        self.close(code, reason)
 
     def pause(self) -> None:
         """Nothing that is read here costs anything."""
 
     def resume(self) -> None:
         """Nothing that is read here costs anything."""
-
-    def limit(self, frame_bytes: int) -> None:
-        """No messages are taken here."""
-
-    def probe(self, timeout_s: float, done: Callable[[bool], None]) -> None:
-        """Answer that the reader lives: it cannot answer itself, and a dead one's connection ends."""
-        self._commons.loop.call_soon(done, not self.closing)
 
     # --- Heartbeat ---------------------------------------------------------------------------------------------------
 
@@ -87,24 +63,6 @@ class SseLink(PortableLink):
         if data is None:
             data = frame.sse = encode_frame(frame)
         return data
-
-    def _close_slow(self) -> None:
-        self._end(Code.SLOW_CONSUMER)
-
-    def _end(self, code: int) -> None:
-        """End the body and TCP when what is written has gone, or in bounded time."""
-        self.closing = True
-        if self._transport is not None and not self._ending:
-            self._end_in_time()
-            self._put(LAST_CHUNK)
-            self.flush()
-            self._transport.close()
-        # The session ends now, not when the reader has taken its megabyte.
-        self._tell_lost(code)
-
-    def _forget(self) -> None:
-        self._commons.on_gone(self)
-        self._tell_lost(1006)
 
 
 def encode_frame(frame: Frame) -> bytes:

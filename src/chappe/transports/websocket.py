@@ -7,7 +7,7 @@ from typing import Final
 from chappe.model.error_codes import Code
 from chappe.model.frame import Frame
 from chappe.transports.encoding import deflated, plain
-from chappe.transports.portable import Commons, PortableLink, Receiver
+from chappe.transports.portable import Commons, PortableLink
 from chappe.wire.deflate import inflate
 from chappe.wire.websocket import WebSocketCodec
 
@@ -34,12 +34,6 @@ class WebSocketLink(PortableLink):
         self._codec = WebSocketCodec(limits.frame_bytes, inflate if deflates else None, limits.message_fragments)
         self._probes: list[tuple[asyncio.TimerHandle, Callable[[bool], None]]] | None = None
         self._ping_window = (0.0, 0)
-
-    def begin(self, receiver: Receiver, behind: bytes = b"") -> None:
-        """Receive from here on; `behind` came with the request head and is received first."""
-        self.receiver = receiver
-        if behind:
-            self.data_received(behind)
 
     # --- asyncio -----------------------------------------------------------------------------------------------------
 
@@ -97,22 +91,6 @@ class WebSocketLink(PortableLink):
         self._codec.fail(code, reason)
         self._put_control()
         self._finish()
-
-    def pause(self) -> None:
-        """Stop reading."""
-        # What we do not read does not come late.
-        self.message_began = 0.0
-        self.paused = True
-        if self._transport is not None:
-            self._transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read again; what was not read meanwhile is not held against the peer."""
-        if self.paused:
-            self.last_heard = self._commons.time()
-        self.paused = False
-        if self._transport is not None:
-            self._transport.resume_reading()
 
     def limit(self, frame_bytes: int) -> None:
         """Set the largest message taken from the peer."""
