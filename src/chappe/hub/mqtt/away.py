@@ -1,7 +1,7 @@
 """What is left of a session while its client is away (MQTT 5, 4.1): no queue, but where to read on."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from chappe.hub.mqtt.client import MqttClient
     from chappe.hub.session import Session
 
+#: Connections back to which a client's own messages are known as its own; older ones that still wait are few.
+_MOST_FORMER: Final = 32
+
 
 class Away(msgspec.Struct, gc=False):
     """A session without a connection.
@@ -27,6 +30,7 @@ class Away(msgspec.Struct, gc=False):
         flights: what was sent and not acknowledged, in order.
         waiting: what was not sent and stands in no log: retained messages of a new subscription.
         taken: ids of messages of QoS 2 that came and were not released, each with its key.
+        former: sessions of the hub that it was so far, for filters with No Local.
         expires_at: monotonic seconds; infinite: never.
     """
 
@@ -38,6 +42,7 @@ class Away(msgspec.Struct, gc=False):
     taken: dict[int, str] = {}
     expires_at: float = math.inf
     timer: Timer | None = None
+    former: tuple[str, ...] = ()
 
 
 class PendingWill(msgspec.Struct, gc=False):
@@ -67,7 +72,15 @@ def away_of(client: "MqttClient", expires_at: float) -> Away:
         tuple(each for each in window.waiting if each.publication.retained) if window is not None else (),
         dict(client.taken or {}),
         expires_at,
+        former=_former_of(client),
     )
+
+
+def _former_of(client: "MqttClient") -> tuple[str, ...]:
+    """Return as whom a client published: No Local is about client ids [MQTT-3.8.3-3], and each connection has its own."""
+    if not any(one.no_local for one in client.filters.all()):
+        return ()
+    return (*client.former, client.session.id)[-_MOST_FORMER:]
 
 
 def place_of(client: "MqttClient", one: Filter) -> SincePosition | None:

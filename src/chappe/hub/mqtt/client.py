@@ -73,6 +73,7 @@ class MqttClient(Resident):
         "exchange",
         "expiry_s",
         "filters",
+        "former",
         "handshake",
         "hub",
         "is_connected",
@@ -113,6 +114,7 @@ class MqttClient(Resident):
         self.receive_maximum = packets.DEFAULT_RECEIVE_MAXIMUM
         self.tells_problems = True
         self.taken: dict[int, str] | None = None
+        self.former: tuple[str, ...] = ()
         self.outbound: Outbound | None = None
         self.asking: Asking | None = None
         self.handshake: Handshake | None = None

@@ -73,7 +73,7 @@ class Outbound:
             return
         self._note(publication)
         sender, session = publication.sender, client.session
-        own = sender is not None and sender.session == session.id
+        own = sender is not None and (sender.session == session.id or sender.session in client.former)
         made_with = frame.qos
         if made_with is None:
             made_with = frame.qos = self._qos_of(publication)

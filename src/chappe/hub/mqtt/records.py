@@ -87,6 +87,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
         expiry_s: how long it outlives the connection.
         expires_ms: when it ends, milliseconds since 1970; 0: its client is connected, or never.
         taken: ids of messages of QoS 2 that came and were not released, with the key that each was published under.
+        former: as which sessions of the hub it published so far.
     """
 
     client_id: str
@@ -99,6 +100,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     underway: tuple[Underway, ...] = ()
     taken: dict[int, str] = {}
     will: WillRecord | None = None
+    former: tuple[str, ...] = ()
 
 
 Missing: TypeAlias = tuple[int, Underway]
@@ -176,6 +178,7 @@ def away_from(record: Record, flights: list[Flight], waiting: list[Delivery], ex
         tuple(waiting),
         dict(record.taken),
         expires_at,
+        former=record.former,
     )
 
 

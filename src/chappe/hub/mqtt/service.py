@@ -121,6 +121,7 @@ class MqttService:
         for one, _ in away.filters:
             client.filters.put(one)
         client.taken = dict(away.taken) or None
+        client.former = away.former
         for flight in away.flights:
             outbound.window.put_back(flight)
         outbound.send_again()

@@ -113,6 +113,9 @@ class Sessions:
             if pending is not None and pending.timer is not None:
                 pending.timer.cancel()
         if not clean and away is not None:
+            if not client.expiry_s:
+                # It ends with this connection now: no restart may find it again.
+                self._write_off(client.client_id)
             return away
         if away is not None:
             self._service.groups.forget(away.client_id)
@@ -267,6 +270,11 @@ class Sessions:
         if self._keeping is not None:
             self._keeping.save(away.client_id, lambda: self._record_now(away.client_id))
 
+    def ends_with_connection(self, client: "MqttClient") -> None:
+        """Learn that a session that was kept is not to outlive its connection (MQTT 5, 3.14.2.2.2)."""
+        client.expiry_s = 0
+        self._write_off(client.client_id)
+
     def _write_off(self, client_id: str) -> None:
         if self._keeping is not None:
             self._keeping.save(client_id, lambda: self._record_now(client_id))
@@ -296,6 +304,7 @@ class Sessions:
             underway_of(away.flights, away.waiting),
             dict(away.taken),
             will_of(command, client.session.actor.claims, delay_s, 0) if command is not None else None,
+            away.former,
         )
 
     def _record_of_away(self, away: Away) -> Record:
@@ -314,6 +323,7 @@ class Sessions:
             underway_of(away.flights, away.waiting),
             dict(away.taken),
             will_of(will.command, will.claims, 0, will.due_ms) if will is not None else None,
+            away.former,
         )
 
     # --- Taken up ----------------------------------------------------------------------------------------------------
