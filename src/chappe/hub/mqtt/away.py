@@ -90,16 +90,20 @@ def place_of(client: "MqttClient", one: Filter) -> SincePosition | None:
     if reply is None or outbound is None:
         return reply
     waiting = [each.publication for each in outbound.window.waiting if not each.publication.retained]
+    floor = asking.floors.get(one.pattern, reply) if asking is not None else reply
     if reply.position is None:
         epoch, offset = outbound.offsets.get(one.pattern, (reply.epoch, reply.offset))
         if epoch == reply.epoch:
             offset = max(offset, reply.offset)
         first = next((each for each in waiting if each.channel == one.pattern), None)
-        return SincePosition(epoch, offset) if first is None else SincePosition(first.epoch, first.offset - 1)
+        if first is None:
+            return SincePosition(epoch, offset)
+        return SincePosition(first.epoch, max(first.offset - 1, floor.offset if floor.epoch == first.epoch else 0))
     prefix, _, digits = reply.position.rpartition(":")
     log = max(int(digits), outbound.log)
     if waiting:
-        log = min(log, min(each.log for each in waiting) - 1)
+        known, _, lowest = (floor.position or "").rpartition(":")
+        log = max(min(log, min(each.log for each in waiting) - 1), int(lowest) if known == prefix else 0)
     return SincePosition(position=f"{prefix}:{log}")
 
 

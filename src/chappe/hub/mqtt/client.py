@@ -284,6 +284,8 @@ class MqttClient(Resident):
             window = Window(capacity, options.session_queue_messages, options.session_queue_bytes)
             self.outbound = Outbound(self, window)
             self._follow_by(self, self.service.encoder(self.wording, personal=True))
+            if self.asking is not None:
+                self.asking.note_places()
         return self.outbound
 
     def go(self) -> None:

@@ -34,7 +34,7 @@ class Outbound:
         offsets: epoch and offset of the last one in each channel that has a filter of its own.
     """
 
-    __slots__ = ("_aliases", "_client", "_gap", "_told", "log", "offsets", "window")
+    __slots__ = ("_aliases", "_client", "_gap", "_gathered", "_told", "log", "offsets", "window")
 
     def __init__(self, client: "MqttClient", window: Window) -> None:
         self._client = client
@@ -44,10 +44,15 @@ class Outbound:
         self.offsets: dict[str, tuple[str, int]] = {}
         # What filters that are resumed have brought; None: none is.
         self._told: set[_Place] | None = None
+        self._gathered: list[PublicationFrame] = []
         self._gap: tuple[str, int, int] = ("", 0, 0)
 
     def begin_resuming(self) -> None:
-        """Expect what filters missed: each message once, whichever filters it comes by, and none of QoS 0."""
+        """Expect what filters missed: each message once, whichever filters it comes by, and none of QoS 0.
+
+        Until `end_resuming` nothing goes out: what filters bring one after the other goes in the order of the log, so
+        that all that was sent is before all that waits, and a place in the log tells them apart.
+        """
         if self._told is None:
             self._told = set()
 
@@ -59,18 +64,27 @@ class Outbound:
             self._gap = ("", 0, int((reply.log_position or "0").rpartition(":")[2]))
 
     def end_resuming(self) -> None:
-        """Expect no more of it."""
+        """Expect no more of it, and send what came."""
+        gathered, self._gathered = self._gathered, []
         self._told = None
         self._gap = ("", 0, 0)
+        for frame in sorted(gathered, key=lambda each: each.publication.log):
+            self._give(frame)
 
     def deliver(self, frame: PublicationFrame) -> None:
         """Send a publication that some filter of the client matches; of several copies the first."""
-        publication, client = frame.publication, self._client
+        publication = frame.publication
         if publication.retained:
             self._deliver_retained(publication)
             return
-        if self._told is not None and not self._is_new(publication):
-            return
+        if self._told is None or not publication.offset:
+            self._give(frame)
+        elif self._is_new(publication):
+            self._gathered.append(frame)
+
+    def _give(self, frame: PublicationFrame) -> None:
+        """Send a publication as the filters have it that are in force now."""
+        publication, client = frame.publication, self._client
         self._note(publication)
         sender, session = publication.sender, client.session
         own = sender is not None and (sender.session == session.id or sender.session in client.former)
@@ -136,8 +150,6 @@ class Outbound:
     def _is_new(self, publication: Publication) -> bool:
         """Whether a message is to be given while filters are resumed."""
         assert self._told is not None
-        if not publication.offset:
-            return True
         place = (publication.channel, publication.epoch, publication.offset)
         if place in self._told:
             return False

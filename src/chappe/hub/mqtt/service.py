@@ -127,9 +127,7 @@ class MqttService:
         outbound.send_again()
         for delivery in away.waiting:
             outbound.put(delivery)
-        outbound.begin_resuming()
         client.follow(list(away.filters))
-        self.hub.clock.call_later(0, outbound.end_resuming)
         self.sessions.changed(client, _nothing)
 
     def left(self, client: MqttClient) -> None:
