@@ -285,10 +285,10 @@ class Ledger:
                     account.will, account.due_at = will, self.now + max(will.delay_s, grace_s)
             again = list(account.unacked.values())
             for each in again:
-                each.optional = each.message.expires_at < math.inf
+                each.optional, each.late = each.message.expires_at < math.inf, True
             for time, each in account.recent:
                 if time > self.now - UNWRITTEN_S:
-                    each.optional = True
+                    each.optional = each.late = True
                     again.append(each)
             account.unacked, account.recent = {}, []
             account.owed = sorted(again, key=lambda each: each.message.number) + account.owed

@@ -1,5 +1,6 @@
 """What goes out to one client whose messages are its own: QoS 1 and 2, aliases, identifiers, size."""
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec.structs import replace
@@ -34,7 +35,7 @@ class Outbound:
         offsets: epoch and offset of the last one in each channel that has a filter of its own.
     """
 
-    __slots__ = ("_aliases", "_client", "_gap", "_gathered", "_told", "log", "offsets", "window")
+    __slots__ = ("_again", "_aliases", "_client", "_gap", "_gathered", "_told", "log", "offsets", "window")
 
     def __init__(self, client: "MqttClient", window: Window) -> None:
         self._client = client
@@ -45,6 +46,8 @@ class Outbound:
         # What filters that are resumed have brought; None: none is.
         self._told: set[_Place] | None = None
         self._gathered: list[PublicationFrame] = []
+        # What the connection before left on its way, and this one has not sent.
+        self._again: deque[Flight] = deque()
         self._gap: tuple[str, int, int] = ("", 0, 0)
 
     def begin_resuming(self) -> None:
@@ -115,16 +118,29 @@ class Outbound:
 
     def go_on(self) -> None:
         """Send what waited for room."""
+        if self._again:
+            self._repeat()
         while (flight := self.window.depart()) is not None:
             self._send(flight)
 
     def send_again(self) -> None:
         """Send what was on its way when the connection before ended, with its ids and in its order (4.4)."""
-        for flight in tuple(self.window.flights.values()):
+        self._again = deque(self.window.flights.values())
+        self._repeat()
+
+    def _repeat(self) -> None:
+        """Send again as many as the client takes at once: this connection may take fewer [MQTT-3.3.4-9]."""
+        flights, again = self.window.flights, self._again
+        under_way = len(flights) - sum(flights.get(each.packet_id) is each for each in again)
+        while again and under_way < self.window.capacity:
+            flight = again.popleft()
+            if flights.get(flight.packet_id) is not flight:
+                continue
             if flight.stage is Stage.RELEASED:
                 self._client.release(flight.packet_id)
             else:
                 self._send(flight, dup=True)
+            under_way += flight.packet_id in flights
 
     def _deliver_retained(self, publication: Publication) -> None:
         """Send a retained message to the filter that just asked (3.3.1.3)."""
@@ -135,6 +151,8 @@ class Outbound:
         qos = min(self._qos_of(publication), fresh.qos)
         identifiers = (fresh.identifier,) if fresh.identifier else ()
         self.put(Delivery(publication, qos, True, identifiers))
+        if qos:
+            self._client.service.landed(self._client)
 
     def _qos_of(self, publication: Publication) -> int:
         return qos_of(publication, is_fleeting(self._client.hub.namespaces.of(publication.channel)))

@@ -138,9 +138,13 @@ class MqttService:
     # --- What clients and the hub say to each other -------------------------------------------------------------------
 
     def launched(self, client: MqttClient, flight: Flight, data: bytes) -> None:
-        """Send a message whose id was chosen; with QoS 2 only when that id is written down, so that it comes once."""
+        """Send a message whose id was chosen; with QoS 2 only when that id is written down, so that it comes once.
+
+        A retained one is written down as well: no log gives it again.
+        """
         delivery = flight.delivery
-        if delivery is not None and delivery.qos == QOS_2 and self.sessions.is_kept(client):
+        is_exact = delivery is not None and (delivery.qos == QOS_2 or delivery.publication.retained)
+        if is_exact and self.sessions.is_kept(client):
             self.sessions.save(client, self._then(client, lambda: client.write(data)))
         else:
             client.write(data)
