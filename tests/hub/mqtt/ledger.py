@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from chappe.protocols.mqtt.packets import Publish
@@ -283,6 +283,9 @@ class Ledger:
                 self.leave(account.client, says_will=True, unread=True)
                 if will is not None:
                     account.will, account.due_at = will, self.now + max(will.delay_s, grace_s)
+            if account.will is not None:
+                # Who said it is not written down: No Local does not hold for a will over a crash.
+                account.will = Will(replace(account.will.message, sender=""), account.will.delay_s)
             again = list(account.unacked.values())
             for each in again:
                 each.optional, each.late = each.message.expires_at < math.inf, True

@@ -39,7 +39,7 @@ EDGE_S: Final = 4.0
 #: The hub's own limit, for clients that say none.
 ROOM: Final = 100
 
-EXAMPLES: Final = int(os.environ.get("CHAPPE_EXAMPLES", "150" if os.environ.get("CI") == "true" else "50"))
+EXAMPLES: Final = int(os.environ.get("CHAPPE_EXAMPLES", "300" if os.environ.get("CI") == "true" else "50"))
 
 wishes = st.builds(Wish, st.integers(0, 2), st.booleans(), st.booleans(), st.integers(0, 2))
 who = st.integers(0, 3)
@@ -87,7 +87,7 @@ class MqttMachine(RuleBasedStateMachine):
         self.ledger = Ledger()
         self.phones = [Phone(f"p{each}", V3 if each == 3 else V5, self.ledger) for each in range(4)]
         self.live()
-        self.ledger.now = self.base.now()
+        self.ledger.now = self.passed = self.base.now()
         for index, (pattern, wish) in enumerate(asked, 1):
             self.come(self.phones[index], False, 400, room, Hold.NOTHING, None)
             self.look()
@@ -113,13 +113,14 @@ class MqttMachine(RuleBasedStateMachine):
         """Let time pass, one deadline after the other, and stop where none is near."""
         while True:
             now = self.base.now()
-            due = min((at for at in self.ledger.deadlines() if at > self.ledger.now), default=math.inf)
-            until = due + EDGE_S if due <= max(moment, now) + STEP_S else moment
-            if until <= now:
+            due = min((at for at in self.ledger.deadlines() if at > self.passed), default=math.inf)
+            is_near = due <= max(moment, now) + STEP_S
+            if not is_near and moment <= now:
                 return
-            self.base.advance(until - now)
+            self.base.advance(max(0.0, (due + EDGE_S if is_near else moment) - now))
             self.box.settle()
-            self.ledger.pass_time(self.base.now())
+            self.passed = self.base.now()
+            self.ledger.pass_time(self.passed)
             self.look()
 
     def look(self) -> None:
