@@ -33,7 +33,7 @@ from tests.hub.mqtt.rig import V3, V5, Box, DurableMemory
 TOPICS: Final = ("a", "a/b", "c/d")
 FILTERS: Final = ("a", "a/b", "a/#", "+/d", "#", "will/+")
 #: No step takes longer, so that no deadline falls into one.
-STEP_S: Final = 20.0
+STEP_S: Final = 30.0
 #: Deadlines are counted from the beginning of a step, by the hub from within it.
 EDGE_S: Final = 4.0
 #: The hub's own limit, for clients that say none.
@@ -72,10 +72,13 @@ class MqttMachine(RuleBasedStateMachine):
         durable=st.booleans(),
         late=st.booleans(),
         seed=st.integers(0, 3),
-        room=st.sampled_from([2, 5, ROOM]),
-        asked=st.lists(st.tuples(st.sampled_from(FILTERS), wishes), min_size=3, max_size=3),
+        asked=st.lists(
+            st.tuples(st.sampled_from(["a", "a/#", "#"]), wishes, st.sampled_from([1, 2, 5]), st.sampled_from(Hold)),
+            min_size=3,
+            max_size=3,
+        ),
     )
-    def begin(self, durable: bool, late: bool, seed: int, room: int, asked: list[tuple[str, Wish]]) -> None:
+    def begin(self, durable: bool, late: bool, seed: int, asked: list[tuple[str, Wish, int, Hold]]) -> None:
         """Begin with clients that follow something and come back for it."""
         self.base = FakeClock()
         broker: Any = MemoryBroker(self.base, Random(seed).randbytes)
@@ -88,8 +91,8 @@ class MqttMachine(RuleBasedStateMachine):
         self.phones = [Phone(f"p{each}", V3 if each == 3 else V5, self.ledger) for each in range(4)]
         self.live()
         self.ledger.now = self.passed = self.base.now()
-        for index, (pattern, wish) in enumerate(asked, 1):
-            self.come(self.phones[index], False, 400, room, Hold.NOTHING, None)
+        for index, (pattern, wish, room, hold) in enumerate(asked, 1):
+            self.come(self.phones[index], False, 400, room, hold, None)
             self.look()
             self.subscribe(0, [pattern], wish, self.phones[index])
 
@@ -150,10 +153,10 @@ class MqttMachine(RuleBasedStateMachine):
     @rule(
         index=who,
         clean=st.booleans(),
-        expiry_s=st.sampled_from([0, 50, 400, NEVER_EXPIRES]),
+        expiry_s=st.sampled_from([0, 80, 400, NEVER_EXPIRES]),
         room=st.sampled_from([1, 2, 5, ROOM]),
         hold=st.sampled_from(Hold),
-        will=st.none() | st.tuples(st.integers(0, 2), st.booleans(), st.sampled_from([0, 30, 100])),
+        will=st.none() | st.tuples(st.integers(0, 2), st.booleans(), st.sampled_from([0, 50, 120])),
     )
     def connect(
         self, index: int, clean: bool, expiry_s: int, room: int, hold: Hold, will: tuple[int, bool, int] | None
@@ -187,7 +190,7 @@ class MqttMachine(RuleBasedStateMachine):
         phone.welcomed(present)
 
     @precondition(is_anybody_there)
-    @rule(index=who, with_will=st.booleans(), expiry_s=st.sampled_from([None, None, 0, 50]))
+    @rule(index=who, with_will=st.booleans(), expiry_s=st.sampled_from([None, None, 0, 80]))
     def disconnect(self, index: int, with_will: bool, expiry_s: int | None) -> None:
         self.step()
         phone = self.one_of(index)
@@ -276,7 +279,7 @@ class MqttMachine(RuleBasedStateMachine):
         qos=st.integers(0, 2),
         retain=st.booleans(),
         empty=st.booleans(),
-        expiry_s=st.sampled_from([math.inf, math.inf, 40.0, 200.0]),
+        expiry_s=st.sampled_from([math.inf, math.inf, 60.0, 200.0]),
         copies=st.integers(1, 2),
         count=st.integers(1, 4),
     )
@@ -289,6 +292,18 @@ class MqttMachine(RuleBasedStateMachine):
         for _ in range(count):
             self.publish_one(phone, self.message(phone, topic, qos, retain, empty, expiry_s), copies)
         self.look()
+
+    @precondition(is_anybody_there)
+    @rule(index=who, topic=st.sampled_from(TOPICS), qos=st.integers(1, 2), count=st.integers(2, 5))
+    def publish_some(self, index: int, topic: str, qos: int, count: int) -> None:
+        """Publish what fills windows."""
+        self.publish(index, topic, qos, False, False, math.inf, 1, count)
+
+    @precondition(is_anybody_there)
+    @rule(index=who, topic=st.sampled_from(TOPICS), qos=st.integers(1, 2), expiry_s=st.sampled_from([60.0, 200.0]))
+    def publish_for_a_while(self, index: int, topic: str, qos: int, expiry_s: float) -> None:
+        """Publish what nobody wants later."""
+        self.publish(index, topic, qos, False, False, expiry_s, 1, 3)
 
     def publish_one(self, phone: Phone, message: Message, copies: int) -> None:
         qos = message.qos

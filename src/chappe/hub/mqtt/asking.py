@@ -90,6 +90,9 @@ class Asking:
             since = client.service.groups.join(client, one) if one.group else None
             if not one.is_plain:
                 client.make_personal()
+            if former is not None and former.qos and not one.qos and client.outbound is not None:
+                # What waits is not lost by this [MQTT-3.8.4-3].
+                client.outbound.is_orphaned = True
             if is_followed:
                 if one.qos and former is not None and not former.qos:
                     self._begin_here(one.pattern)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from chappe.hub.contracts import Claims, Timer
+from chappe.model.channels import pattern_matches
+from chappe.model.publication import Publication
 from chappe.protocols import base
 from chappe.protocols.base import SincePosition
 from chappe.protocols.mqtt import packets
@@ -28,7 +30,8 @@ class Away(msgspec.Struct, gc=False):
         principal: whose it is: nobody else may take it.
         filters: each with the place up to which it was served; None: from when it comes back on.
         flights: what was sent and not acknowledged, in order.
-        waiting: what was not sent and stands in no log: retained messages of a new subscription.
+        waiting: what was not sent and no filter will bring: retained messages of a new subscription, and messages of a
+            filter that has QoS 0 by now.
         taken: ids of messages of QoS 2 that came and were not released, each with its key.
         former: sessions of the hub that it was so far, for filters with No Local.
         expires_at: monotonic seconds; infinite: never.
@@ -64,16 +67,38 @@ def away_of(client: "MqttClient", expires_at: float) -> Away:
     """Return what is left of a connection that ends."""
     outbound = client.outbound
     window = outbound.window if outbound is not None else None
+    filters = tuple((one, place_of(client, one) if one.qos else None) for one in client.filters.all())
+    waiting: tuple[Delivery, ...] = ()
+    if outbound is not None:
+        orphans = filters if outbound.is_orphaned else None
+        waiting = tuple(each for each in outbound.window.waiting if _is_kept(each.publication, orphans))
+        outbound.is_orphaned &= bool(outbound.window.waiting)
     return Away(
         client.client_id,
         client.principal,
-        tuple((one, place_of(client, one) if one.qos else None) for one in client.filters.all()),
+        filters,
         tuple(window.flights.values()) if window is not None else (),
-        tuple(each for each in window.waiting if each.publication.retained) if window is not None else (),
+        waiting,
         dict(client.taken or {}),
         expires_at,
         former=_former_of(client),
     )
+
+
+def _is_kept(publication: Publication, filters: tuple[tuple[Filter, SincePosition | None], ...] | None) -> bool:
+    """Whether a message that waits is kept: no filter will bring it again; `filters`: None, each has one that will."""
+    if publication.retained or filters is None:
+        return publication.retained
+    for one, since in filters:
+        if since is None or not pattern_matches(one.pattern, publication.channel):
+            continue
+        if since.position is None:
+            is_behind = since.epoch == publication.epoch and since.offset < publication.offset
+        else:
+            is_behind = int(since.position.rpartition(":")[2]) < publication.log
+        if is_behind:
+            return False
+    return True
 
 
 def _former_of(client: "MqttClient") -> tuple[str, ...]:

@@ -33,14 +33,16 @@ class Outbound:
         window: those of QoS 1 and 2.
         log: log position of the last publication that came.
         offsets: epoch and offset of the last one in each channel that has a filter of its own.
+        is_orphaned: something may wait for a filter that has QoS 0 by now, and that no filter will bring again.
     """
 
-    __slots__ = ("_again", "_aliases", "_client", "_gap", "_gathered", "_told", "log", "offsets", "window")
+    __slots__ = ("_again", "_aliases", "_client", "_gap", "_gathered", "_told", "is_orphaned", "log", "offsets", "window")
 
     def __init__(self, client: "MqttClient", window: Window) -> None:
         self._client = client
         self._aliases: dict[str, int] | None = None
         self.window = window
+        self.is_orphaned = False
         self.log = 0
         self.offsets: dict[str, tuple[str, int]] = {}
         # What filters that are resumed have brought; None: none is.
