@@ -91,12 +91,10 @@ class Outbound:
         """Send a publication as the filters have it that are in force now."""
         publication, client = frame.publication, self._client
         self._note(publication)
-        sender, session = publication.sender, client.session
-        own = sender is not None and (sender.session == session.id or sender.session in client.former)
         made_with = frame.qos
         if made_with is None:
             made_with = frame.qos = self._qos_of(publication)
-        match = client.filters.match(publication.channel, own)
+        match = client.filters.match(publication.channel, self._is_own(publication))
         if match is not None:
             retain = match.retain_as_published and was_retained(publication)
             self.put(Delivery(publication, min(made_with, match.qos), retain, match.identifiers), frame)
@@ -176,7 +174,19 @@ class Outbound:
         self._told.add(place)
         channel, offset, log = self._gap
         is_missed = publication.offset <= offset if channel == publication.channel else publication.log <= log
-        return not is_missed or self._qos_of(publication) > 0
+        return not is_missed or self._is_owed(publication)
+
+    def _is_own(self, publication: Publication) -> bool:
+        """Whether the client published it, on this connection or an earlier one."""
+        sender, client = publication.sender, self._client
+        return sender is not None and (sender.session == client.session.id or sender.session in client.former)
+
+    def _is_owed(self, publication: Publication) -> bool:
+        """Whether a message goes out with QoS 1 or 2: one of QoS 0 came when it was published, or never."""
+        filters, channel = self._client.filters, publication.channel
+        match = filters.match(channel, self._is_own(publication))
+        wanted = (match is not None and match.qos > 0) or any(one.qos for one in filters.shared(channel))
+        return wanted and self._qos_of(publication) > 0
 
     def _send(self, flight: Flight, frame: PublicationFrame | None = None, *, dup: bool = False) -> None:
         delivery = flight.delivery
