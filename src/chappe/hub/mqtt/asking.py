@@ -49,10 +49,9 @@ class Asking:
     Attributes:
         fresh: the filter whose retained messages are given now; None: nobody wants them.
         replies: where a channel or a log was when it was answered, by pattern.
-        floors: from where on each pattern is followed with QoS 1 or 2; what waits from before is other filters' affair.
     """
 
-    __slots__ = ("_client", "_held", "_left", "_resumed", "_resuming", "_subscribes", "_unsubscribes", "floors", "fresh", "replies")
+    __slots__ = ("_client", "_held", "_left", "_resumed", "_resuming", "_subscribes", "_unsubscribes", "fresh", "replies")
 
     def __init__(self, client: "MqttClient") -> None:
         self._client = client
@@ -66,7 +65,6 @@ class Asking:
         self._resumed: list[base.Subscribed] = []
         self.fresh: Filter | None = None
         self.replies: dict[str, SincePosition] = {}
-        self.floors: dict[str, SincePosition] = {}
 
     # --- What the client sends ---------------------------------------------------------------------------------------
 
@@ -75,6 +73,8 @@ class Asking:
         client = self._client
         asked = _Asked(packet.packet_id, [each.filter for each in packet.filters])
         identifier = packet.properties.subscription_id or 0
+        if client.outbound is not None:
+            client.outbound.filters_change()
         self._subscribes[packet.packet_id] = asked
         commands: list[base.Command] = []
         again: list[tuple[Filter, bool]] = []
@@ -90,9 +90,6 @@ class Asking:
             since = client.service.groups.join(client, one) if one.group else None
             if not one.is_plain:
                 client.make_personal()
-            if former is not None and former.qos and not one.qos and client.outbound is not None:
-                # What waits is not lost by this [MQTT-3.8.4-3].
-                client.outbound.is_orphaned = True
             if is_followed:
                 if one.qos and former is not None and not former.qos:
                     self._begin_here(one.pattern)
@@ -112,6 +109,8 @@ class Asking:
         """Take an UNSUBSCRIBE; return what the hub is asked for it."""
         client = self._client
         asked = _Asked(packet.packet_id, list(packet.filters))
+        if client.outbound is not None:
+            client.outbound.filters_change()
         self._unsubscribes[packet.packet_id] = asked
         commands: list[base.Command] = []
         for index, name in enumerate(packet.filters):
@@ -140,7 +139,6 @@ class Asking:
             return
         one = client.filters.get(asked.names[index])
         self._remember(message)
-        self.floors[message.channel] = self.replies[message.channel]
         self._begin(one, True)
         if client.outbound is not None and message.recovered and one is not None:
             client.outbound.begin_gap(one, message)
@@ -200,7 +198,7 @@ class Asking:
             if client.session.subscription(one.pattern) is not None:
                 continue
             if since is not None:
-                self.replies[one.pattern] = self.floors[one.pattern] = since
+                self.replies[one.pattern] = since
             self._resuming.append(one.name)
             self._left += 1
             number = command_id(RESUMING, 0, len(self._resuming) - 1)
@@ -225,7 +223,7 @@ class Asking:
         elif channel.fed:
             prefix, _, digits = (reply.position or "").rpartition(":")
             reply = SincePosition(position=f"{prefix}:{max(channel.fed, int(digits))}")
-        self.replies[name] = self.floors[name] = reply
+        self.replies[name] = reply
 
     def holds(self, frame: Frame) -> bool:
         """Keep a publication that comes before the SUBACK of what it comes for; False: none is awaited."""
@@ -316,7 +314,6 @@ class Asking:
             for message in resumed:
                 if client.filters.of_pattern(message.channel):
                     self._remember(message)
-                    self.floors.setdefault(message.channel, self.replies[message.channel])
             if client.outbound is not None:
                 client.outbound.end_resuming()
 
@@ -357,7 +354,6 @@ class Asking:
             client.service.groups.quit(client, one)
         if not client.filters.of_pattern(one.pattern):
             self.replies.pop(one.pattern, None)
-            self.floors.pop(one.pattern, None)
 
     def _again(self, one: Filter, since: SincePosition | None) -> None:
         if self._client.filters.get(one.name) is not None:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from chappe.hub.contracts import Claims, Timer
-from chappe.model.channels import pattern_matches
-from chappe.model.publication import Publication
 from chappe.protocols import base
 from chappe.protocols.base import SincePosition
 from chappe.protocols.mqtt import packets
@@ -30,8 +28,8 @@ class Away(msgspec.Struct, gc=False):
         principal: whose it is: nobody else may take it.
         filters: each with the place up to which it was served; None: from when it comes back on.
         flights: what was sent and not acknowledged, in order.
-        waiting: what was not sent and no filter will bring: retained messages of a new subscription, and messages of a
-            filter that has QoS 0 by now.
+        waiting: what was not sent and no filter will bring: retained messages of a new subscription, and what waited
+            when filters changed.
         taken: ids of messages of QoS 2 that came and were not released, each with its key.
         former: sessions of the hub that it was so far, for filters with No Local.
         expires_at: monotonic seconds; infinite: never.
@@ -70,9 +68,10 @@ def away_of(client: "MqttClient", expires_at: float) -> Away:
     filters = tuple((one, place_of(client, one) if one.qos else None) for one in client.filters.all())
     waiting: tuple[Delivery, ...] = ()
     if outbound is not None:
-        orphans = filters if outbound.is_orphaned else None
-        waiting = tuple(each for each in outbound.window.waiting if _is_kept(each.publication, orphans))
-        outbound.is_orphaned &= bool(outbound.window.waiting)
+        is_kept = outbound.keeps_waiting
+        waiting = tuple(
+            each for each in outbound.window.waiting if each.publication.retained or (is_kept and not each.group)
+        )
     return Away(
         client.client_id,
         client.principal,
@@ -83,22 +82,6 @@ def away_of(client: "MqttClient", expires_at: float) -> Away:
         expires_at,
         former=_former_of(client),
     )
-
-
-def _is_kept(publication: Publication, filters: tuple[tuple[Filter, SincePosition | None], ...] | None) -> bool:
-    """Whether a message that waits is kept: no filter will bring it again; `filters`: None, each has one that will."""
-    if publication.retained or filters is None:
-        return publication.retained
-    for one, since in filters:
-        if since is None or not pattern_matches(one.pattern, publication.channel):
-            continue
-        if since.position is None:
-            is_behind = since.epoch == publication.epoch and since.offset < publication.offset
-        else:
-            is_behind = int(since.position.rpartition(":")[2]) < publication.log
-        if is_behind:
-            return False
-    return True
 
 
 def _former_of(client: "MqttClient") -> tuple[str, ...]:
@@ -115,20 +98,19 @@ def place_of(client: "MqttClient", one: Filter) -> SincePosition | None:
     if reply is None or outbound is None:
         return reply
     waiting = [each.publication for each in outbound.window.waiting if not each.publication.retained]
-    floor = asking.floors.get(one.pattern, reply) if asking is not None else reply
+    if outbound.keeps_waiting and not one.group:
+        # It is kept itself.
+        waiting = []
     if reply.position is None:
         epoch, offset = outbound.offsets.get(one.pattern, (reply.epoch, reply.offset))
         if epoch == reply.epoch:
             offset = max(offset, reply.offset)
         first = next((each for each in waiting if each.channel == one.pattern), None)
-        if first is None:
-            return SincePosition(epoch, offset)
-        return SincePosition(first.epoch, max(first.offset - 1, floor.offset if floor.epoch == first.epoch else 0))
+        return SincePosition(epoch, offset) if first is None else SincePosition(first.epoch, first.offset - 1)
     prefix, _, digits = reply.position.rpartition(":")
     log = max(int(digits), outbound.log)
     if waiting:
-        known, _, lowest = (floor.position or "").rpartition(":")
-        log = max(min(log, min(each.log for each in waiting) - 1), int(lowest) if known == prefix else 0)
+        log = min(log, min(each.log for each in waiting) - 1)
     return SincePosition(position=f"{prefix}:{log}")
 
 

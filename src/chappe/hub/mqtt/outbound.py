@@ -33,16 +33,16 @@ class Outbound:
         window: those of QoS 1 and 2.
         log: log position of the last publication that came.
         offsets: epoch and offset of the last one in each channel that has a filter of its own.
-        is_orphaned: something may wait for a filter that has QoS 0 by now, and that no filter will bring again.
+        keeps_waiting: filters changed while something waited for them: it is as it was made, and not read again.
     """
 
-    __slots__ = ("_again", "_aliases", "_client", "_gap", "_gathered", "_told", "is_orphaned", "log", "offsets", "window")
+    __slots__ = ("_again", "_aliases", "_client", "_gap", "_gathered", "_told", "keeps_waiting", "log", "offsets", "window")
 
     def __init__(self, client: "MqttClient", window: Window) -> None:
         self._client = client
         self._aliases: dict[str, int] | None = None
         self.window = window
-        self.is_orphaned = False
+        self.keeps_waiting = False
         self.log = 0
         self.offsets: dict[str, tuple[str, int]] = {}
         # What filters that are resumed have brought; None: none is.
@@ -122,6 +122,12 @@ class Outbound:
             self._repeat()
         while (flight := self.window.depart()) is not None:
             self._send(flight)
+        self.keeps_waiting &= bool(self.window.waiting)
+
+    def filters_change(self) -> None:
+        """Learn that filters are about to change: what waits is not lost, nor made anew, by this [MQTT-3.8.4-3]."""
+        if self.window.waiting:
+            self.keeps_waiting = True
 
     def send_again(self) -> None:
         """Send what was on its way when the connection before ended, with its ids and in its order (4.4)."""

@@ -127,7 +127,7 @@ class MqttService:
         outbound.send_again()
         for delivery in away.waiting:
             outbound.put(delivery)
-            outbound.is_orphaned |= not delivery.publication.retained
+            outbound.keeps_waiting |= not delivery.publication.retained
         client.follow(list(away.filters))
         self.sessions.changed(client, _nothing)
 
