@@ -162,9 +162,14 @@ class Account:
             if each.message.topic != packet.topic or packet.qos not in each.qos:
                 continue
             same = (each.message.payload, each.retain) == (packet.payload, packet.retain)
-            if same and not (each.stored and skipped):
+            # Empty messages are all alike: the one that has to come, if there is a choice.
+            is_last = each.optional and any(
+                not other.optional and same and other.message.payload == packet.payload == b"" for other in self.owed
+            )
+            if same and not is_last and not (each.stored and skipped):
                 for other in skipped:
-                    self.owed.remove(other)
+                    if len(other.qos) == 1:
+                        self.owed.remove(other)
                 return each
             if each.stored:
                 continue
