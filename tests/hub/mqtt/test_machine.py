@@ -116,11 +116,14 @@ class MqttMachine(RuleBasedStateMachine):
         """Let time pass, one deadline after the other, and stop where none is near."""
         while True:
             now = self.base.now()
-            due = min((at for at in self.ledger.deadlines() if at > self.passed), default=math.inf)
-            is_near = due <= max(moment, now) + STEP_S
-            if not is_near and moment <= now:
+            until = moment
+            for due in sorted(at for at in self.ledger.deadlines() if at > self.passed):
+                # The first that is near, and those right behind it.
+                if due <= (max(moment, now) + STEP_S if until == moment else until + EDGE_S):
+                    until = max(until, due + EDGE_S)
+            if until == moment <= now:
                 return
-            self.base.advance(max(0.0, (due + EDGE_S if is_near else moment) - now))
+            self.base.advance(max(0.0, until - now))
             self.box.settle()
             self.passed = self.base.now()
             self.ledger.pass_time(self.passed)
