@@ -111,6 +111,13 @@ class DiskClient(paho.Client):
             self.note("sent", mid=mid, topic=topic.decode(), text=bytes(payload).decode())
         return super()._send_publish(mid, topic, payload, *args, **options)
 
+    def _messages_reconnect_reset_out(self) -> None:
+        # A second attempt to connect would have paho publish anew what only waits for its PUBCOMP.
+        for message in self._out_messages.values():
+            if message.state == paho.mqtt_ms_resend_pubrel:
+                message.state = paho.mqtt_ms_wait_for_pubcomp
+        super()._messages_reconnect_reset_out()
+
     def _send_pubrel(self, mid: int) -> Any:
         self.note("received", mid=mid)
         return super()._send_pubrel(mid)

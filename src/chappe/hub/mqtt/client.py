@@ -54,7 +54,10 @@ class MqttClient(Resident):
         alias_maximum: topics that it takes a number for.
         aliases: topics that it gave a number, by that.
         unanswered: messages of QoS 1 that are not acknowledged yet.
-        taken: ids of messages of QoS 2 that came and are not released yet, each with the key it is published under.
+        taken: ids of messages of QoS 2 that came and are not released yet, each with the key it is published under; empty
+            once it is stored.
+        unsure: those among them of which nobody knows whether they were stored.
+        former: as which sessions of the hub it published so far, if No Local needs that.
     """
 
     __slots__ = (
@@ -87,6 +90,7 @@ class MqttClient(Resident):
         "taken",
         "tells_problems",
         "unanswered",
+        "unsure",
         "user_name",
         "version",
         "will",
@@ -114,6 +118,7 @@ class MqttClient(Resident):
         self.receive_maximum = packets.DEFAULT_RECEIVE_MAXIMUM
         self.tells_problems = True
         self.taken: dict[int, str] | None = None
+        self.unsure: set[int] | None = None
         self.former: tuple[str, ...] = ()
         self.outbound: Outbound | None = None
         self.asking: Asking | None = None

@@ -121,6 +121,7 @@ class MqttService:
         for one, _ in away.filters:
             client.filters.put(one)
         client.taken = dict(away.taken) or None
+        client.unsure = {packet_id for packet_id, key in away.taken.items() if key} or None
         client.former = away.former
         for flight in away.flights:
             outbound.window.put_back(flight)
@@ -174,8 +175,8 @@ class MqttService:
         self.sessions.save(client, self._then(client, lambda: client.put(packets.Pubcomp(packet_id))))
 
     def new_key(self, client: MqttClient) -> str:
-        """Return the key under which a message of QoS 2 is published; empty: nothing could come twice."""
-        return self.hub.random(_KEY_BYTES).hex() if self.sessions.is_kept(client) else ""
+        """Return the key under which a message of QoS 2 is published; empty: no connection follows that could repeat it."""
+        return self.hub.random(_KEY_BYTES).hex() if client.expiry_s else ""
 
     def groups_of(self, record: Record) -> None:
         """Know the shared subscriptions of a session that was written down."""
