@@ -23,6 +23,7 @@ STOP: Final = "stop"
 #: Messages that wait for their acknowledgement at once.
 _MOST: Final = 8
 _TICK_S: Final = 0.005
+_AGAIN_S: Final = 0.05
 
 
 class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -154,7 +155,8 @@ def publish(client: DiskClient, name: str, folder: Path, qos: int, topics: list[
     client.on_publish = lambda _client, _data, mid, _code, _properties: client.note("done", mid=mid)
     while True:
         client.loop(_TICK_S)
-        if not client.is_connected():
+        # After a DISCONNECT of the hub paho has no socket, and calls itself connected.
+        if client._sock is None or not client.is_connected():
             connect(client)
         elif len(client._out_messages) < _MOST and not (folder / STOP).exists():
             number = next(numbers)
@@ -172,16 +174,18 @@ def subscribe(client: DiskClient, qos: int, topics: list[str]) -> None:
     client.on_subscribe = lambda *_: client.note("subscribed")
     while True:
         client.loop(_TICK_S)
-        if not client.is_connected():
+        # After a DISCONNECT of the hub paho has no socket, and calls itself connected.
+        if client._sock is None or not client.is_connected():
             connect(client)
 
 
 def connect(client: DiskClient) -> None:
     """Connect, and wait until the session is there or refused."""
+    # A hub whose engine is away lets in and ends; whoever comes back at once does so hundreds of times.
+    time.sleep(_AGAIN_S)
     try:
         client.reconnect()
     except OSError:
-        time.sleep(0.05)
         return
     while client._sock is not None and not client.is_connected():
         if client.loop(_TICK_S):

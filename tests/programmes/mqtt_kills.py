@@ -41,6 +41,8 @@ _SETTINGS: Final = """
 url = "{url}"
 [mqtt]
 port = {port}
+session_queue_messages = 100000
+session_queue_bytes = 104857600
 [namespaces.default]
 level = "durable"
 history_count = 500000
