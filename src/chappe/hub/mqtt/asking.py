@@ -1,5 +1,6 @@
 """SUBSCRIBE and UNSUBSCRIBE of one client, and the hub's answers to them."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from chappe.hub.mqtt.kinds import RESUMING, SUBSCRIBING, UNSUBSCRIBING, command_id, parts_of
@@ -187,6 +188,10 @@ class Asking:
             self._forget(one.name)
         client.session.close(Code.DISCONNECTED, message.reason)
 
+    def expect(self, filters: Iterable[tuple[Filter, SincePosition | None]]) -> None:
+        """Know where filters were."""
+        self.replies.update((one.pattern, since) for one, since in filters if since is not None)
+
     def resume(self, filters: list[tuple[Filter, SincePosition | None]]) -> None:
         """Follow the filters of an earlier connection again, from where it left them."""
         client = self._client
@@ -311,11 +316,14 @@ class Asking:
             if self._left or client.session.is_over:
                 return
             resumed, self._resumed = self._resumed, []
+            if client.outbound is not None:
+                client.outbound.end_resuming()
+            if client.session.is_over:
+                # It got as far as it got: the next connection goes on from there.
+                return
             for message in resumed:
                 if client.filters.of_pattern(message.channel):
                     self._remember(message)
-            if client.outbound is not None:
-                client.outbound.end_resuming()
 
         if not self._left:
             self._client.hub.clock.call_later(0, end)

@@ -1,6 +1,7 @@
 """One connection of an MQTT client: a carrier below, a session of the hub above, and the rules of MQTT between them."""
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from chappe.hub.contracts import Claims, Timer
@@ -270,6 +271,12 @@ class MqttClient(Resident):
     def release(self, packet_id: int, reason_code: int = 0) -> None:
         """Send PUBREL."""
         self._put(packets.Pubrel(packet_id, reason_code))
+
+    def expect(self, filters: Iterable[tuple[Filter, base.SincePosition | None]]) -> None:
+        """Know where filters of an earlier connection were, until they are followed again."""
+        if self.asking is None:
+            self.asking = Asking(self)
+        self.asking.expect(filters)
 
     def follow(self, filters: list[tuple[Filter, base.SincePosition | None]]) -> None:
         """Follow filters of an earlier connection again, from where each was."""

@@ -66,6 +66,10 @@ class Keeping:
         if done is not None:
             writing.waiting.append(done)
 
+    def is_writing(self, client_id: str) -> bool:
+        """Whether a record is on its way, so that what is saved now goes to the broker later."""
+        return client_id in self._writing
+
     def read(self, client_id: str, done: Callable[[Record | None, bool], None]) -> None:
         """Read a record; `done` gets it or None, and whether the broker answered."""
 

@@ -74,6 +74,8 @@ class Outbound:
         self._told = None
         self._gap = ("", 0, 0)
         for frame in sorted(gathered, key=lambda each: each.publication.log):
+            if self._client.session.is_over:
+                return
             self._give(frame)
 
     def deliver(self, frame: PublicationFrame) -> None:

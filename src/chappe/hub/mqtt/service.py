@@ -123,12 +123,18 @@ class MqttService:
         client.taken = dict(away.taken) or None
         client.unsure = {packet_id for packet_id, key in away.taken.items() if key} or None
         client.former = away.former
+        # All of it stands before anything goes out: an engine that is away ends the connection at any of these steps,
+        # and what is left of it then is all that the next one finds.
         for flight in away.flights:
             outbound.window.put_back(flight)
-        outbound.send_again()
         for delivery in away.waiting:
-            outbound.put(delivery)
+            outbound.window.offer(delivery)
             outbound.keeps_waiting |= not delivery.publication.retained
+        client.expect(away.filters)
+        outbound.send_again()
+        outbound.go_on()
+        if client.session.is_over:
+            return
         client.follow(list(away.filters))
         self.sessions.changed(client, _nothing)
 
@@ -163,7 +169,7 @@ class MqttService:
         """Write down that a message of QoS 2 came, before it is published: it is published once."""
         if not self.sessions.is_kept(client):
             return
-        if not self.sessions.waits_for_record:
+        if not self.sessions.waits_for_record(client):
             self.sessions.save(client, lambda stored: None)
             return
         session = client.session

@@ -239,10 +239,9 @@ class Sessions:
         """Whether what happens to a client's session is written down."""
         return self._keeping is not None and client.expiry_s > 0
 
-    @property
-    def waits_for_record(self) -> bool:
-        """Whether what is published may be stored before what was written down earlier."""
-        return self._hub.broker.shared
+    def waits_for_record(self, client: "MqttClient") -> bool:
+        """Whether what is published now may be stored before what is written down now."""
+        return self._hub.broker.shared or (self._keeping is not None and self._keeping.is_writing(client.client_id))
 
     def save(self, client: "MqttClient", done: Written) -> None:
         """Write the session of a connected client down; without a place to write to it is done at once."""
