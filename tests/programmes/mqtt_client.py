@@ -65,8 +65,7 @@ class DiskClient(paho.Client):
         before = list(lines_of(folder, name))
         number = next(each for each in itertools.count() if not (folder / f"{name}.{each}.log").exists())
         self._log = (folder / f"{name}.{number}.log").open("a", encoding="utf-8")
-        self._taken = {each.mid for each in before if each.did == "got"}
-        self._taken = set()
+        self._taken: set[int] = set()
         for each in before:
             if each.did == "got":
                 self._taken.add(each.mid)

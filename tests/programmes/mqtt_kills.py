@@ -278,9 +278,7 @@ async def kill(part: str, kills: int) -> Outcome:
         await stack.enter_async_context(traffic.running())
         victims: list[Victim] = [hub] if kind == "hub" else [engine] if engine is not None else [*traffic.children]
         programmes = [KillProgramme(_SEED + number, kills) for number, _ in enumerate(victims)]
-        await asyncio.gather(
-            *(programme.run(victim) for programme, victim in zip(programmes, victims, strict=True))
-        )
+        await asyncio.gather(*(programme.run(victim) for programme, victim in zip(programmes, victims, strict=True)))
         await traffic.goes_on()
         return await traffic.finish(hub.url)
 

@@ -127,6 +127,9 @@ class Account:
     def changed(self) -> None:
         """Learn that filters changed: what was not sent may go by the old ones or by the new ones (3.10.4)."""
         for each in self.owed:
+            if each.qos == {0}:
+                # It goes at once, and by the filters that there were.
+                continue
             found = self.found(each.message)
             if found is None or not found[0]:
                 each.optional = True
@@ -157,29 +160,28 @@ class Account:
 
     def _next(self, packet: Publish) -> Owed:
         """Return what a packet brings: of its topic and QoS what comes next."""
-        skipped: list[Owed] = []
-        for each in self.owed:
-            if each.message.topic != packet.topic or packet.qos not in each.qos:
-                continue
-            same = (each.message.payload, each.retain) == (packet.payload, packet.retain)
-            # Empty messages are all alike: the one that has to come, if there is a choice.
-            is_last = each.optional and any(
-                not other.optional and same and other.message.payload == packet.payload == b"" for other in self.owed
-            )
-            if same and not is_last and not (each.stored and skipped):
-                for other in skipped:
+        alike = [each for each in self.owed if self._is_alike(each, packet)]
+        # Empty messages are all alike, and a message may be owed twice: the one that has to come, if there is a choice.
+        wanted = [each for each in alike if not each.optional] or alike
+        for each in wanted:
+            passed = [] if each.stored else self._before(each, packet)
+            if all(other.optional for other in passed):
+                for other in passed:
                     if len(other.qos) == 1:
                         self.owed.remove(other)
                 return each
-            if each.stored:
-                continue
-            if not each.optional:
-                break
-            skipped.append(each)
-        stored = [each for each in self.owed if each.stored and each.message.payload == packet.payload]
-        if packet.retain and stored and packet.qos in stored[0].qos:
-            return stored[0]
         raise Broken(f"{self.client} got {packet}, expected of that topic {self._of(packet.topic)}")
+
+    @staticmethod
+    def _is_alike(owed: Owed, packet: Publish) -> bool:
+        message = owed.message
+        same = (message.topic, message.payload, owed.retain) == (packet.topic, packet.payload, packet.retain)
+        return same and packet.qos in owed.qos
+
+    def _before(self, owed: Owed, packet: Publish) -> list[Owed]:
+        """Return what comes first, of the topic and QoS of a packet."""
+        earlier = self.owed[: next(index for index, each in enumerate(self.owed) if each is owed)]
+        return [each for each in earlier if each.message.topic == packet.topic and packet.qos in each.qos and not each.stored]
 
     def _of(self, topic: str) -> list[Owed]:
         return [each for each in self.owed if each.message.topic == topic]
@@ -321,9 +323,7 @@ class Ledger:
                 if each.message.expires_at <= now and each.late:
                     each.optional = True
             account.owed = [each for each in account.owed if each.message.expires_at > now or each.late]
-        self.retained = {
-            topic: message for topic, message in self.retained.items() if message.expires_at > now
-        }
+        self.retained = {topic: message for topic, message in self.retained.items() if message.expires_at > now}
 
     def _happen(self, now: float, unsure: str = "") -> None:
         while True:

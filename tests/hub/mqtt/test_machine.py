@@ -33,7 +33,7 @@ from tests.hub.mqtt.rig import V3, V5, Box, DurableMemory
 TOPICS: Final = ("a", "a/b", "c/d")
 FILTERS: Final = ("a", "a/b", "a/#", "+/d", "#", "will/+")
 #: No step takes longer, so that no deadline falls into one.
-STEP_S: Final = 45.0
+STEP_S: Final = 55.0
 #: Deadlines are counted from the beginning of a step, by the hub from within it.
 EDGE_S: Final = 4.0
 #: The hub's own limit, for clients that say none.

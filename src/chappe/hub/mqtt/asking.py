@@ -52,7 +52,17 @@ class Asking:
         replies: where a channel or a log was when it was answered, by pattern.
     """
 
-    __slots__ = ("_client", "_held", "_left", "_resumed", "_resuming", "_subscribes", "_unsubscribes", "fresh", "replies")
+    __slots__ = (
+        "_client",
+        "_held",
+        "_left",
+        "_resumed",
+        "_resuming",
+        "_subscribes",
+        "_unsubscribes",
+        "fresh",
+        "replies",
+    )
 
     def __init__(self, client: "MqttClient") -> None:
         self._client = client

@@ -1,7 +1,6 @@
 """One connection of an MQTT client: a carrier below, a session of the hub above, and the rules of MQTT between them."""
 
-from collections.abc import Callable
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from chappe.hub.contracts import Claims, Timer

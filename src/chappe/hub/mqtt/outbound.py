@@ -36,7 +36,18 @@ class Outbound:
         keeps_waiting: filters changed while something waited for them: it is as it was made, and not read again.
     """
 
-    __slots__ = ("_again", "_aliases", "_client", "_gap", "_gathered", "_told", "keeps_waiting", "log", "offsets", "window")
+    __slots__ = (
+        "_again",
+        "_aliases",
+        "_client",
+        "_gap",
+        "_gathered",
+        "_told",
+        "keeps_waiting",
+        "log",
+        "offsets",
+        "window",
+    )
 
     def __init__(self, client: "MqttClient", window: Window) -> None:
         self._client = client
