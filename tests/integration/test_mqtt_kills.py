@@ -1,6 +1,6 @@
 """MQTT clients, the hub or its engine are killed under traffic of QoS 1 and 2: at least once, and once.
 
-The offline checker judges what paho's clients wrote down. `make faults PARTS="mqtt_clients ..."` does the same 50 times.
+The offline checker judges what paho's clients wrote down. `make faults PARTS="mqtt_clients"` does the same 50 times.
 """
 
 import pytest

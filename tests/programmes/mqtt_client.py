@@ -13,8 +13,10 @@ from typing import Any, Final
 
 import msgspec
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from chappe.testing.checker import payload_hash
 
@@ -83,7 +85,7 @@ class DiskClient(paho.Client):
         """Give a message to the application: the log."""
         told = dict(getattr(message.properties, "UserProperty", ()))
         where = {"epoch": told["chappe-epoch"], "offset": int(told["chappe-offset"])}
-        self.note("got", mid=message.mid, topic=message.topic, hash=payload_hash(message.payload), **where)
+        self.note("got", mid=message.mid, topic=message.topic, hash=payload_hash(bytes(message.payload)), **where)
 
     # --- What paho does, told first ----------------------------------------------------------------------------------
 
@@ -106,10 +108,10 @@ class DiskClient(paho.Client):
         self._taken.discard(mid)
         return super()._send_pubcomp(mid)
 
-    def _send_publish(self, mid: int, topic: bytes, payload: bytes = b"", *args: Any, **options: Any) -> Any:
+    def _send_publish(self, mid: int, topic: bytes, payload: bytes | bytearray = b"", *args: Any, **more: Any) -> Any:
         if self._sock is not None:
             self.note("sent", mid=mid, topic=topic.decode(), text=bytes(payload).decode())
-        return super()._send_publish(mid, topic, payload, *args, **options)
+        return super()._send_publish(mid, topic, payload, *args, **more)
 
     def _messages_reconnect_reset_out(self) -> None:
         # A second attempt to connect would have paho publish anew what only waits for its PUBCOMP.
@@ -195,7 +197,7 @@ def main(role: str, name: str, port: str, folder: str, qos: str, *topics: str) -
     """Run one life of a client."""
     version = paho.MQTTv311 if role == "publish" else paho.MQTTv5
     options: dict[str, Any] = {"clean_session": False} if role == "publish" else {}
-    client = DiskClient(paho.CallbackAPIVersion.VERSION2, client_id=name, protocol=version, **options)
+    client = DiskClient(CallbackAPIVersion.VERSION2, client_id=name, protocol=version, **options)
     before = client.keep(Path(folder), name)
     begun = restore(client, before, int(qos)) if role == "publish" else 0
 
@@ -204,12 +206,12 @@ def main(role: str, name: str, port: str, folder: str, qos: str, *topics: str) -
             return
         client.note("session", present=flags.session_present)
         if role == "subscribe" and not flags.session_present:
-            client.subscribe([(topic, paho.SubscribeOptions(qos=int(qos))) for topic in topics])
+            client.subscribe([(topic, SubscribeOptions(qos=int(qos))) for topic in topics])
 
     client.on_connect = connected
     wanted = None
     if role == "subscribe":
-        wanted = Properties(PacketTypes.CONNECT)
+        wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         wanted.SessionExpiryInterval = 3_600
         wanted.UserProperty = ("chappe-positions", "1")
         options = {"clean_start": False, "properties": wanted}

@@ -200,11 +200,11 @@ def attempts(publisher: Child, channel: str, said: list[Line], history: History)
     for offset, hashed in history.publications:
         places.setdefault(hashed, offset)
     events: list[Event] = []
+    name = publisher.name
     beyond = history.offset
     last: dict[int, tuple[int, str]] = {}
     texts: dict[str, int] = {}
     for number, line in enumerate(said, 1):
-        where = {"channel": channel, "publisher": publisher.name}
         if line.did == "sent" and line.topic == channel:
             hashed = payload_hash(line.text.encode())
             is_again = line.text in texts
@@ -213,7 +213,9 @@ def attempts(publisher: Child, channel: str, said: list[Line], history: History)
                 key = line.text if publisher.qos == 2 else None
                 # Which of several sendings was acknowledged nobody knows, so they have no time.
                 moment = 0.0 if is_again or publisher.qos == 1 else line.time
-                events.append(Attempt(**where, attempt=number, hash=hashed, key=key, time=moment))
+                events.append(
+                    Attempt(channel=channel, publisher=name, attempt=number, hash=hashed, key=key, time=moment)
+                )
             last[line.mid] = (texts[line.text], hashed)
         elif line.did == "done" and line.mid in last:
             attempt, hashed = last.pop(line.mid)
@@ -221,15 +223,17 @@ def attempts(publisher: Child, channel: str, said: list[Line], history: History)
                 # It is nowhere: the checker finds that this place is missing.
                 beyond += 1
             offset = places.get(hashed, beyond)
-            events.append(Ack(**where, attempt=attempt, epoch=history.epoch, offset=offset, time=line.time))
+            epoch, moment = history.epoch, line.time
+            ack = Ack(channel=channel, publisher=name, attempt=attempt, epoch=epoch, offset=offset, time=moment)
+            events.append(ack)
     return events
 
 
 def sights(subscriber: Child, channel: str, heard: list[Line], epoch: str) -> tuple[list[Event], int]:
     """Return what a subscriber saw in a channel, and how much of it came again with QoS 1."""
-    where = {"channel": channel, "subscriber": subscriber.name}
+    name = subscriber.name
     begun = next(line.time for line in heard if line.did == "subscribed")
-    events: list[Event] = [Subscribed(**where, epoch=epoch, offset=0, time=begun)]
+    events: list[Event] = [Subscribed(channel=channel, subscriber=name, epoch=epoch, offset=0, time=begun)]
     known: set[tuple[str, int]] = set()
     again = 0
     for line in heard:
@@ -240,8 +244,9 @@ def sights(subscriber: Child, channel: str, heard: list[Line], epoch: str) -> tu
             again += 1
             continue
         known.add(place)
-        events.append(Seen(**where, epoch=line.epoch, offset=line.offset, hash=line.hash, time=line.time))
-    events.append(Settled(**where, time=time.time()))
+        at = {"channel": channel, "subscriber": name, "epoch": line.epoch, "hash": line.hash}
+        events.append(Seen(offset=line.offset, time=line.time, **at))
+    events.append(Settled(channel=channel, subscriber=name, time=time.time()))
     return events, again
 
 

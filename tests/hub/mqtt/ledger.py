@@ -181,7 +181,11 @@ class Account:
     def _before(self, owed: Owed, packet: Publish) -> list[Owed]:
         """Return what comes first, of the topic and QoS of a packet."""
         earlier = self.owed[: next(index for index, each in enumerate(self.owed) if each is owed)]
-        return [each for each in earlier if each.message.topic == packet.topic and packet.qos in each.qos and not each.stored]
+        return [
+            each
+            for each in earlier
+            if each.message.topic == packet.topic and packet.qos in each.qos and not each.stored
+        ]
 
     def _of(self, topic: str) -> list[Owed]:
         return [each for each in self.owed if each.message.topic == topic]

@@ -362,6 +362,36 @@ class MqttMachine(RuleBasedStateMachine):
         self.one_of(index).release(count)
         self.look()
 
+    # --- Steps that go together --------------------------------------------------------------------------------------
+
+    @precondition(is_anybody_there)
+    @rule(index=who, other=who, topic=st.sampled_from(TOPICS), expiry_s=st.sampled_from([60.0, 400.0]))
+    def outlive(self, index: int, other: int, topic: str, expiry_s: float) -> None:
+        """Let messages expire, or not, behind a client that acknowledges late."""
+        self.hold(index, Hold.ACKS)
+        self.publish(other, topic, 2, False, False, expiry_s, 1, 3)
+        self.wait(150.0)
+        self.hold(index, Hold.NOTHING)
+        self.release(index, 100)
+
+    @rule(index=who, delay_s=st.sampled_from([50, 120]), seconds=st.sampled_from([10.0, 60.0]))
+    def blink(self, index: int, delay_s: int, seconds: float) -> None:
+        """Lose a client whose will waits, and let it come back before or behind that."""
+        phone = self.phones[index]
+        self.connect(index, False, 400, 5, Hold.NOTHING, (1, False, delay_s))
+        self.lose(self.connected().index(phone))
+        self.wait(seconds)
+        self.connect(index, False, 400, 5, Hold.NOTHING, None)
+        self.wait(150.0)
+
+    @precondition(is_anybody_there)
+    @rule(index=who, pattern=st.sampled_from(FILTERS), qos=st.integers(0, 2), handling=st.integers(0, 2))
+    def ask_again(self, index: int, pattern: str, qos: int, handling: int) -> None:
+        """Subscribe, and again to the same, with something retained."""
+        self.publish(index, "a", 1, True, False, math.inf, 1, 1)
+        for _ in range(2):
+            self.subscribe(index, [pattern], Wish(qos, handling=handling))
+
     def teardown(self) -> None:
         """Let everybody come back and be patient: then nothing may be left."""
         if not hasattr(self, "phones"):

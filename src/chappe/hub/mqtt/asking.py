@@ -326,9 +326,7 @@ class Asking:
             if self._left or client.session.is_over:
                 return
             resumed, self._resumed = self._resumed, []
-            if client.outbound is not None:
-                client.outbound.end_resuming()
-            if client.session.is_over:
+            if client.outbound is not None and not client.outbound.end_resuming():
                 # It got as far as it got: the next connection goes on from there.
                 return
             for message in resumed:

@@ -85,7 +85,7 @@ def away_of(client: "MqttClient", expires_at: float) -> Away:
 
 
 def _former_of(client: "MqttClient") -> tuple[str, ...]:
-    """Return as whom a client published: No Local is about client ids [MQTT-3.8.3-3], and each connection has its own."""
+    """Return as whom a client published: No Local is about client ids [MQTT-3.8.3-3], not about connections."""
     if not any(one.no_local for one in client.filters.all()):
         return ()
     return (*client.former, client.session.id)[-_MOST_FORMER:]

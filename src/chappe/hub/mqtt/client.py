@@ -54,8 +54,8 @@ class MqttClient(Resident):
         alias_maximum: topics that it takes a number for.
         aliases: topics that it gave a number, by that.
         unanswered: messages of QoS 1 that are not acknowledged yet.
-        taken: ids of messages of QoS 2 that came and are not released yet, each with the key it is published under; empty
-            once it is stored.
+        taken: ids of messages of QoS 2 that came and are not released yet, each with the key it is published under
+            as long as it may not be stored.
         unsure: those among them of which nobody knows whether they were stored.
         former: as which sessions of the hub it published so far, if No Local needs that.
     """

@@ -79,15 +79,16 @@ class Outbound:
         else:
             self._gap = ("", 0, int((reply.log_position or "0").rpartition(":")[2]))
 
-    def end_resuming(self) -> None:
-        """Expect no more of it, and send what came."""
+    def end_resuming(self) -> bool:
+        """Expect no more of it, and send what came; False: the connection ended meanwhile."""
         gathered, self._gathered = self._gathered, []
         self._told = None
         self._gap = ("", 0, 0)
         for frame in sorted(gathered, key=lambda each: each.publication.log):
             if self._client.session.is_over:
-                return
+                return False
             self._give(frame)
+        return not self._client.session.is_over
 
     def deliver(self, frame: PublicationFrame) -> None:
         """Send a publication that some filter of the client matches; of several copies the first."""

@@ -181,7 +181,7 @@ class MqttService:
         self.sessions.save(client, self._then(client, lambda: client.put(packets.Pubcomp(packet_id))))
 
     def new_key(self, client: MqttClient) -> str:
-        """Return the key under which a message of QoS 2 is published; empty: no connection follows that could repeat it."""
+        """Return the key under which a message of QoS 2 is published; empty: no later connection could repeat it."""
         return self.hub.random(_KEY_BYTES).hex() if client.expiry_s else ""
 
     def groups_of(self, record: Record) -> None:
