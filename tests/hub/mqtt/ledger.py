@@ -167,8 +167,7 @@ class Account:
             passed = [] if each.stored else self._before(each, packet)
             if all(other.optional for other in passed):
                 for other in passed:
-                    if len(other.qos) == 1:
-                        self.owed.remove(other)
+                    self.owed.remove(other)
                 return each
         raise Broken(f"{self.client} got {packet}, expected of that topic {self._of(packet.topic)}")
 
@@ -181,10 +180,11 @@ class Account:
     def _before(self, owed: Owed, packet: Publish) -> list[Owed]:
         """Return what comes first, of the topic and QoS of a packet."""
         earlier = self.owed[: next(index for index, each in enumerate(self.owed) if each is owed)]
+        # What may go with another QoS, since filters changed, is in no order with it.
         return [
             each
             for each in earlier
-            if each.message.topic == packet.topic and packet.qos in each.qos and not each.stored
+            if each.message.topic == packet.topic and each.qos == {packet.qos} and not each.stored
         ]
 
     def _of(self, topic: str) -> list[Owed]:
