@@ -299,7 +299,10 @@ class Ledger:
                 account.will = Will(replace(account.will.message, sender=""), account.will.delay_s)
             again = list(account.unacked.values())
             for each in again:
-                each.optional, each.late = each.message.expires_at < math.inf, True
+                # What no filter needs any more is kept no longer than its namespace says.
+                found = account.found(each.message)
+                each.optional = each.message.expires_at < math.inf or found is None or not found[0]
+                each.late = True
             for time, each in account.recent:
                 if time > self.now - UNWRITTEN_S:
                     each.optional = each.late = True
