@@ -374,6 +374,16 @@ class MqttMachine(RuleBasedStateMachine):
         self.hold(index, Hold.NOTHING)
         self.release(index, 100)
 
+    @precondition(lambda self: self.durable and self.is_anybody_there())
+    @rule(index=who, topic=st.sampled_from(TOPICS), qos=st.integers(1, 2), hold=st.sampled_from(Hold))
+    def kill_under_way(self, index: int, topic: str, qos: int, hold: Hold) -> None:
+        """Kill the hub with messages on their way to one that comes back."""
+        phone = self.one_of(index)
+        self.hold(index, hold)
+        self.publish(index + 1, topic, qos, False, False, math.inf, 1, 3)
+        self.kill()
+        self.connect(self.phones.index(phone), False, 400, 5, Hold.NOTHING, None)
+
     @rule(index=who, delay_s=st.sampled_from([50, 120]), seconds=st.sampled_from([10.0, 60.0]))
     def blink(self, index: int, delay_s: int, seconds: float) -> None:
         """Lose a client whose will waits, and let it come back before or behind that."""

@@ -12,6 +12,7 @@ import msgspec
 from chappe.hub.cluster.bus import PREFIX
 from chappe.hub.contracts import Claims
 from chappe.hub.mqtt.away import Away
+from chappe.hub.mqtt.kinds import QOS_2
 from chappe.hub.namespaces import Level, Namespace
 from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication
@@ -139,7 +140,8 @@ def underway_of(flights: tuple[Flight, ...], waiting: tuple[Delivery, ...]) -> t
 def flights_of(underway: tuple[Underway, ...], found: dict[int, Publication]) -> tuple[list[Flight], list[Delivery]]:
     """Return what was on its way and what waited; `found` has what the log said, by index.
 
-    What the log has no more is lost: its id is free again.
+    What the log has no more is lost. Its id is free again with QoS 1; with QoS 2 a client that has the message must be
+    told so, or it would take the next one with that id for a repetition.
     """
     flights: list[Flight] = []
     waiting: list[Delivery] = []
@@ -149,6 +151,8 @@ def flights_of(underway: tuple[Underway, ...], found: dict[int, Publication]) ->
             continue
         publication = found.get(index) or _inline(each)
         if publication is None:
+            if each.packet_id and each.qos == QOS_2:
+                flights.append(Flight(each.packet_id, None, Stage.RELEASED))
             continue
         delivery = Delivery(publication, each.qos, each.retain, each.identifiers, each.group)
         if each.packet_id:
