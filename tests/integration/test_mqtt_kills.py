@@ -55,7 +55,8 @@ def judged(qos: int, heard: list[int], stored: list[str], *, acknowledged: bool 
 def test_what_is_lost_is_found(qos: int) -> None:
     assert judged(qos, [1, 2], ["one", "two"]) == set()
     assert Kind.LOST in judged(qos, [1], ["one", "two"])
-    assert Kind.NOT_STORED in judged(qos, [1], ["one"])
+    # Acknowledged, and in no history either.
+    assert Kind.LOST in judged(qos, [1], ["one"])
     assert judged(qos, [1], ["one"], acknowledged=False) == set()
 
 
