@@ -18,6 +18,8 @@ from typing import Final
 
 import chappe
 from chappe.brokers.nats.local import launcher
+from chappe.client.client import Client
+from chappe.model.position import Position
 from chappe.testing.checker import Verdict, payload_hash, verdict
 from chappe.testing.checker.journal import Ack, Attempt, Event, History, Seen, Settled, Subscribed
 from chappe.testing.hub_process import HubProcess, free_port
@@ -35,7 +37,7 @@ _PATIENCE_S: Final = 60.0
 _LOOK_S: Final = 0.1
 #: A message that came twice would come the second time soon.
 _CALM_S: Final = 1.0
-_PAGE: Final = 500_000
+_PAGE: Final = 1_000
 _SETTINGS: Final = """
 [broker]
 url = "{url}"
@@ -51,7 +53,7 @@ subscribe = "anonymous"
 publish = "anonymous"
 [limits]
 messages_per_s = 0
-history_page = 500000
+history_page = 1000
 """
 
 
@@ -166,19 +168,10 @@ class Traffic:
                 said, heard = publisher.lines(), subscriber.lines()
                 for topic in TOPICS:
                     channel = f"{topic}/{publisher.qos}"
-                    page = await client.history(channel, limit=_PAGE)
-                    stored = [(each.offset or 0, payload_hash(each.payload)) for each in page.publications]
-                    history = History(
-                        channel=channel,
-                        reader="the end",
-                        epoch=page.position.epoch,
-                        since=0,
-                        offset=page.position.offset,
-                        publications=tuple(stored),
-                    )
+                    history = await read_all(client, channel)
                     events += attempts(publisher, channel, said, history)
                     events.append(history)
-                    seen, again = sights(subscriber, channel, heard, page.position.epoch)
+                    seen, again = sights(subscriber, channel, heard, history.epoch)
                     events += seen
                     repeated += again
         lost = sum(
@@ -192,6 +185,28 @@ class Traffic:
         async with asyncio.timeout(_PATIENCE_S):
             while not done():  # noqa: ASYNC110 - what is waited for is in files
                 await asyncio.sleep(_LOOK_S)
+
+
+async def read_all(client: Client, channel: str) -> History:
+    """Read the whole history of a channel, page by page: a page has a limit in bytes."""
+    begin = await client.history(channel, limit=1)
+    epoch, stored = begin.position.epoch, list[tuple[int, str]]()
+    place = Position(epoch, 0)
+    while place.offset < begin.position.offset:
+        page = await client.history(channel, limit=_PAGE, since=place)
+        found = [(each.offset or 0, payload_hash(each.payload)) for each in page.publications]
+        if not found:
+            break
+        stored += found
+        place = Position(epoch, found[-1][0])
+    return History(
+        channel=channel,
+        reader="the end",
+        epoch=epoch,
+        since=0,
+        offset=begin.position.offset,
+        publications=tuple(stored),
+    )
 
 
 def attempts(publisher: Child, channel: str, said: list[Line], history: History) -> list[Event]:
