@@ -119,9 +119,7 @@ class Hub(Registering, Publishing):
         self._admission = Admission.of(self._core, settings.server.connections_max)
         self._overload = Overload(self._admission, self._core.limits, settings.server.workers)
         self._http_sessions = HttpSessions(self._core, self._admission, settings.poll.options())
-        self._forwarding = (
-            Forwarding(self._core, cluster, settings.poll.hold_s, server.default_language) if cluster else None
-        )
+        self._forwarding = Forwarding(self._core, cluster, self._http_sessions) if cluster else None
         if cluster:
             answer_nodes(self._core, cluster)
         self._lobbies: list[Lobby] = []
@@ -262,9 +260,9 @@ class Hub(Registering, Publishing):
             default_language=settings.server.default_language,
             reader=self._reader,
             proxies=self._proxies,
+            welcome=self._admission.welcome,
         )
         page = PageContext(gate, self._proxies, self._admission, self._reader)
-        polling = build_polling(context, page, self._http_sessions)
         routes = [
             *build_events(context, page, self._http_sessions, settings.sse.default_channels),
             *build_api(context, page),
@@ -281,7 +279,7 @@ class Hub(Registering, Publishing):
             self._proxies,
             self._admission,
             lambda: self._stopped,
-            polling if self._forwarding is None else self._forwarding.wrap(polling),
+            build_polling(context, page, self._http_sessions, self._forwarding),
         )
 
     # --- Inside ------------------------------------------------------------------------------------------------------
@@ -416,6 +414,7 @@ class Hub(Registering, Publishing):
             **self._overload.metrics(),
             **self.mqtt.metrics(),
         }
+        metrics["chappe_connections_delayed_total"] = self._admission.delayed
         for why, refused in self._admission.refused.items():
             metrics[labelled("chappe_connections_refused_total", reason=why)] = refused
         for part in (self._authenticator, self._authorizer, self._audit):

@@ -5,6 +5,7 @@ is taken from uvicorn, what came behind the request head goes to the codec, and 
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -27,6 +28,7 @@ from chappe.transports.departure import Departure
 from chappe.transports.encoding import deflated
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.flush import Flush
+from chappe.transports.head_turns import HeadTurns
 from chappe.transports.heartbeat import Heartbeat
 from chappe.transports.http_sessions import HttpSessions
 from chappe.transports.mqtt_link import MqttLink
@@ -118,6 +120,7 @@ class Lobby:
         self.head_timeouts = 0
         self.besieged = 0
         self._commons: Commons | None = None
+        self._turns: HeadTurns | None = None
 
     def admit(self, address: str) -> None:
         """Refuse a connection that the server as a whole cannot take.
@@ -138,6 +141,7 @@ class Lobby:
             "chappe_upgrades_rejected_total": self.rejected,
             "chappe_head_timeouts_total": self.head_timeouts,
             "chappe_besieged_total": self.besieged,
+            "chappe_requests_postponed_total": self._turns.postponed if self._turns is not None else 0,
             **{f"chappe_link_{name}_total": getattr(counters, name) for name in counters.__slots__},
         }
 
@@ -145,6 +149,7 @@ class Lobby:
         """Begin on the running loop."""
         self.heartbeat.start()
         loop = asyncio.get_running_loop()
+        self._turns = HeadTurns(loop)
         self._commons = Commons(
             loop,
             self.hub.limits,
@@ -163,6 +168,12 @@ class Lobby:
             self.reactor.close()
             self.reactor = None
         self.heartbeat.stop()
+
+    @property
+    def turns(self) -> HeadTurns:
+        """When requests are parsed, once the lobby has started."""
+        assert self._turns is not None
+        return self._turns
 
     @property
     def commons(self) -> Commons:
@@ -225,6 +236,7 @@ class FrontDoor(HttpToolsProtocol):
         self._departure: Departure | None = None
         self._certificate: PeerCertificate | None = None
         self._unread = b""
+        self._turn: asyncio.TimerHandle | None = None
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -243,11 +255,31 @@ class FrontDoor(HttpToolsProtocol):
                 transport.abort()
                 return
             self._seat = lobby.admission.others.take(address)
+            if transport.get_extra_info("sslcontext") is None:
+                # Who comes by TLS waited before the handshake.
+                self._await_turn(address)
+        if self._turn is None:
+            self._await_head()
+
+    def _await_turn(self, address: str) -> None:
+        """Read nothing before it is the turn of this connection; cut one whose turn would come too late."""
+        wait_s = self.lobby.admission.turn_of(address)
+        if wait_s == math.inf:
+            self.transport.abort()
+        elif wait_s:
+            self.flow.pause_reading()
+            self._turn = self.loop.call_later(wait_s, self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn = None
         self._await_head()
+        self.go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._head_arrived()
+        if self._turn is not None:
+            self._turn.cancel()
         self._leave_seat()
         for takeover in self._takeovers:
             takeover.lost()
@@ -257,12 +289,26 @@ class FrontDoor(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those behind the head of an upgrade are frames already."""
-        if self._unread or self.pipeline:
+        if self._unread or self.pipeline or self._turn is not None:
             # uvicorn reads on behind each answer and whenever an app waits: what waits here may not grow by that.
             self._unread += data
             self.flow.pause_reading()
-        else:
+        elif self.lobby.turns.has_time():
             self._feed(data)
+        else:
+            self._unread = data
+            self._postpone()
+
+    def _postpone(self) -> None:
+        self.flow.pause_reading()
+        self.lobby.turns.postpone(self)
+
+    def go_on(self) -> None:
+        """Parse what waited for its turn."""
+        unread, self._unread = self._unread, b""
+        self.flow.resume_reading()
+        if unread and not self.transport.is_closing():
+            self._feed(unread)
 
     def _feed(self, data: bytes) -> None:
         """Parse bytes until a request has to wait for the answer to another; the rest is kept unread."""
@@ -333,6 +379,8 @@ class FrontDoor(HttpToolsProtocol):
             return
         if self.pipeline:
             self.flow.pause_reading()
+        elif self._unread and not self.lobby.turns.has_time():
+            self._postpone()
         elif self._unread:
             unread, self._unread = self._unread, b""
             self._feed(unread)

@@ -1,0 +1,80 @@
+"""Who connects without end waits for its turn; what it said meanwhile is not lost, and others notice nothing."""
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+
+from chappe.model.limits import Limits
+from tests.server.certificate import Certificate
+from tests.transports.front_door_harness import FrontDoorServer, front_door
+from tests.transports.test_front_door import masked, upgrade
+
+#: Three at once, then one each 100 ms.
+PACED = Limits(address_connects_per_s=10.0, address_connects_burst=3)
+
+
+async def ask(server: FrontDoorServer) -> float:
+    """Connect, say all at once, and return after how many seconds the answer was there."""
+    began = time.monotonic()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=server.tls)
+    writer.write(upgrade(b"/echo") + masked(b"one"))
+    await reader.readuntil(b"\r\n\r\n")
+    assert await reader.readexactly(5) == b"\x81\x03one"
+    writer.close()
+    return time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return Certificate(tmp_path_factory.mktemp("pacing"))
+
+
+@pytest.mark.parametrize("by_tls", [False, True], ids=["plain", "tls"])
+async def test_beyond_its_burst_an_address_is_served_at_its_rate(by_tls: bool, certificate: Certificate) -> None:
+    async with front_door(limits=PACED, certificate=certificate if by_tls else None) as server:
+        waited = [await ask(server) for _ in range(3)]
+        began = time.monotonic()
+        waited += await asyncio.gather(*(ask(server) for _ in range(5)))
+        assert time.monotonic() - began >= 0.3
+        assert min(waited[3:]) >= 0.05
+        assert server.lobby.admission.delayed == 5
+
+
+async def test_who_leaves_before_its_turn_is_forgotten_and_who_drips_is_heard() -> None:
+    async with front_door(limits=PACED) as server:
+        for _ in range(3):
+            await ask(server)
+        _, gone = await asyncio.open_connection("127.0.0.1", server.port)
+        gone.write(upgrade(b"/echo"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for byte in upgrade(b"/echo") + masked(b"one"):
+            writer.write(bytes((byte,)))
+            await asyncio.sleep(0.001)
+        gone.transport.abort()
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(5) == b"\x81\x03one"
+        writer.close()
+
+
+async def test_who_would_wait_too_long_is_cut_and_counted() -> None:
+    limits = Limits(address_connects_per_s=0.5, address_connects_burst=1)
+    async with front_door(limits=limits) as server:
+        await ask(server)
+        connections = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(4)]
+        for reader, writer in connections[2:]:
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read(1) == b""
+            writer.close()
+        assert server.lobby.admission.refused["address_connects"] == 2
+        for _, writer in connections[:2]:
+            writer.close()
+
+
+async def test_a_head_has_its_time_from_its_turn_on() -> None:
+    limits = Limits(address_connects_per_s=1.0, address_connects_burst=1)
+    async with front_door(limits=limits, head_timeout_s=0.3) as server:
+        await ask(server)
+        assert await ask(server) >= 0.5
+        assert server.lobby.head_timeouts == 0
