@@ -105,17 +105,20 @@ class Hub(Registering, Publishing):
         self._audit = _make_audit(settings, node)
         self._core = HubCore(self._hub_options(namespaces, anonymous, node))
         self._core.make_handle = Session
+        self._make_carriers()
+        self._authorizer = make_authorizer(settings)
+        self._hook_up()
+
+    def _make_carriers(self) -> None:
+        """Make what sessions come by: MQTT, WebSocket, requests; and the way to those of other nodes."""
+        settings = self.settings
         hashes = {user: each.password_hash for user, each in settings.users.items() if each.password_hash}
         passwords = Passwords(hashes, self._clock) if hashes else None
         self.mqtt = MqttService(self._core, settings.mqtt.options(), passwords)
         self.mqtt.system.traffic = self._traffic
-        self._start_hooks.append(self.mqtt.system.start)
-        self._stop_hooks.append(self.mqtt.system.stop)
         server, cluster = settings.server, self._core.cluster
         self._endpoints = Endpoints(self._core, server.root_protocol, server.default_language, self._reader, self.mqtt)
         self._proxies = Proxies(settings.server.trusted_proxies)
-        if settings.log.payloads:
-            self._core.hooks.message.append(_log_payload)
         self._admission = Admission.of(self._core, settings.server.connections_max)
         self._overload = Overload(self._admission, self._core.limits, settings.server.workers)
         self._http_sessions = HttpSessions(self._core, self._admission, settings.poll.options())
@@ -123,14 +126,20 @@ class Hub(Registering, Publishing):
         if cluster:
             answer_nodes(self._core, cluster)
         self._lobbies: list[Lobby] = []
+
+    def _hook_up(self) -> None:
+        """Let what has to run start and stop with the hub, and look at messages if that is wanted."""
+        self._start_hooks.append(self.mqtt.system.start)
+        self._stop_hooks.append(self.mqtt.system.stop)
+        if self.settings.log.payloads:
+            self._core.hooks.message.append(_log_payload)
         if self._authenticator is not None:
             self._start_hooks.append(self._authenticator.start)
             self._stop_hooks.append(self._authenticator.stop)
-        self._authorizer = make_authorizer(settings)
         if self._authorizer is not None:
             ask_webhook(self._core, self._authorizer)
             self._stop_hooks.append(self._authorizer.stop)
-        for bridge in make_bridges(settings, self._core):
+        for bridge in make_bridges(self.settings, self._core):
             self._start_hooks.append(bridge.start)
             self._stop_hooks.append(bridge.stop)
 
