@@ -293,6 +293,9 @@ class FrontDoor(HttpToolsProtocol):
             # uvicorn reads on behind each answer and whenever an app waits: what waits here may not grow by that.
             self._unread += data
             self.flow.pause_reading()
+            if self._turn is not None:
+                # uvloop begins to read behind `connection_made`, whatever was said there.
+                self.transport.pause_reading()
         elif self.lobby.turns.has_time():
             self._feed(data)
         else:
@@ -300,12 +303,17 @@ class FrontDoor(HttpToolsProtocol):
             self._postpone()
 
     def _postpone(self) -> None:
+        # The peer has said what it had to: no time of its own runs while it waits for us.
+        self._unset_keepalive_if_required()
         self.flow.pause_reading()
         self.lobby.turns.postpone(self)
 
     def go_on(self) -> None:
         """Parse what waited for its turn."""
         unread, self._unread = self._unread, b""
+        if self not in self.connections:
+            # Another link has it, or nobody.
+            return
         self.flow.resume_reading()
         if unread and not self.transport.is_closing():
             self._feed(unread)
@@ -455,6 +463,9 @@ class FrontDoor(HttpToolsProtocol):
             self._head_timer = None
 
     def _head_timed_out(self) -> None:
+        if self._unread:
+            self._head_timer = self.loop.call_later(self.lobby.head_timeout_s, self._head_timed_out)
+            return
         self._head_timer = None
         self.lobby.head_timeouts += 1
         if self._head_seen:

@@ -396,7 +396,7 @@ cdef class Reactor:
         is written at once. The round goes on in the same turn, so that nobody starves.
         """
         cdef epoll_event[EVENTS] events
-        cdef double most_s = QUICK_S / 16
+        cdef double most_s = QUICK_S / 16, until_s = self._now_s + TURN_S / 2
         cdef int i, left = max(0, epoll_wait(self.epfd, events, EVENTS, 0)), count = left
         while left and most_s <= QUICK_S:
             for i in range(count):
@@ -406,7 +406,8 @@ cdef class Reactor:
                     left -= 1
                     # Whatever is sent is written when this turn ends.
                     self._dirty_since_s = 0.0
-                    if self._turn_is_over():
+                    if self._now_s >= until_s or self._messages >= TURN_MESSAGES // 2:
+                        # The other half of the turn is the round's.
                         return
             most_s *= 2
 
