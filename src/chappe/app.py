@@ -269,7 +269,6 @@ class Hub(Registering, Publishing):
             default_language=settings.server.default_language,
             reader=self._reader,
             proxies=self._proxies,
-            welcome=self._admission.welcome,
         )
         page = PageContext(gate, self._proxies, self._admission, self._reader)
         routes = [

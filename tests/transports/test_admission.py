@@ -36,7 +36,7 @@ def test_connections_of_an_address_beyond_its_burst_wait_each_longer_than_the_on
     assert max(wait for wait in waits if wait < math.inf) <= 5.0
     assert admission.refused["address_connects"] + admission.delayed == 60
     assert admission.turn_of("192.0.2.2") == 0.0
-    admission.welcome("192.0.2.1")
+    admission.give_turn_back("192.0.2.1")
     assert admission.turn_of("192.0.2.1") < math.inf
 
 
@@ -44,7 +44,7 @@ def test_a_backend_that_shows_its_key_is_not_paced() -> None:
     admission = Admission(address_connects_per_s=1.0, address_connects_burst=2)
     for _ in range(100):
         assert admission.turn_of("192.0.2.1") == 0.0
-        admission.welcome("192.0.2.1")
+        admission.give_turn_back("192.0.2.1")
 
 
 def test_the_hub_as_a_whole_has_a_cap() -> None:

@@ -1,7 +1,10 @@
 """`/echo` over a real socket."""
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import websockets
@@ -9,8 +12,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chappe.hub.contracts import Claims
 from chappe.hub.hub import HubCore
+from chappe.model.limits import Limits
 from tests.hub.harness import Tokens
 from tests.transports.front_door_harness import front_door
+from tests.transports.test_front_door import masked, upgrade
 
 
 @pytest.mark.parametrize("message", ["", "héllo \U0001f600", b"", b"\x00\xff" * 1_000, "x" * 70_000])
@@ -56,3 +61,22 @@ async def test_a_revoked_credential_ends_its_echo_and_no_other(revoke: Callable[
             await other.send("still here")
             assert await other.recv() == "still here"
         assert not server.hub.revocations.holders
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["native", "portable"])
+async def test_an_echo_is_read_at_its_rate(native: bool) -> None:
+    plane: Any = "native" if native else "portable"
+    limits = Limits(messages_per_s=50.0, messages_burst=50, address_connects_per_s=0.0)
+    async with front_door(limits=limits, data_plane=plane) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(upgrade(b"/echo"))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(masked(b"x") * 200_000)
+        told = 0
+        until = time.monotonic() + 2.0
+        while time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                told += len(await asyncio.wait_for(reader.read(1 << 20), 0.1))
+        writer.transport.abort()
+        # One piece of 64 KiB may have come before reading stopped.
+        assert told // 3 <= 65_536 // 7 + 50 + 2.0 * 50

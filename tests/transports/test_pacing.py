@@ -2,11 +2,19 @@
 
 import asyncio
 import contextlib
+import gc
+import os
+import socket
 import time
 
 import pytest
 
+import chappe
+from chappe.config import load
 from chappe.model.limits import Limits
+from chappe.serving import Server
+from chappe.transports.front_door import FrontDoor
+from chappe.transports.mqtt_listener import MqttDoor
 from tests.server.certificate import Certificate
 from tests.transports.front_door_harness import FrontDoorServer, front_door
 from tests.transports.test_front_door import masked, upgrade
@@ -74,3 +82,43 @@ async def test_a_head_has_its_time_from_its_turn_on() -> None:
         await asyncio.gather(ask(server), ask(server))
         assert server.lobby.admission.delayed == 1
         assert server.lobby.head_timeouts == 0
+
+
+@pytest.mark.loops("asyncio", "uvloop")
+async def test_of_who_waits_for_its_turn_nothing_is_read(event_loop_name: str) -> None:
+    async with front_door(limits=Limits(address_connects_per_s=0.3, address_connects_burst=1)) as server:
+        assert await server.raw(b"GET /hello HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", server.port)) as flood:
+            flood.setblocking(False)
+            until = time.monotonic() + 1.0
+            while time.monotonic() < until:
+                with contextlib.suppress(BlockingIOError):
+                    flood.send(b"x" * 65_536)
+                await asyncio.sleep(0.001)
+            doors = [door for door in gc.get_objects() if isinstance(door, FrontDoor) and door._turn is not None]
+            kept = max(len(door._unread) for door in doors)
+            assert kept <= 262_144
+
+
+@pytest.mark.loops("asyncio", "uvloop")
+async def test_mqtt_keeps_little_of_who_waits_and_the_end_ends_it_too(event_loop_name: str) -> None:
+    flags = {"limits.address_connects_per_s": 0.3, "limits.address_connects_burst": 1}
+    hub = chappe.Hub(settings=load(os.devnull, {}, flags).settings)
+    server = Server(hub, "127.0.0.1", 0, mqtt_port=0)
+    await server.start()
+    try:
+        _, first = await asyncio.open_connection("127.0.0.1", server.mqtt_port)
+        await asyncio.sleep(0.05)
+        with socket.create_connection(("127.0.0.1", server.mqtt_port or 0)) as flood:
+            flood.setblocking(False)
+            until = time.monotonic() + 1.0
+            while time.monotonic() < until:
+                with contextlib.suppress(BlockingIOError):
+                    flood.send(b"x" * 65_536)
+                await asyncio.sleep(0.001)
+            doors = [door for door in gc.get_objects() if isinstance(door, MqttDoor) and door._turn is not None]
+            assert max(len(door._unread) for door in doors) <= 262_144
+        first.close()
+    finally:
+        await server.stop()
+    assert all(door._transport.is_closing() for door in doors)

@@ -9,10 +9,6 @@ from chappe.transports.credentials import NO_COOKIE, CredentialReader
 from chappe.transports.proxies import Proxies
 
 
-def _nobody(address: str) -> None:
-    """Tell nobody."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ApiContext:
     """Everything that the routes need.
@@ -27,7 +23,6 @@ class ApiContext:
         version, node: told to whoever asks.
         default_language: `en` or `fr`: how errors are worded for who asks for no language.
         reader: how requests bring credentials.
-        welcome: told the address of a backend that showed its key: its connections are not paced.
         proxies: who tells the address of a client, and shows a certificate that is its own.
     """
 
@@ -41,4 +36,3 @@ class ApiContext:
     default_language: str = "en"
     reader: CredentialReader = NO_COOKIE
     proxies: Proxies = field(default_factory=Proxies)
-    welcome: Callable[[str], None] = _nobody

@@ -54,7 +54,6 @@ class Credentials:
     def __init__(self, context: ApiContext) -> None:
         self._hub = context.hub
         self._keys = context.api_keys
-        self._welcome = context.welcome
         self._reader = context.reader
         # No subject of a token has a slash, so nobody else owns the idempotency keys of a backend.
         self._open = Caller(Claims(user="api/open", scopes=_ALL), "anybody", True) if context.api_open else None
@@ -101,7 +100,6 @@ class Credentials:
         if self._keys is not None:
             name = self._keys.find(credential)
             if name is not None:
-                self._welcome(head.address)
                 return self._backend(name)
         claims = await identify(self._hub, credential)
         return Caller(claims, f"token of {claims.user}" if claims.user else "token")

@@ -122,6 +122,7 @@ class Forwarding:
             ChappeError: 108, it does not answer; 117, it has not.
         """
         if handle in self._known:
+            self._known[handle] = self._known.pop(handle)
             return
         asked: Waiting[bool | None] = Waiting()
         answered = asked.take(lambda answers: answers.get(node))
@@ -143,8 +144,8 @@ class Forwarding:
             ClientDisconnect: nobody waits for an answer.
         """
         number = next(self._numbers)
-        self.forwarded += 1
         body = await read_body(receive, head.headers.get("content-length")) if head.method == "POST" else b""
+        self.forwarded += 1
         question: _Request = {
             "number": number,
             "method": head.method,

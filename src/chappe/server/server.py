@@ -129,6 +129,9 @@ class HubServer(uvicorn.Server):
         self._drain_until = asyncio.get_running_loop().time() + self._options.drain_timeout_s
         for server in self.servers:
             server.close()
+        for transport in tuple(self._lobby.waiting):
+            # Its turn does not come any more.
+            transport.abort()
         await self._drain()
         await super().shutdown()
         await self._cut_connections()

@@ -98,6 +98,7 @@ class TlsListener:
         self._certificates = certificates
         self._make_protocol = make_protocol
         self._admission = admission
+        admission.paces_handshakes = True
         self._proxies = proxies
         self._handshakes: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None

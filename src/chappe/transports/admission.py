@@ -1,5 +1,6 @@
 """Who may connect: connections counted in all and for each address, by all carriers of a hub together."""
 
+import asyncio
 import math
 import random
 import time
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Seconds over which those who came too fast are told to come back, at most.
 _SPREAD_S: Final = 30.0
+#: Where an API finds in `scope["extensions"]` how to give the turn of a connection back.
+WELCOME: Final = "chappe.welcome"
 #: Seconds that a connection waits for its turn, at most: clients wait ten for the answer to a handshake.
 MOST_DELAY_S: Final = 5.0
 
@@ -31,6 +34,7 @@ class Admission:
         overload: why nobody else is let in now, such as `memory`; empty: nothing is in the way.
         refused: how many were refused, by reason.
         delayed: connections that waited for their turn.
+        paces_handshakes: whether connections by TLS have their turn before the handshake.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Admission:
         self._hurried = 0
         self._turns = SharedPace(address_connects_per_s, address_connects_burst) if address_connects_per_s else None
         self.delayed = 0
+        self.paces_handshakes = False
         self.websockets = Seats()
         self.others = Seats()
         self.handshakes = Seats()
@@ -120,7 +125,11 @@ class Admission:
             self.delayed += 1
         return wait_s
 
-    def welcome(self, address: str) -> None:
+    def is_to_wait(self, transport: asyncio.Transport) -> bool:
+        """Tell whether a connection has its turn now; who comes by TLS may have had it before the handshake."""
+        return transport.get_extra_info("sslcontext") is None or not self.paces_handshakes
+
+    def give_turn_back(self, address: str) -> None:
         """Give the turn back that a connection took: it is of a backend, which may come as often as it likes."""
         if self._turns is not None:
             self._turns.give_back(address_group(address))

@@ -21,7 +21,7 @@ from chappe.hub.session import Session
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
 from chappe.transports import portable
-from chappe.transports.admission import Admission
+from chappe.transports.admission import WELCOME, Admission
 from chappe.transports.data_plane import DataPlane, choose
 from chappe.transports.departure import EXTENSION as DEPARTURE
 from chappe.transports.departure import Departure
@@ -72,6 +72,7 @@ class Lobby:
         data_plane: how its connections are served.
         links: all open WebSocket links, and those of streams of events.
         streams: sessions of streams that could not be taken over.
+        waiting: connections of MQTT that wait for their turn.
         http_sessions: sessions that have no connection, which go when the server goes; None: there are none.
         upgrades, rejected: handshakes that were accepted and refused.
         head_timeouts: connections that sent no request head in time.
@@ -113,6 +114,7 @@ class Lobby:
         self.data_plane = data_plane or choose("auto")
         self.links: set[CarrierLink] = set()
         self.streams: set[Session] = set()
+        self.waiting: set[asyncio.Transport] = set()
         self.reactor: Reactor | None = None
         self.draining = False
         self.upgrades = 0
@@ -237,6 +239,8 @@ class FrontDoor(HttpToolsProtocol):
         self._certificate: PeerCertificate | None = None
         self._unread = b""
         self._turn: asyncio.TimerHandle | None = None
+        # Whose turn it took; empty: nobody's, or it was given back.
+        self._turn_of = ""
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -255,8 +259,7 @@ class FrontDoor(HttpToolsProtocol):
                 transport.abort()
                 return
             self._seat = lobby.admission.others.take(address)
-            if transport.get_extra_info("sslcontext") is None:
-                # Who comes by TLS waited before the handshake.
+            if lobby.admission.is_to_wait(transport):
                 self._await_turn(address)
         if self._turn is None:
             self._await_head()
@@ -264,6 +267,7 @@ class FrontDoor(HttpToolsProtocol):
     def _await_turn(self, address: str) -> None:
         """Read nothing before it is the turn of this connection; cut one whose turn would come too late."""
         wait_s = self.lobby.admission.turn_of(address)
+        self._turn_of = address
         if wait_s == math.inf:
             self.transport.abort()
         elif wait_s:
@@ -315,8 +319,14 @@ class FrontDoor(HttpToolsProtocol):
             # Another link has it, or nobody.
             return
         self.flow.resume_reading()
-        if unread and not self.transport.is_closing():
+        if not unread or self.transport.is_closing():
+            return
+        try:
             self._feed(unread)
+        except Exception:
+            # As the loop does with who fails while it receives.
+            self.transport.abort()
+            raise
 
     def _feed(self, data: bytes) -> None:
         """Parse bytes until a request has to wait for the answer to another; the rest is kept unread."""
@@ -420,6 +430,8 @@ class FrontDoor(HttpToolsProtocol):
         super().on_headers_complete()
         if self._certificate is not None:
             self.extend(CERTIFICATE, self._certificate)
+        if self._turn_of:
+            self.extend(WELCOME, self._give_turn_back)
         if self.scope["path"].endswith("/poll"):
             if self._departure is None:
                 self._departure = Departure()
@@ -450,6 +462,12 @@ class FrontDoor(HttpToolsProtocol):
         self._head_seen = 0
         self._head_tail = b""
         self._head_timer = self.loop.call_later(self.lobby.head_timeout_s, self._head_timed_out)
+
+    def _give_turn_back(self) -> None:
+        """Let connections of a backend be made as often as it likes."""
+        address, self._turn_of = self._turn_of, ""
+        if address:
+            self.lobby.admission.give_turn_back(address)
 
     def _leave_seat(self) -> None:
         if self._seat is not None:

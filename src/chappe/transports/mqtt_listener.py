@@ -42,13 +42,13 @@ class MqttDoor(asyncio.Protocol):
         peername = transport.get_extra_info("peername")
         address = peername[0] if isinstance(peername, tuple) else ""
         wait_s = 0.0
-        if address and not lobby.proxies.trusts(address) and transport.get_extra_info("sslcontext") is None:
-            # Who comes by TLS waited before the handshake.
+        if address and not lobby.proxies.trusts(address) and lobby.admission.is_to_wait(transport):
             wait_s = lobby.admission.turn_of(address)
         if wait_s == math.inf:
             transport.abort()
         elif wait_s:
             self._is_late = True
+            lobby.waiting.add(transport)
             transport.pause_reading()
             loop = asyncio.get_running_loop()
             self._turn = loop.call_later(wait_s, self._let_in, transport, address)
@@ -64,9 +64,11 @@ class MqttDoor(asyncio.Protocol):
         """End: nobody waits any more."""
         if self._turn is not None:
             self._turn.cancel()
+            self._lobby.waiting.discard(self._transport)
 
     def _let_in(self, transport: asyncio.Transport, address: str) -> None:
         lobby, self._turn = self._lobby, None
+        lobby.waiting.discard(transport)
         try:
             lobby.admit(address)
         except Rejected:

@@ -1,6 +1,7 @@
 """Lifetimes, fairness and slices of the reactor: each of these failed in the prototype."""
 
 import asyncio
+import functools
 import gc
 import os
 import select
@@ -9,6 +10,7 @@ import struct
 import time
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -338,6 +340,44 @@ async def test_who_asks_for_little_does_not_wait_for_all_who_ask_for_much() -> N
         # Not behind the other 29, and they are all served.
         assert heard.index(b"asked in the middle") < 12 + 5
         assert heard.count(b"x") == 30
+
+
+async def test_those_who_are_quick_do_not_take_all_turns_from_those_who_are_new() -> None:
+    """Ten publishers of 0.2 ms that go on at once; a hundred others come meanwhile and say one word each."""
+    heard: list[int] = []
+    served = 0
+
+    def hear(number: int, payload: bytes) -> None:
+        heard.append(number)
+
+    def publisher(theirs: list[socket.socket]) -> Any:
+        def take(payload: bytes) -> None:
+            nonlocal served
+            served += 1
+            until = time.perf_counter() + 0.0002
+            while time.perf_counter() < until:
+                pass
+            theirs[0].send(masked(b"p"))
+
+        return take
+
+    with a_place() as place:
+        for _ in range(10):
+            theirs: list[socket.socket] = []
+            _, ours = place.connect(Listener(publisher(theirs)))
+            theirs.append(ours)
+            ours.send(masked(b"p"))
+        for _ in range(50):
+            place.reactor.process()
+        for number in range(100):
+            _, new = place.connect(Listener(functools.partial(hear, number)))
+            new.send(masked(b"n"))
+        before, turns = served, 0
+        while len(heard) < 100 and turns < 1_000:
+            place.reactor.process()
+            turns += 1
+        # Served in the order in which they ask, ten publishers would have had about ten to thirty.
+        assert served - before < 100
 
 
 async def test_a_link_that_is_new_or_costs_much_has_no_way_around_the_round() -> None:

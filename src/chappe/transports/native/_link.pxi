@@ -250,8 +250,8 @@ cdef class NativeLink:
                 raise
 
     cdef void _weigh(self, double took_s):
-        """Note what serving it took; the machine may have been elsewhere once, so that more counts by a quarter."""
-        if self._cost_s and took_s > self._cost_s:
+        """Note what serving it took, by a quarter: the machine may have been elsewhere once, and a link may be two."""
+        if self._cost_s:
             took_s = 0.75 * self._cost_s + 0.25 * took_s
         # Of none, when nothing was there to be read, nothing is learnt.
         if took_s > 0.0:

@@ -6,8 +6,9 @@ parse, and one Python call for each whole message. What is sent is queued and wr
 were ready have been served - or after 3 ms, a link at a time, without the GIL.
 
 Fairness: a callback serves messages for 1 ms or 256 of them, then the loop has its turn, and who was not served yet is
-first in the next one - but for links that cost little, which do not wait for those that cost much. A fan-out to many links is written in slices, and nothing is read before all of it is written:
-TCP slows publishers down to what readers get.
+first in the next one. Links that cost little do not wait for those that cost much: up to half a turn is theirs. A fan-out
+to many links is written in slices, and nothing is read before all of it is written: TCP slows publishers down to what
+readers get.
 """
 
 import os
