@@ -430,7 +430,7 @@ class FrontDoor(HttpToolsProtocol):
         super().on_headers_complete()
         if self._certificate is not None:
             self.extend(CERTIFICATE, self._certificate)
-        if self._turn_of:
+        if self._turn_of and "/api/" in self.scope["path"]:
             self.extend(WELCOME, self._give_turn_back)
         if self.scope["path"].endswith("/poll"):
             if self._departure is None:
