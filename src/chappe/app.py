@@ -43,8 +43,8 @@ from chappe.transports.admission import Admission
 from chappe.transports.data_plane import choose
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.event_loop import LoopClock, Tasks
-from chappe.transports.front_door import Lobby, audience_maker
 from chappe.transports.http_sessions import HttpSessions
+from chappe.transports.lobby import Lobby, audience_maker
 from chappe.transports.overload import Overload
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate, host_names
@@ -130,7 +130,7 @@ class Hub(Registering, Publishing):
     def _hook_up(self) -> None:
         """Let what has to run start and stop with the hub, and look at messages if that is wanted."""
         self._start_hooks.append(self.mqtt.system.start)
-        self._stop_hooks.append(self.mqtt.system.stop)
+        self._stop_hooks += [self.mqtt.system.stop, self.mqtt.groups.stop]
         if self.settings.log.payloads:
             self._core.hooks.message.append(_log_payload)
         if self._authenticator is not None:

@@ -22,7 +22,7 @@ from chappe.server.listening import listen
 from chappe.server.server import HubServer, ServerOptions
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.event_loop import LoopClock, Tasks
-from chappe.transports.front_door import Lobby
+from chappe.transports.lobby import Lobby
 from chappe.transports.upgrade import Gate
 from tests.server.certificate import Certificate
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from chappe.transports.front_door import FrontDoor, Lobby
+from chappe.transports.front_door import FrontDoor
 from chappe.transports.head_turns import TURN_S, HeadTurns
+from chappe.transports.lobby import Lobby
 from tests.transports.front_door_harness import front_door
 from tests.transports.sse_harness import served
 

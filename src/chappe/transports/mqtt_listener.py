@@ -12,7 +12,7 @@ from chappe.transports.peer_certificate import read_certificate
 from chappe.transports.upgrade import Rejected
 
 if TYPE_CHECKING:
-    from chappe.transports.front_door import Lobby
+    from chappe.transports.lobby import Lobby
     from chappe.transports.native import NativeLink
 
 PacketLink: TypeAlias = "MqttLink | NativeLink"

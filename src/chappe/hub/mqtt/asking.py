@@ -86,6 +86,7 @@ class Asking:
                 client.make_personal()
             if is_followed:
                 asked.codes[index] = one.qos
+                self._arrive(one, since)
                 if not one.group and (one.retain_handling == 0 or (one.retain_handling == 1 and is_new)):
                     again.append((one, is_new))
             else:
@@ -129,6 +130,12 @@ class Asking:
             return
         one = client.filters.get(asked.names[index])
         self._remember(message)
+        if one is not None:
+            since = client.service.groups.joins_at(client, one) if one.group else None
+            if since is not None and message.recovered:
+                # What the group missed comes behind this, and may wait for the SUBACK.
+                self.replies[one.pattern] = since
+            self._arrive(one)
         self._begin(one, True)
         if client.outbound is not None and message.recovered and one is not None:
             client.outbound.begin_gap(one, message)
@@ -184,6 +191,7 @@ class Asking:
             if client.session.is_over:
                 return
             if client.session.subscription(one.pattern) is not None:
+                self._arrive(one, since)
                 continue
             if since is not None:
                 self.replies[one.pattern] = since
@@ -263,6 +271,11 @@ class Asking:
         outbound, one = client.outbound, client.filters.get(name)
         # Nothing retained: the client had it when it subscribed.
         self.fresh = None
+        if one is not None:
+            self._arrive(one)
+            if one.group:
+                # Where a group goes on is known only now.
+                client.service.sessions.save(client, lambda stored: None)
         if outbound is not None and one is not None:
             outbound.begin_gap(one, message)
         if since is not None and not message.recovered:
@@ -276,6 +289,11 @@ class Asking:
             return
         session.hub.log("INFO", "session %s may not follow %s any more: %s", session.id, name, failure.reason)
         self._forget(name)
+
+    def _arrive(self, one: Filter, since: SincePosition | None = None) -> None:
+        """Be a member of a group, now that its filter is followed; `since`: from where the group has to read on."""
+        if one.group:
+            self._client.service.groups.arrived(self._client, one, since)
 
     def _begin(self, one: Filter | None, is_new: bool) -> None:
         """Expect the retained messages of a filter, if it wants them (3.8.3.1)."""
