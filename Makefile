@@ -138,8 +138,8 @@ soak: setup redis ## load a hub with 2,000 clients that come and go, fit what gr
 attacks: setup ## attack a hub in twelve ways, measure a healthy client beside it, write benchmarks/ATTACKS.md (5 minutes, idle machine)
 	@$(BIN)/python -m tests.programmes.attacks
 
-models: setup ## run the state machine of the whole hub 20,000 times (about half an hour)
-	@CHAPPE_EXAMPLES=20000 $(BIN)/pytest tests/hub/test_hub_machine.py --timeout 7200
+models: setup ## run the state machines of the whole hub and of MQTT sessions 20,000 times each (about an hour)
+	@CHAPPE_EXAMPLES=20000 $(BIN)/pytest tests/hub/test_hub_machine.py tests/hub/mqtt/test_machine.py --timeout 7200
 
 sanitize: setup ## run the tests of the native modules under AddressSanitizer and UBSan (about 5 minutes)
 	@$(BIN)/python tools/sanitize.py tests/wire tests/transports tests/protocols/mqtt tests/hostile/test_frames.py

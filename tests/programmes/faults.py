@@ -16,7 +16,7 @@ from typing import Final
 
 import uvloop
 
-from tests.programmes import avalanche, jitter, kills, partitions, rolling
+from tests.programmes import avalanche, jitter, kills, mqtt_kills, partitions, rolling
 from tests.programmes.engines import DISK
 from tests.programmes.kills import HUB_BROKERS
 from tests.programmes.result import ROOT, Result, keep, measured
@@ -74,6 +74,8 @@ def parts(share: float = 1.0) -> dict[str, Part]:
         wanted[f"hub-{broker}"] = partial(kills.hub_result, broker, times(200))
     for name in DISK:
         wanted[f"kills-{name}"] = partial(kills.engine_result, name, times(100))
+    for name in mqtt_kills.PARTS:
+        wanted[f"mqtt_{name}"] = partial(mqtt_kills.result, name, times(50))
     wanted["damage"] = damage(times(1_000))
     wanted["full-disk"] = full_disk()
     for name in ENGINES:

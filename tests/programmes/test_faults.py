@@ -23,6 +23,7 @@ def test_every_part_of_the_programme_is_there() -> None:
     assert parts >= {"hub-memory", "hub-sqlite-recoverable", "hub-sqlite-durable", "damage", "full-disk"}
     assert parts >= {f"{kind}-{engine}" for kind in ("kills", "partitions", "loss") for engine in faults.ENGINES}
     assert parts >= {"failover", "rolling-redis", "rolling-nats", "avalanche", "jitter"}
+    assert parts >= {"mqtt_clients", "mqtt_hub-sqlite", "mqtt_hub-redis", "mqtt_hub-nats", "mqtt_redis", "mqtt_nats"}
     assert faults.order()[:-1] == list(faults.parts())
 
 

@@ -212,13 +212,14 @@ class Subscribing:
 class _Reading:
     """One read of history for one new subscription."""
 
-    __slots__ = ("_command", "_finished", "_holds", "_hub", "_reads", "_subscription")
+    __slots__ = ("_command", "_finished", "_holds", "_hub", "_read_from", "_reads", "_subscription")
 
     def __init__(self, hub: "HubCore", subscription: Subscription, command: base.Subscribe) -> None:
         self._hub = hub
         self._subscription = subscription
         self._command = command
         self._reads = 0
+        self._read_from: Position | None = None
         self._holds = False
         self._finished = False
 
@@ -240,7 +241,10 @@ class _Reading:
         asked = self._command.since
         since, limit = None, 0
         if isinstance(asked, base.SincePosition):
-            since, limit = Position(asked.epoch, asked.offset), self._hub.limits.recovery_publications
+            since, limit = (
+                self._read_from or Position(asked.epoch, asked.offset),
+                self._hub.limits.recovery_publications,
+            )
             known = self._hub.recovery.answer(channel, since)
             # Who follows gets what is left of a gap that is lost, which is not kept.
             if known is not None and (known.complete or type(self._command) is not base.Follow):
@@ -285,7 +289,9 @@ class _Reading:
         subscription = self._subscription
         try:
             asked = self._command.since
-            since = Position(asked.epoch, asked.offset) if isinstance(asked, base.SincePosition) else None
+            since = self._read_from
+            if since is None and isinstance(asked, base.SincePosition):
+                since = Position(asked.epoch, asked.offset)
             found = flight.part(result, since)
             if found is not None or subscription.stale or self._hub.channels.find(subscription) is None:
                 # What the feed brought before this subscription was there is missing in the answer.
@@ -310,7 +316,16 @@ class _Reading:
             return
         wants_gap = isinstance(since, base.SincePosition)
         follows = type(self._command) is base.Follow
-        recovered = wants_gap and result.complete and (follows or self._is_small(result.publications))
+        if follows and self._is_of_another_life(result):
+            self._read_from = Position(result.position.epoch, 0)
+            self._read()
+            return
+        recovered = (
+            wants_gap
+            and result.complete
+            and self._read_from is None
+            and (follows or self._is_small(result.publications))
+        )
         if recovered or (wants_gap and follows):
             gap = result.publications
         else:
@@ -328,6 +343,16 @@ class _Reading:
         reply = base.Subscribed(self._command.id, subscription.name, result.position, None, recovered)
         # As it is where it can be: who shares an answer shares what it is encoded to.
         self._go_live(channel, reply, [*retained, *gap] if retained else gap)
+
+    def _is_of_another_life(self, result: ReadResult) -> bool:
+        """Whether what is there began behind where somebody was who takes what is left: then all of it is left.
+
+        A channel where nothing was kept is forgotten after a while, and is another one for the next who publishes.
+        """
+        asked, epoch = self._command.since, result.position.epoch
+        if not isinstance(asked, base.SincePosition) or not result.position.offset or self._reads >= _READS:
+            return False
+        return epoch != asked.epoch and (self._read_from is None or self._read_from.epoch != epoch)
 
     def _is_small(self, gap: Sequence[Publication]) -> bool:
         """Whether a gap may be given whole; what cannot be too large is not counted."""

@@ -1,5 +1,6 @@
 """SUBSCRIBE and UNSUBSCRIBE of one client, and the hub's answers to them."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from chappe.hub.mqtt.kinds import RESUMING, SUBSCRIBING, UNSUBSCRIBING, command_id, parts_of
@@ -51,7 +52,17 @@ class Asking:
         replies: where a channel or a log was when it was answered, by pattern.
     """
 
-    __slots__ = ("_client", "_held", "_resuming", "_subscribes", "_unsubscribes", "fresh", "replies")
+    __slots__ = (
+        "_client",
+        "_held",
+        "_left",
+        "_resumed",
+        "_resuming",
+        "_subscribes",
+        "_unsubscribes",
+        "fresh",
+        "replies",
+    )
 
     def __init__(self, client: "MqttClient") -> None:
         self._client = client
@@ -60,6 +71,9 @@ class Asking:
         # What comes before the SUBACK, each with the filter whose retained messages come.
         self._held: list[tuple[PublicationFrame, Filter | None]] = []
         self._resuming: list[str] = []
+        # Filters whose answer is awaited, and the answers that came.
+        self._left = 0
+        self._resumed: list[base.Subscribed] = []
         self.fresh: Filter | None = None
         self.replies: dict[str, SincePosition] = {}
 
@@ -70,6 +84,8 @@ class Asking:
         client = self._client
         asked = _Asked(packet.packet_id, [each.filter for each in packet.filters])
         identifier = packet.properties.subscription_id or 0
+        if client.outbound is not None:
+            client.outbound.filters_change()
         self._subscribes[packet.packet_id] = asked
         commands: list[base.Command] = []
         again: list[tuple[Filter, bool]] = []
@@ -80,11 +96,14 @@ class Asking:
                 asked.codes[index] = refusal
                 continue
             is_followed = bool(client.filters.of_pattern(one.pattern))
-            is_new = client.filters.put(one) is None
+            former = client.filters.put(one)
+            is_new = former is None
             since = client.service.groups.join(client, one) if one.group else None
             if not one.is_plain:
                 client.make_personal()
             if is_followed:
+                if one.qos and former is not None and not former.qos:
+                    self._begin_here(one.pattern)
                 asked.codes[index] = one.qos
                 self._arrive(one, since)
                 if not one.group and (one.retain_handling == 0 or (one.retain_handling == 1 and is_new)):
@@ -102,6 +121,8 @@ class Asking:
         """Take an UNSUBSCRIBE; return what the hub is asked for it."""
         client = self._client
         asked = _Asked(packet.packet_id, list(packet.filters))
+        if client.outbound is not None:
+            client.outbound.filters_change()
         self._unsubscribes[packet.packet_id] = asked
         commands: list[base.Command] = []
         for index, name in enumerate(packet.filters):
@@ -123,7 +144,7 @@ class Asking:
         client = self._client
         kind, number, index = parts_of(message.id)
         if kind == RESUMING:
-            self._resumed(self._resuming[index], message)
+            self._resume_answered(self._resuming[index], message)
             return
         asked = self._subscribes.get(number)
         if asked is None:
@@ -184,9 +205,15 @@ class Asking:
             self._forget(one.name)
         client.session.close(Code.DISCONNECTED, message.reason)
 
+    def expect(self, filters: Iterable[tuple[Filter, SincePosition | None]]) -> None:
+        """Know where filters were."""
+        self.replies.update((one.pattern, since) for one, since in filters if since is not None)
+
     def resume(self, filters: list[tuple[Filter, SincePosition | None]]) -> None:
         """Follow the filters of an earlier connection again, from where it left them."""
         client = self._client
+        if client.outbound is not None:
+            client.outbound.begin_resuming()
         for one, since in filters:
             if client.session.is_over:
                 return
@@ -196,9 +223,30 @@ class Asking:
             if since is not None:
                 self.replies[one.pattern] = since
             self._resuming.append(one.name)
+            self._left += 1
             number = command_id(RESUMING, 0, len(self._resuming) - 1)
             # Not the client's doing: it takes nothing of its rate.
             client.session.execute(base.Follow(number, one.pattern, since))
+        self._end_resuming_soon()
+
+    def note_places(self) -> None:
+        """Note where the filters of a client are whose messages were shared so far, which left no trace."""
+        for name in self.replies:
+            self._begin_here(name)
+
+    def _begin_here(self, name: str) -> None:
+        """Follow from here on what was followed with QoS 0: nothing that came so is to come again."""
+        client, reply = self._client, self.replies.get(name)
+        subscription = client.session.subscription(name)
+        channel = client.hub.channels.find(subscription) if subscription is not None else None
+        if channel is None or reply is None:
+            return
+        if channel.fed and reply.position is None:
+            reply = SincePosition(channel.epoch, max(channel.fed, reply.offset))
+        elif channel.fed:
+            prefix, _, digits = (reply.position or "").rpartition(":")
+            reply = SincePosition(position=f"{prefix}:{max(channel.fed, int(digits))}")
+        self.replies[name] = reply
 
     def holds(self, frame: Frame) -> bool:
         """Keep a publication that comes before the SUBACK of what it comes for; False: none is awaited."""
@@ -264,10 +312,10 @@ class Asking:
         answer = packets.Unsuback(asked.packet_id, codes)
         client.service.sessions.changed(client, lambda: client.put(answer))
 
-    def _resumed(self, name: str, message: base.Subscribed) -> None:
+    def _resume_answered(self, name: str, message: base.Subscribed) -> None:
         client = self._client
         since = self.replies.get(message.channel)
-        self._remember(message)
+        self._resumed.append(message)
         outbound, one = client.outbound, client.filters.get(name)
         # Nothing retained: the client had it when it subscribed.
         self.fresh = None
@@ -280,6 +328,26 @@ class Asking:
             outbound.begin_gap(one, message)
         if since is not None and not message.recovered:
             client.service.gap(client, name)
+        self._left -= 1
+        self._end_resuming_soon()
+
+    def _end_resuming_soon(self) -> None:
+        """Expect nothing more that was missed, behind what comes with the last answer."""
+
+        def end() -> None:
+            client = self._client
+            if self._left or client.session.is_over:
+                return
+            resumed, self._resumed = self._resumed, []
+            if client.outbound is not None and not client.outbound.end_resuming():
+                # It got as far as it got: the next connection goes on from there.
+                return
+            for message in resumed:
+                if client.filters.of_pattern(message.channel):
+                    self._remember(message)
+
+        if not self._left:
+            self._client.hub.clock.call_later(0, end)
 
     def _resuming_failed(self, name: str, failure: base.Failed) -> None:
         """Let a filter go that is not allowed any more; what only fails now is tried again at the next connection."""
@@ -289,6 +357,8 @@ class Asking:
             return
         session.hub.log("INFO", "session %s may not follow %s any more: %s", session.id, name, failure.reason)
         self._forget(name)
+        self._left -= 1
+        self._end_resuming_soon()
 
     def _arrive(self, one: Filter, since: SincePosition | None = None) -> None:
         """Be a member of a group, now that its filter is followed; `since`: from where the group has to read on."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from chappe.hub.mqtt.client import MqttClient
     from chappe.hub.session import Session
 
+#: Connections back to which a client's own messages are known as its own; older ones that still wait are few.
+_MOST_FORMER: Final = 32
+
 
 class Away(msgspec.Struct, gc=False):
     """A session without a connection.
@@ -27,8 +30,10 @@ class Away(msgspec.Struct, gc=False):
         principal: whose it is: nobody else may take it.
         filters: each with the place up to which it was served; None: from when it comes back on.
         flights: what was sent and not acknowledged, in order.
-        waiting: what was not sent and stands in no log: retained messages of a new subscription.
+        waiting: what was not sent and no filter will bring: retained messages of a new subscription, and what waited
+            when filters changed.
         taken: ids of messages of QoS 2 that came and were not released, each with its key.
+        former: sessions of the hub that it was so far, for filters with No Local.
         expires_at: monotonic seconds; infinite: never.
     """
 
@@ -40,6 +45,7 @@ class Away(msgspec.Struct, gc=False):
     taken: dict[int, str] = {}
     expires_at: float = math.inf
     timer: Timer | None = None
+    former: tuple[str, ...] = ()
 
 
 class PendingWill(msgspec.Struct, gc=False):
@@ -61,15 +67,30 @@ def away_of(client: "MqttClient", expires_at: float) -> Away:
     """Return what is left of a connection that ends."""
     outbound = client.outbound
     window = outbound.window if outbound is not None else None
+    filters = tuple((one, client.service.place_of(client, one) if one.qos else None) for one in client.filters.all())
+    waiting: tuple[Delivery, ...] = ()
+    if outbound is not None:
+        is_kept = outbound.keeps_waiting
+        waiting = tuple(
+            each for each in outbound.window.waiting if each.publication.retained or (is_kept and not each.group)
+        )
     return Away(
         client.client_id,
         client.principal,
-        tuple((one, client.service.place_of(client, one) if one.qos else None) for one in client.filters.all()),
+        filters,
         tuple(window.flights.values()) if window is not None else (),
-        tuple(each for each in window.waiting if each.publication.retained) if window is not None else (),
+        waiting,
         dict(client.taken or {}),
         expires_at,
+        former=_former_of(client),
     )
+
+
+def _former_of(client: "MqttClient") -> tuple[str, ...]:
+    """Return as whom a client published: No Local is about client ids [MQTT-3.8.3-3], not about connections."""
+    if not any(one.no_local for one in client.filters.all()):
+        return ()
+    return (*client.former, client.session.id)[-_MOST_FORMER:]
 
 
 def place_of(client: "MqttClient", one: Filter) -> SincePosition | None:
@@ -79,6 +100,9 @@ def place_of(client: "MqttClient", one: Filter) -> SincePosition | None:
     if reply is None or outbound is None:
         return reply
     waiting = [each.publication for each in outbound.window.waiting]
+    if outbound.keeps_waiting and not one.group:
+        # It is kept itself.
+        waiting = []
     if reply.position is None:
         epoch, offset = outbound.offsets.get(one.pattern, (reply.epoch, reply.offset))
         if epoch == reply.epoch:

@@ -1,6 +1,6 @@
 """One connection of an MQTT client: a carrier below, a session of the hub above, and the rules of MQTT between them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from chappe.hub.contracts import Claims, Timer
@@ -54,7 +54,10 @@ class MqttClient(Resident):
         alias_maximum: topics that it takes a number for.
         aliases: topics that it gave a number, by that.
         unanswered: messages of QoS 1 that are not acknowledged yet.
-        taken: ids of messages of QoS 2 that came and are not released yet, each with the key it is published under.
+        taken: ids of messages of QoS 2 that came and are not released yet, each with the key it is published under
+            as long as it may not be stored.
+        unsure: those among them of which nobody knows whether they were stored.
+        former: as which sessions of the hub it published so far, if No Local needs that.
     """
 
     __slots__ = (
@@ -73,6 +76,7 @@ class MqttClient(Resident):
         "exchange",
         "expiry_s",
         "filters",
+        "former",
         "handshake",
         "hub",
         "is_connected",
@@ -86,6 +90,7 @@ class MqttClient(Resident):
         "taken",
         "tells_problems",
         "unanswered",
+        "unsure",
         "user_name",
         "version",
         "will",
@@ -113,6 +118,8 @@ class MqttClient(Resident):
         self.receive_maximum = packets.DEFAULT_RECEIVE_MAXIMUM
         self.tells_problems = True
         self.taken: dict[int, str] | None = None
+        self.unsure: set[int] | None = None
+        self.former: tuple[str, ...] = ()
         self.outbound: Outbound | None = None
         self.asking: Asking | None = None
         self.handshake: Handshake | None = None
@@ -264,6 +271,12 @@ class MqttClient(Resident):
         """Send PUBREL."""
         self._put(packets.Pubrel(packet_id, reason_code))
 
+    def expect(self, filters: Iterable[tuple[Filter, base.SincePosition | None]]) -> None:
+        """Know where filters of an earlier connection were, until they are followed again."""
+        if self.asking is None:
+            self.asking = Asking(self)
+        self.asking.expect(filters)
+
     def follow(self, filters: list[tuple[Filter, base.SincePosition | None]]) -> None:
         """Follow filters of an earlier connection again, from where each was."""
         if self.asking is None:
@@ -282,6 +295,8 @@ class MqttClient(Resident):
             window = Window(capacity, options.session_queue_messages, options.session_queue_bytes)
             self.outbound = Outbound(self, window)
             self._follow_by(self, self.service.encoder(self.wording, personal=True))
+            if self.asking is not None:
+                self.asking.note_places()
         return self.outbound
 
     def go(self) -> None:

@@ -40,6 +40,9 @@ def published(client: "MqttClient", message: base.Published) -> None:
         client.unanswered -= 1
         client.put(packets.Puback(packet_id))
     elif kind == QOS_2:
+        if client.taken is not None and packet_id in client.taken:
+            # It is stored: a repetition needs no key any more.
+            client.taken[packet_id] = ""
         client.put(packets.Pubrec(packet_id))
 
 
@@ -118,6 +121,10 @@ def _takes(client: "MqttClient", packet: packets.Publish) -> bool:
     if packet.qos == QOS_2:
         if taken is None:
             taken = client.taken = {}
+        if client.unsure and packet.packet_id in client.unsure:
+            # Taken on an earlier connection, which may have ended before it was stored: its key makes it one.
+            client.unsure.discard(packet.packet_id)
+            return True
         if packet.packet_id in taken:
             if not client.unanswered:
                 client.put(packets.Pubrec(packet.packet_id))

@@ -1,7 +1,7 @@
 """Sessions that outlive their hub: written down through the broker, where that keeps what it is given."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from chappe.hub.contracts import Append, Outcome, Read, ReadLog, ReadLogResult, ReadResult, Timer
 from chappe.hub.mqtt.records import (
@@ -65,6 +65,10 @@ class Keeping:
         writing.make = make
         if done is not None:
             writing.waiting.append(done)
+
+    def is_writing(self, client_id: str) -> bool:
+        """Whether a record is on its way, so that what is saved now goes to the broker later."""
+        return client_id in self._writing
 
     def read(self, client_id: str, done: Callable[[Record | None, bool], None]) -> None:
         """Read a record; `done` gets it or None, and whether the broker answered."""
@@ -152,6 +156,11 @@ class Keeping:
         return record
 
 
+#: Messages after which a session is written down though its time has not come: what a crash repeats, or has to be read
+#: again beside the queue of a session, stays a fraction of that queue.
+_CHECKPOINT_MESSAGES: Final = 200
+
+
 class Checkpoints:
     """Remembers which sessions went on, and says so every now and then."""
 
@@ -159,12 +168,17 @@ class Checkpoints:
         self._hub = hub
         self._interval_s = interval_s
         self._save = save
-        self._due: dict[Any, None] = {}
+        self._due: dict[Any, int] = {}
         self._timer: Timer | None = None
 
     def note(self, client: Any) -> None:
-        """Have a session written down soon."""
-        self._due[client] = None
+        """Have a session written down soon, which is done with one more message."""
+        count = self._due.get(client, 0) + 1
+        if count >= _CHECKPOINT_MESSAGES:
+            self._due.pop(client, None)
+            self._save(client)
+            return
+        self._due[client] = count
         if self._timer is None:
             self._timer = self._hub.clock.call_later(self._interval_s, self._save_all)
 

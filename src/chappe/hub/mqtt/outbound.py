@@ -1,5 +1,6 @@
 """What goes out to one client whose messages are its own: QoS 1 and 2, aliases, identifiers, size."""
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec.structs import replace
@@ -31,22 +32,42 @@ class Outbound:
         window: those of QoS 1 and 2.
         log: log position of the last publication that came.
         offsets: epoch and offset of the last one in each channel that has a filter of its own.
+        keeps_waiting: filters changed while something waited for them: it is as it was made, and not read again.
     """
 
-    __slots__ = ("_aliases", "_client", "_gap", "_told", "log", "offsets", "window")
+    __slots__ = (
+        "_again",
+        "_aliases",
+        "_client",
+        "_gap",
+        "_gathered",
+        "_told",
+        "keeps_waiting",
+        "log",
+        "offsets",
+        "window",
+    )
 
     def __init__(self, client: "MqttClient", window: Window) -> None:
         self._client = client
         self._aliases: dict[str, int] | None = None
         self.window = window
+        self.keeps_waiting = False
         self.log = 0
         self.offsets: dict[str, tuple[str, int]] = {}
         # What filters that are resumed have brought; None: none is.
         self._told: set[_Place] | None = None
+        self._gathered: list[PublicationFrame] = []
+        # What the connection before left on its way, and this one has not sent.
+        self._again: deque[Flight] = deque()
         self._gap: tuple[str, int, int] = ("", 0, 0)
 
     def begin_resuming(self) -> None:
-        """Expect what filters missed: each message once, whichever filters it comes by, and none of QoS 0."""
+        """Expect what filters missed: each message once, whichever filters it comes by, and none of QoS 0.
+
+        Until `end_resuming` nothing goes out: what filters bring one after the other goes in the order of the log, so
+        that all that was sent is before all that waits, and a place in the log tells them apart.
+        """
         if self._told is None:
             self._told = set()
 
@@ -57,26 +78,36 @@ class Outbound:
         else:
             self._gap = ("", 0, int((reply.log_position or "0").rpartition(":")[2]))
 
-    def end_resuming(self) -> None:
-        """Expect no more of it."""
+    def end_resuming(self) -> bool:
+        """Expect no more of it, and send what came; False: the connection ended meanwhile."""
+        gathered, self._gathered = self._gathered, []
         self._told = None
         self._gap = ("", 0, 0)
+        for frame in sorted(gathered, key=lambda each: each.publication.log):
+            if self._client.session.is_over:
+                return False
+            self._give(frame)
+        return not self._client.session.is_over
 
     def deliver(self, frame: PublicationFrame) -> None:
         """Send a publication that some filter of the client matches; of several copies the first."""
-        publication, client = frame.publication, self._client
+        publication = frame.publication
         if publication.retained:
             self._deliver_retained(publication)
             return
-        if self._told is not None and not self._is_new(publication):
-            return
+        if self._told is None or not publication.offset:
+            self._give(frame)
+        elif self._is_new(publication):
+            self._gathered.append(frame)
+
+    def _give(self, frame: PublicationFrame) -> None:
+        """Send a publication as the filters have it that are in force now."""
+        publication, client = frame.publication, self._client
         self._note(publication)
-        sender, session = publication.sender, client.session
-        own = sender is not None and sender.session == session.id
         made_with = frame.qos
         if made_with is None:
             made_with = frame.qos = self._qos_of(publication)
-        match = client.filters.match(publication.channel, own)
+        match = client.filters.match(publication.channel, self._is_own(publication))
         if match is not None:
             retain = match.retain_as_published and was_retained(publication)
             self.put(Delivery(publication, min(made_with, match.qos), retain, match.identifiers), frame)
@@ -97,16 +128,35 @@ class Outbound:
 
     def go_on(self) -> None:
         """Send what waited for room."""
+        if self._again:
+            self._repeat()
         while (flight := self.window.depart()) is not None:
             self._send(flight)
+        self.keeps_waiting &= bool(self.window.waiting)
+
+    def filters_change(self) -> None:
+        """Learn that filters are about to change: what waits is not lost, nor made anew, by this [MQTT-3.8.4-3]."""
+        if self.window.waiting:
+            self.keeps_waiting = True
 
     def send_again(self) -> None:
         """Send what was on its way when the connection before ended, with its ids and in its order (4.4)."""
-        for flight in tuple(self.window.flights.values()):
+        self._again = deque(self.window.flights.values())
+        self._repeat()
+
+    def _repeat(self) -> None:
+        """Send again as many as the client takes at once: this connection may take fewer [MQTT-3.3.4-9]."""
+        flights, again = self.window.flights, self._again
+        under_way = len(flights) - sum(flights.get(each.packet_id) is each for each in again)
+        while again and under_way < self.window.capacity:
+            flight = again.popleft()
+            if flights.get(flight.packet_id) is not flight:
+                continue
             if flight.stage is Stage.RELEASED:
                 self._client.release(flight.packet_id)
             else:
                 self._send(flight, dup=True)
+            under_way += flight.packet_id in flights
 
     def _deliver_retained(self, publication: Publication) -> None:
         """Send a retained message to the filter that just asked (3.3.1.3)."""
@@ -117,6 +167,8 @@ class Outbound:
         qos = min(self._qos_of(publication), fresh.qos)
         identifiers = (fresh.identifier,) if fresh.identifier else ()
         self.put(Delivery(publication, qos, True, identifiers))
+        if qos:
+            self._client.service.landed(self._client)
 
     def _qos_of(self, publication: Publication) -> int:
         return self._client.service.qos_of(publication)
@@ -132,15 +184,25 @@ class Outbound:
     def _is_new(self, publication: Publication) -> bool:
         """Whether a message is to be given while filters are resumed."""
         assert self._told is not None
-        if not publication.offset:
-            return True
         place = (publication.channel, publication.epoch, publication.offset)
         if place in self._told:
             return False
         self._told.add(place)
         channel, offset, log = self._gap
         is_missed = publication.offset <= offset if channel == publication.channel else publication.log <= log
-        return not is_missed or self._qos_of(publication) > 0
+        return not is_missed or self._is_owed(publication)
+
+    def _is_own(self, publication: Publication) -> bool:
+        """Whether the client published it, on this connection or an earlier one."""
+        sender, client = publication.sender, self._client
+        return sender is not None and (sender.session == client.session.id or sender.session in client.former)
+
+    def _is_owed(self, publication: Publication) -> bool:
+        """Whether a message goes out with QoS 1 or 2: one of QoS 0 came when it was published, or never."""
+        filters, channel = self._client.filters, publication.channel
+        match = filters.match(channel, self._is_own(publication))
+        wanted = (match is not None and match.qos > 0) or any(one.qos for one in filters.shared(channel))
+        return wanted and self._qos_of(publication) > 0
 
     def _send(self, flight: Flight, frame: PublicationFrame | None = None, *, dup: bool = False) -> None:
         delivery = flight.delivery

@@ -13,6 +13,7 @@ import msgspec
 from chappe.hub.cluster.bus import PREFIX
 from chappe.hub.contracts import Claims
 from chappe.hub.mqtt.away import Away
+from chappe.hub.mqtt.kinds import QOS_2
 from chappe.hub.namespaces import Level, Namespace
 from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication
@@ -88,6 +89,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
         expiry_s: how long it outlives the connection.
         expires_ms: when it ends, milliseconds since 1970; 0: its client is connected, or never.
         taken: ids of messages of QoS 2 that came and were not released, with the key that each was published under.
+        former: as which sessions of the hub it published so far.
     """
 
     client_id: str
@@ -100,6 +102,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     underway: tuple[Underway, ...] = ()
     taken: dict[int, str] = {}
     will: WillRecord | None = None
+    former: tuple[str, ...] = ()
 
 
 Missing: TypeAlias = tuple[int, Underway]
@@ -138,7 +141,8 @@ def underway_of(flights: tuple[Flight, ...], waiting: tuple[Delivery, ...]) -> t
 def flights_of(underway: tuple[Underway, ...], found: dict[int, Publication]) -> tuple[list[Flight], list[Delivery]]:
     """Return what was on its way and what waited; `found` has what the log said, by index.
 
-    What the log has no more is lost: its id is free again.
+    What the log has no more is lost. Its id is free again with QoS 1; with QoS 2 a client that has the message must be
+    told so, or it would take the next one with that id for a repetition.
     """
     flights: list[Flight] = []
     waiting: list[Delivery] = []
@@ -148,6 +152,8 @@ def flights_of(underway: tuple[Underway, ...], found: dict[int, Publication]) ->
             continue
         publication = found.get(index) or _inline(each)
         if publication is None:
+            if each.packet_id and each.qos == QOS_2:
+                flights.append(Flight(each.packet_id, None, Stage.RELEASED))
             continue
         delivery = Delivery(publication, each.qos, each.retain, each.identifiers, each.group)
         if each.packet_id:
@@ -177,6 +183,7 @@ def away_from(record: Record, flights: list[Flight], waiting: list[Delivery], ex
         tuple(waiting),
         dict(record.taken),
         expires_at,
+        former=record.former,
     )
 
 

@@ -123,14 +123,21 @@ class MqttService:
         for one, _ in away.filters:
             client.filters.put(one)
         client.taken = dict(away.taken) or None
+        client.unsure = {packet_id for packet_id, key in away.taken.items() if key} or None
+        client.former = away.former
+        # All of it stands before anything goes out: an engine that is away ends the connection at any of these steps,
+        # and what is left of it then is all that the next one finds.
         for flight in away.flights:
             outbound.window.put_back(flight)
-        outbound.send_again()
         for delivery in away.waiting:
-            outbound.put(delivery)
-        outbound.begin_resuming()
+            outbound.window.offer(delivery)
+            outbound.keeps_waiting |= not delivery.publication.retained
+        client.expect(away.filters)
+        outbound.send_again()
+        outbound.go_on()
+        if client.session.is_over:
+            return
         client.follow(list(away.filters))
-        self.hub.clock.call_later(0, outbound.end_resuming)
         self.sessions.changed(client, _nothing)
 
     def left(self, client: MqttClient, code: int) -> None:
@@ -142,15 +149,19 @@ class MqttService:
     # --- What clients and the hub say to each other -------------------------------------------------------------------
 
     def launched(self, client: MqttClient, flight: Flight, data: bytes) -> None:
-        """Send a message whose id was chosen; with QoS 2 only when that id is written down, so that it comes once."""
+        """Send a message whose id was chosen; with QoS 2 only when that id is written down, so that it comes once.
+
+        A retained one is written down as well: no log gives it again.
+        """
         delivery = flight.delivery
-        if delivery is None or delivery.qos != QOS_2:
+        if delivery is None or not (delivery.qos == QOS_2 or delivery.publication.retained):
             client.write(data)
             return
 
         def go() -> None:
-            # It is this member's from here on, whatever becomes of that.
-            self.groups.done(delivery)
+            if delivery.qos == QOS_2:
+                # It is this member's from here on, whatever becomes of that.
+                self.groups.done(delivery)
             client.write(data)
 
         if self.sessions.is_kept(client):
@@ -170,7 +181,7 @@ class MqttService:
         """Write down that a message of QoS 2 came, before it is published: it is published once."""
         if not self.sessions.is_kept(client):
             return
-        if not self.sessions.waits_for_record:
+        if not self.sessions.waits_for_record(client):
             self.sessions.save(client, lambda stored: None)
             return
         session = client.session
@@ -182,8 +193,8 @@ class MqttService:
         self.sessions.save(client, self._then(client, lambda: client.put(packets.Pubcomp(packet_id))))
 
     def new_key(self, client: MqttClient) -> str:
-        """Return the key under which a message of QoS 2 is published; empty: nothing could come twice."""
-        return self.hub.random(_KEY_BYTES).hex() if self.sessions.is_kept(client) else ""
+        """Return the key under which a message of QoS 2 is published; empty: no later connection could repeat it."""
+        return self.hub.random(_KEY_BYTES).hex() if client.expiry_s else ""
 
     def groups_of(self, record: Record) -> None:
         """Know the shared subscriptions of a session that was written down."""

@@ -114,6 +114,9 @@ class Sessions:
             if pending is not None and pending.timer is not None:
                 pending.timer.cancel()
         if not clean and away is not None:
+            if not client.expiry_s:
+                # It ends with this connection now: no restart may find it again.
+                self._write_off(client.client_id)
             return away
         if away is not None:
             self._service.groups.forget(away.client_id, away.flights)
@@ -244,10 +247,9 @@ class Sessions:
         """Whether what happens to a client's session is written down."""
         return self._keeping is not None and client.expiry_s > 0
 
-    @property
-    def waits_for_record(self) -> bool:
-        """Whether what is published may be stored before what was written down earlier."""
-        return self._hub.broker.shared
+    def waits_for_record(self, client: "MqttClient") -> bool:
+        """Whether what is published now may be stored before what is written down now."""
+        return self._hub.broker.shared or (self._keeping is not None and self._keeping.is_writing(client.client_id))
 
     def save(self, client: "MqttClient", done: Written) -> None:
         """Write the session of a connected client down; without a place to write to it is done at once."""
@@ -274,6 +276,11 @@ class Sessions:
     def _save_away(self, away: Away) -> None:
         if self._keeping is not None:
             self._keeping.save(away.client_id, lambda: self._record_now(away.client_id))
+
+    def ends_with_connection(self, client: "MqttClient") -> None:
+        """Learn that a session that was kept is not to outlive its connection (MQTT 5, 3.14.2.2.2)."""
+        client.expiry_s = 0
+        self._write_off(client.client_id)
 
     def _write_off(self, client_id: str) -> None:
         if self._keeping is not None:
@@ -304,6 +311,7 @@ class Sessions:
             underway_of(away.flights, away.waiting),
             dict(away.taken),
             will_of(command, client.session.actor.claims, delay_s, 0) if command is not None else None,
+            away.former,
         )
 
     def _record_of_away(self, away: Away) -> Record:
@@ -322,6 +330,7 @@ class Sessions:
             underway_of(away.flights, away.waiting),
             dict(away.taken),
             will_of(will.command, will.claims, 0, will.due_ms) if will is not None else None,
+            away.former,
         )
 
     def read_all(self, done: Callable[[list[Record]], None]) -> None:

@@ -43,7 +43,10 @@ def disconnect(client: "MqttClient", packet: packets.Disconnect) -> list[base.Co
         if expiry_s and not client.expiry_s:
             client.fail(ReasonCode.PROTOCOL_ERROR, "a session that ends with its connection cannot be kept")
             return []
-        client.expiry_s = min(expiry_s, client.service.expiry_max_s)
+        if expiry_s:
+            client.expiry_s = min(expiry_s, client.service.expiry_max_s)
+        elif client.expiry_s:
+            client.service.sessions.ends_with_connection(client)
     if packet.reason_code != ReasonCode.DISCONNECT_WITH_WILL:
         client.will = None
     return [base.Leave(LEAVING)]
