@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BUDGET := $(PYTHON) tools/budget.py
 WEB_STAMP := src/chappe/console/static/.built
-NATIVE_SOURCES := $(shell find src/chappe -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+NATIVE_SOURCES := $(shell find src/chappe -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
 WEB_SOURCES := $(shell find clients/js web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/build/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help

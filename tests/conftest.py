@@ -61,7 +61,9 @@ def event_loop_name() -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run `async def` tests, property tests included; other tests are pytest's own affair."""
-    name = str(pyfuncitem.funcargs.get("event_loop_name", DEFAULT_LOOP))
+    # Not from `funcargs`: pytest puts only those names there that the function asks for.
+    params = pyfuncitem.callspec.params if hasattr(pyfuncitem, "callspec") else {}
+    name = str(params.get("event_loop_name", DEFAULT_LOOP))
     limit_s = time_limit(pyfuncitem)
     handle = getattr(pyfuncitem.obj, "hypothesis", None)
     if handle is not None and inspect.iscoroutinefunction(handle.inner_test):

@@ -43,8 +43,8 @@ from chappe.transports.admission import Admission
 from chappe.transports.data_plane import choose
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.event_loop import LoopClock, Tasks
-from chappe.transports.front_door import Lobby, audience_maker
 from chappe.transports.http_sessions import HttpSessions
+from chappe.transports.lobby import Lobby, audience_maker
 from chappe.transports.overload import Overload
 from chappe.transports.proxies import Proxies
 from chappe.transports.upgrade import Gate, host_names
@@ -105,34 +105,41 @@ class Hub(Registering, Publishing):
         self._audit = _make_audit(settings, node)
         self._core = HubCore(self._hub_options(namespaces, anonymous, node))
         self._core.make_handle = Session
+        self._make_carriers()
+        self._authorizer = make_authorizer(settings)
+        self._hook_up()
+
+    def _make_carriers(self) -> None:
+        """Make what sessions come by: MQTT, WebSocket, requests; and the way to those of other nodes."""
+        settings = self.settings
         hashes = {user: each.password_hash for user, each in settings.users.items() if each.password_hash}
         passwords = Passwords(hashes, self._clock) if hashes else None
         self.mqtt = MqttService(self._core, settings.mqtt.options(), passwords)
         self.mqtt.system.traffic = self._traffic
-        self._start_hooks.append(self.mqtt.system.start)
-        self._stop_hooks.append(self.mqtt.system.stop)
         server, cluster = settings.server, self._core.cluster
         self._endpoints = Endpoints(self._core, server.root_protocol, server.default_language, self._reader, self.mqtt)
         self._proxies = Proxies(settings.server.trusted_proxies)
-        if settings.log.payloads:
-            self._core.hooks.message.append(_log_payload)
         self._admission = Admission.of(self._core, settings.server.connections_max)
         self._overload = Overload(self._admission, self._core.limits, settings.server.workers)
         self._http_sessions = HttpSessions(self._core, self._admission, settings.poll.options())
-        self._forwarding = (
-            Forwarding(self._core, cluster, settings.poll.hold_s, server.default_language) if cluster else None
-        )
+        self._forwarding = Forwarding(self._core, cluster, self._http_sessions) if cluster else None
         if cluster:
             answer_nodes(self._core, cluster)
         self._lobbies: list[Lobby] = []
+
+    def _hook_up(self) -> None:
+        """Let what has to run start and stop with the hub, and look at messages if that is wanted."""
+        self._start_hooks.append(self.mqtt.system.start)
+        self._stop_hooks += [self.mqtt.system.stop, self.mqtt.groups.stop]
+        if self.settings.log.payloads:
+            self._core.hooks.message.append(_log_payload)
         if self._authenticator is not None:
             self._start_hooks.append(self._authenticator.start)
             self._stop_hooks.append(self._authenticator.stop)
-        self._authorizer = make_authorizer(settings)
         if self._authorizer is not None:
             ask_webhook(self._core, self._authorizer)
             self._stop_hooks.append(self._authorizer.stop)
-        for bridge in make_bridges(settings, self._core):
+        for bridge in make_bridges(self.settings, self._core):
             self._start_hooks.append(bridge.start)
             self._stop_hooks.append(bridge.stop)
 
@@ -264,7 +271,6 @@ class Hub(Registering, Publishing):
             proxies=self._proxies,
         )
         page = PageContext(gate, self._proxies, self._admission, self._reader)
-        polling = build_polling(context, page, self._http_sessions)
         routes = [
             *build_events(context, page, self._http_sessions, settings.sse.default_channels),
             *build_api(context, page),
@@ -281,7 +287,7 @@ class Hub(Registering, Publishing):
             self._proxies,
             self._admission,
             lambda: self._stopped,
-            polling if self._forwarding is None else self._forwarding.wrap(polling),
+            build_polling(context, page, self._http_sessions, self._forwarding),
         )
 
     # --- Inside ------------------------------------------------------------------------------------------------------
@@ -416,6 +422,7 @@ class Hub(Registering, Publishing):
             **self._overload.metrics(),
             **self.mqtt.metrics(),
         }
+        metrics["chappe_connections_delayed_total"] = self._admission.delayed
         for why, refused in self._admission.refused.items():
             metrics[labelled("chappe_connections_refused_total", reason=why)] = refused
         for part in (self._authenticator, self._authorizer, self._audit):

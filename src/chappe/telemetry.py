@@ -39,7 +39,7 @@ _SECRETS: Final = re.compile(
     | (?P<member>(?:token|ticket|resume|password|passwd|password_hash|secret|api_key|apikey|private_key)
         \\?["']?\s*[:=]\s*)
         (?: (?P<open>\\?)(?P<quote>["'])(?:(?!(?P=quote))[^\r\n])* | [^\s"'\\&,;})\]]+ )
-    | (?P<query>[?&]session=)[^\s"'&#]+                          # the private handle of a polling session
+    | (?P<query>[?&](?:session|key|sig|signature)=)[^\s"'&#]+  # a polling session's private handle; keys of webhooks
     | (?P<handle>session\\?["']?\s*[:=]\s*\\?["']?)[0-9a-f]{32,}  # the same elsewhere; public ids are shorter
     | (?P<url>\b[a-z][a-z0-9+.-]{0,30}://)[^\s/@:"']*:[^\s/@"']*@      # user:password@host
     | (?<![A-Za-z0-9_-])ey[JK][A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?   # a JWT, wherever it is

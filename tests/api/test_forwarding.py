@@ -102,6 +102,53 @@ async def test_an_unknown_session_is_unknown_everywhere() -> None:
                 assert (answer.status_code, answer.json()["code"]) == (404, 117)
 
 
+@pytest.mark.parametrize(
+    ("session", "headers", "status"),
+    [
+        ("nobody", {}, 404),
+        ("somebody", {"Host": "evil.example"}, 421),
+        ("somebody", {"Origin": "https://evil.example"}, 403),
+    ],
+)
+async def test_who_is_not_let_in_makes_no_node_read_a_body(session: str, headers: dict[str, str], status: int) -> None:
+    # The whole body was read and sent to the other node, which looked at who asks first.
+    async with clients() as (a, b, at_a, _):
+        begun = (await at_a.get("/poll")).json()
+        handle = begun["session"] if session == "somebody" else a.hub.core.node + "0" * 32
+        fields = {"Host": "127.0.0.1", "Content-Length": "1000000", **headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        reader, writer = await asyncio.open_connection("127.0.0.1", b.port)
+        writer.write(f"POST /send?session={handle} HTTP/1.1\r\n{head}\r\n".encode())
+        # No byte of it is sent, and the answer comes.
+        assert (await reader.readline()).split()[1] == str(status).encode()
+        writer.close()
+        assert b.hub._metrics()["chappe_forwarded_total"] == 0
+
+
+async def test_a_session_is_asked_for_once_and_again_when_it_has_ended() -> None:
+    async with clients() as (a, b, at_a, at_b):
+        begun = (await at_a.get("/poll")).json()
+        session, asked = {"session": begun["session"]}, []
+        known = b.hub._forwarding
+        assert known is not None
+        check = known.check_known
+
+        async def counted(node: str, handle: str) -> None:
+            asked.append(handle in known._known)
+            await check(node, handle)
+
+        known.check_known = counted  # type: ignore[method-assign]
+        for _ in range(3):
+            ping = await at_b.post("/send", params=session, json={"type": "ping", "id": 1})
+            assert ping.json()["messages"] == [{"type": "pong", "id": 1}]
+        assert (await at_a.delete("/poll", params=session)).status_code == 204
+        for _ in range(2):
+            gone = await at_b.post("/send", params=session, json={"type": "ping", "id": 1})
+            assert (gone.status_code, gone.json()["code"]) == (404, 117)
+        assert asked == [False, True, True, True, False]
+        assert a.hub._metrics()["chappe_forwarded_served_total"] == 4
+
+
 async def test_a_page_of_another_origin_is_refused_through_another_node_too() -> None:
     async with clients() as (_, __, at_a, at_b):
         begun = (await at_a.get("/poll")).json()
@@ -197,7 +244,8 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_nobodys_fault(
         _, writer = await asyncio.open_connection("127.0.0.1", b.port)
         head = f"POST /send?session={begun['session']} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n"
         writer.write(head.encode() + b"[")
-        await until(lambda: b.hub._metrics()["chappe_forwarded_total"] == 1)
+        forwarding = b.hub._forwarding
+        await until(lambda: forwarding is not None and begun["session"] in forwarding._known)
         writer.transport.abort()
         server = b._server
         assert server is not None

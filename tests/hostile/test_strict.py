@@ -360,6 +360,8 @@ async def test_strict_waits_for_nobody(closed: Place, address: str) -> None:
 def test_every_limit_of_the_preset_is_crossed_here_or_named() -> None:
     """A limit that the preset gains is crossed here, or this test says where."""
     elsewhere = {
+        "limits.address_connects_burst",  # tests/transports/test_pacing.py
+        "limits.address_connects_per_s",  # the same
         "limits.calls_in_flight",  # tests/hub/test_limits.py
         "limits.history_page_bytes",  # tests/hub/test_reading.py
         "limits.recovery_bytes",  # tests/hub/test_subscribing.py

@@ -174,3 +174,25 @@ def test_over_its_rate_a_session_is_read_no_faster_than_its_rate() -> None:
     world.clock.advance(0.2)
     assert not is_paused(client)
     assert client.ask("ping")["type"] == "pong"
+
+
+def test_who_goes_on_too_fast_is_read_the_later_the_more_was_refused_and_heard_again() -> None:
+    # 90 such connections took the whole hub: 200 refusals were answered, and 20 ms later the next 200.
+    world = World(messages_per_s=10.0, messages_burst=5)
+    client, neighbour = world.client(), world.client()
+    for _ in range(55):
+        client.command("ping")
+    assert client.received()[-1]["code"] == 111
+    world.clock.advance(0.9)
+    assert is_paused(client)
+    assert neighbour.ask("ping")["type"] == "pong"
+    world.clock.advance(0.3)
+    assert not is_paused(client)
+    # What waited on its way is welcome.
+    for _ in range(5):
+        assert client.ask("ping")["type"] == "pong"
+    for _ in range(5_000):
+        client.command("ping")
+    world.clock.advance(5.1)
+    assert not is_paused(client)
+    assert client.ask("ping")["type"] == "pong"

@@ -17,6 +17,8 @@ from tests.hub.harness import Client, Gate, World
 
 #: Limits that carriers keep: their tests are in tests/transports.
 OF_CARRIERS = {
+    "address_connects_burst",
+    "address_connects_per_s",
     "connects_burst",
     "connects_per_s",
     "loop_lag_s",

@@ -46,6 +46,21 @@ def test_what_was_refused_is_granted_after_the_wait_that_was_told(
     assert pace.take(full_at, now + wait_s + 1e-9) < math.inf
 
 
+@given(st.sampled_from([1, 2, 4, 8]), st.integers(1, 10), st.integers(1, 8), st.lists(_EIGHTHS, max_size=60))
+def test_who_owes_waits_for_what_he_took_and_never_longer_than_the_most(
+    rate: int, burst: int, most_s: int, steps: list[float]
+) -> None:
+    now = 1_000.0
+    pace, full_at, tokens = Pace(rate, burst), 0.0, float(burst)
+    for step in steps:
+        now += step
+        tokens = min(float(burst), tokens + step * rate)
+        full_at = pace.owe(full_at, now, most_s)
+        tokens = max(tokens - 1, -most_s * float(rate))
+        # Until there is a whole token again.
+        assert pace.wait_s(full_at, now) == pytest.approx(max(0.0, 1 - tokens) / rate)
+
+
 def test_after_a_long_time_a_burst_is_allowed_and_not_one_more() -> None:
     pace, full_at, now = Pace(50, 200), 0.0, 12_345_678.9
     for _ in range(200):

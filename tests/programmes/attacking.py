@@ -149,7 +149,7 @@ async def ping_floods(attacker: Attacker) -> asyncio.StreamWriter:
 async def subscription_floods(attacker: Attacker) -> asyncio.StreamWriter:
     """Subscribe to ever more channels."""
     reader, writer = await attacker.open()
-    commands = [{"type": "subscribe", "id": number, "channel": f"flood/{number}"} for number in range(200)]
+    commands = [{"type": "subscribe", "id": number, "channel": f"load/flood/{number}"} for number in range(200)]
     await attacker.repeat(reader, writer, masked(Opcode.TEXT, json.dumps(commands).encode()))
     return writer
 
@@ -157,7 +157,7 @@ async def subscription_floods(attacker: Attacker) -> asyncio.StreamWriter:
 async def reconnect_storms(attacker: Attacker) -> asyncio.StreamWriter:
     """Connect, subscribe, and go without a word."""
     reader, writer = await attacker.open()
-    writer.write(masked(Opcode.TEXT, b'{"type":"subscribe","id":1,"channel":"storm"}'))
+    writer.write(masked(Opcode.TEXT, b'{"type":"subscribe","id":1,"channel":"load/storm"}'))
     await reader.read(1_000)
     return writer
 

@@ -16,6 +16,7 @@ import uvloop
 from chappe.app import Hub
 from chappe.config import load
 from chappe.hub.namespaces import Access, Level, Namespace
+from chappe.server.garbage import Garbage
 from chappe.serving import Server
 
 #: All clients of a programme come from one address.
@@ -35,6 +36,8 @@ async def main(broker: str = "memory://", port: int = 0, changes: str = "{}") ->
     settings = load(os.devnull, flags={"server.dev": True, **LIMITS, **json.loads(changes)}).settings
     server = Server(Hub(settings=settings, namespaces=[OPEN], broker=broker), port=port)
     await server.start()
+    # As in a process of its own (`chappe serve`).
+    Garbage().settle()
     if port:
         await asyncio.Event().wait()
     print(server.port, flush=True)

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import csv
 import logging
+import math
 import random
 import statistics
 import sys
@@ -198,10 +199,23 @@ class Trend:
         """Return the growth in an hour as a share of the mean."""
         return self.line(figure)[0] * 3_600 / self.mean(figure)
 
+    def margin_per_h(self, figure: str) -> float:
+        """Return what the growth in an hour may be off by, as a share of the mean: two standard errors of the line."""
+        slope, start = self.line(figure)
+        middle = statistics.fmean(seconds for seconds, _ in self._samples)
+        spread = sum((seconds - middle) ** 2 for seconds, _ in self._samples)
+        left = sum((getattr(each, figure) - start - slope * seconds) ** 2 for seconds, each in self._samples)
+        error = math.sqrt(left / (len(self._samples) - 2) / spread)
+        return 2 * error * 3_600 / self.mean(figure)
+
+    def told(self, figure: str) -> str:
+        """Return the growth in an hour for a table."""
+        return f"{self.per_h(figure):+.2%} ± {self.margin_per_h(figure):.2%}"
+
     @property
     def is_flat(self) -> bool:
-        """Whether nothing grows by more than it may; shrinking is no fault."""
-        return all(self.per_h(figure) <= MOST_PER_H for figure in FIGURES)
+        """Whether nothing is seen to grow by more than it may; shrinking is no fault."""
+        return all(self.per_h(figure) - self.margin_per_h(figure) <= MOST_PER_H for figure in FIGURES)
 
 
 async def run(soak: Soak) -> tuple[list[tuple[float, Sample]], Crowd]:
@@ -250,7 +264,7 @@ def write(folder: Path, samples: Sequence[tuple[float, Sample]]) -> None:
         axes.plot(minutes, [getattr(each, name) for _, each in samples], linewidth=1)
         axes.plot(minutes, [start + slope * seconds for seconds, _ in samples], linestyle="--", linewidth=1)
         axes.set_ylabel(name)
-        axes.set_title(f"{trend.per_h(name):+.2%} an hour", loc="right", fontsize=9)
+        axes.set_title(f"{trend.told(name)} an hour", loc="right", fontsize=9)
         axes.set_ylim(bottom=0)
     axes.set_xlabel("minutes")
     figure.savefig(folder / "soak.png", dpi=120)
@@ -260,8 +274,8 @@ def result(soak: Soak, samples: Sequence[tuple[float, Sample]], crowd: Crowd) ->
     """Return what it came to."""
     trend = Trend(samples)
     changes = sum(crowd.changes.values())
-    lines = ["| | mean | growth an hour |", "| --- | --- | --- |"]
-    lines += [f"| {name} | {trend.mean(name):,.0f} | {trend.per_h(name):+.2%} |" for name in FIGURES]
+    lines = ["| | mean | growth an hour ± two standard errors |", "| --- | --- | --- |"]
+    lines += [f"| {name} | {trend.mean(name):,.0f} | {trend.told(name)} |" for name in FIGURES]
     told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(crowd.changes.items()))
     lines += [
         "",
@@ -273,7 +287,7 @@ def result(soak: Soak, samples: Sequence[tuple[float, Sample]], crowd: Crowd) ->
         part="soak",
         done=f"{soak.connections:,} connections, {soak.changes_per_s:g} changes a second",
         times=f"{soak.minutes:g} minutes, {changes:,} changes",
-        verdict=", ".join(f"{name} {trend.per_h(name):+.2%} an hour" for name in FIGURES),
+        verdict=", ".join(f"{name} {trend.told(name)} an hour" for name in FIGURES),
         kept=trend.is_flat and not crowd.skipped and not crowd.failures,
         details="\n".join(lines),
     )

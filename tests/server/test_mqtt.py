@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -279,3 +280,20 @@ async def test_a_configured_user_logs_in_with_a_password() -> None:
             refused = await other.next()
             assert isinstance(refused, packets.Connack)
             assert refused.reason_code in (ReasonCode.BAD_USER_NAME_OR_PASSWORD, ReasonCode.NOT_AUTHORIZED)
+
+
+@planes
+async def test_beyond_its_burst_an_address_waits_and_what_it_sent_meanwhile_counts(plane: str) -> None:
+    settings = load(os.devnull, flags={"server.dev": True, "server.data_plane": plane}).settings
+    limits = msgspec.structs.replace(settings.limits, address_connects_per_s=5.0, address_connects_burst=1)
+    server = Server(Hub(settings=msgspec.structs.replace(settings, limits=limits)), "127.0.0.1", 0, mqtt_port=0)
+    await server.start()
+    try:
+        assert server.mqtt_port is not None
+        wires = [await Wire.open(server.mqtt_port) for _ in range(4)]
+        await asyncio.gather(*(wire.join(f"c{number}") for number, wire in enumerate(wires)))
+        assert server.hub._admission.delayed >= 1
+    finally:
+        while Wire.opened:
+            Wire.opened.pop().writer.close()
+        await server.stop()

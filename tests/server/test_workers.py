@@ -294,6 +294,20 @@ async def test_a_broker_of_one_process_is_refused(tmp_path: Path) -> None:
     assert "sqlite is for one" in "".join(hub.lines)
 
 
+async def test_a_port_of_mqtt_that_another_group_has_is_one_line() -> None:
+    # Two groups of workers shared it without a word, and half of the devices were on the other hub.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    async with Hub("--dev", "--workers", "2", "--mqtt-port", port) as first:
+        await first.port()
+        async with Hub("--dev", "--workers", "2", "--mqtt-port", port) as second:
+            assert await second.process.wait() == 1
+        assert first.process.returncode is None
+    assert f"port {port} is in use" in "".join(second.lines)
+    assert "--mqtt-port" in "".join(second.lines)
+
+
 async def test_a_port_in_use_is_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

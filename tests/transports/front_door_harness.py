@@ -22,10 +22,12 @@ from chappe.server.listening import listen
 from chappe.server.server import HubServer, ServerOptions
 from chappe.transports.endpoints import Endpoints
 from chappe.transports.event_loop import LoopClock, Tasks
-from chappe.transports.front_door import Lobby
+from chappe.transports.lobby import Lobby
 from chappe.transports.upgrade import Gate
 from tests.server.certificate import Certificate
 
+#: The rates have tests of their own.
+UNHURRIED = Limits(messages_per_s=0.0, address_connects_per_s=0.0)
 OPEN: dict[str, Any] = {
     "level": Level.RECOVERABLE,
     "history_count": 100,
@@ -100,7 +102,7 @@ async def front_door(
             random=os.urandom,
             spawn=tasks.spawn,
             log=lambda level, message, *values: None,
-            limits=limits or Limits(),
+            limits=limits or UNHURRIED,
             namespaces=namespaces,
             anonymous=anonymous,
             authenticator=authenticator,

@@ -18,7 +18,7 @@ from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.server.listening import listen
 from chappe.server.server import HubServer, ServerOptions
-from chappe.transports.front_door import Lobby
+from chappe.transports.lobby import Lobby
 from chappe.transports.upgrade import Gate
 from tests.protocols.sse.reader import EventReader, Said
 

@@ -1,5 +1,7 @@
 """Connections are counted in all and for each address."""
 
+import math
+
 import pytest
 
 from chappe.hub.seats import Seats
@@ -22,6 +24,27 @@ def test_other_connections_have_seats_of_their_own() -> None:
     admission.others.take("192.0.2.1")
     assert admission.is_besieged("192.0.2.1")
     assert not admission.is_crowded("192.0.2.1")
+
+
+def test_connections_of_an_address_beyond_its_burst_wait_each_longer_than_the_one_before() -> None:
+    admission = Admission(address_connects_per_s=10.0, address_connects_burst=3)
+    assert [admission.turn_of("192.0.2.1") for _ in range(3)] == [0.0, 0.0, 0.0]
+    waits = [admission.turn_of("192.0.2.1") for _ in range(60)]
+    assert waits[:3] == pytest.approx([0.1, 0.2, 0.3], abs=0.05)
+    # Nobody waits for longer than clients do; who is cut takes no turn from those that come later.
+    assert 48 <= sum(wait < math.inf for wait in waits) <= 52
+    assert max(wait for wait in waits if wait < math.inf) <= 5.0
+    assert admission.refused["address_connects"] + admission.delayed == 60
+    assert admission.turn_of("192.0.2.2") == 0.0
+    admission.give_turn_back("192.0.2.1")
+    assert admission.turn_of("192.0.2.1") < math.inf
+
+
+def test_a_backend_that_shows_its_key_is_not_paced() -> None:
+    admission = Admission(address_connects_per_s=1.0, address_connects_burst=2)
+    for _ in range(100):
+        assert admission.turn_of("192.0.2.1") == 0.0
+        admission.give_turn_back("192.0.2.1")
 
 
 def test_the_hub_as_a_whole_has_a_cap() -> None:

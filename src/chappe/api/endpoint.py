@@ -18,6 +18,7 @@ from chappe.api.problems import HttpError, problem_response
 from chappe.api.waiting import Waiting, settled
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
+from chappe.transports.admission import WELCOME
 from chappe.transports.upgrade import Request, language_of
 
 #: Answers are somebody's data and true for a moment.
@@ -110,6 +111,8 @@ async def carry_out(
     """
     # The credential is looked at first: who has none makes us read nothing.
     caller = await service.credentials.identify(head)
+    if caller.is_backend and (give_turn_back := scope.get("extensions", {}).get(WELCOME)) is not None:
+        give_turn_back()
     if head.method == "POST":
         body = await read_body(receive, head.headers.get("content-length"))
         # The body has its time, in which whoever sends it may be revoked.

@@ -37,6 +37,8 @@ _TEXTS: Final = {
     "chappe_impersonations_total": "Messages refused because they named another speaker.",
     "chappe_rate_limited_total": "Commands refused because they came too fast, by limit.",
     "chappe_connections_refused_total": "Sessions refused before they began, by reason.",
+    "chappe_connections_delayed_total": "Connections that waited because their address made too many.",
+    "chappe_requests_postponed_total": "Times at which a request waited because others were being read.",
     "chappe_unauthenticated": "Sessions that have not said who they are yet.",
     "chappe_overloaded": "Whether new sessions are refused because memory or time runs out.",
     "chappe_memory_bytes": "Resident memory of the process.",

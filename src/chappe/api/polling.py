@@ -2,26 +2,24 @@
 
 import asyncio
 import functools
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from starlette.responses import Response
 
 from chappe.api.bodies import check_text, read_body
 from chappe.api.context import ApiContext
 from chappe.api.endpoint import Endpoint, Service
+from chappe.api.forwarding import Forwarding
 from chappe.api.heads import Receive, Scope
 from chappe.api.pages import PageContext
 from chappe.api.session_requests import HttpSessionEndpoint, check_not_ended, named_session
+from chappe.api.waiting import until_gone
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.protocols.validation import bad_request
-from chappe.transports.departure import departure_of
 from chappe.transports.http_sessions import HttpSessions
 from chappe.transports.poll_link import Mailbox
 from chappe.transports.upgrade import Request
-
-T = TypeVar("T")
 
 _HEADERS: Final = [
     (b"content-type", b"application/json"),
@@ -47,12 +45,46 @@ class JsonAnswer(Response):
         self.raw_headers = _HEADERS[1:] if body is None else [*_HEADERS, (b"content-length", b"%d" % len(body))]
 
 
-class PollEndpoint(HttpSessionEndpoint):
+class PolledEndpoint(HttpSessionEndpoint):
+    """What polls and POSTs share: the node that has their session answers, whichever they come to."""
+
+    def __init__(
+        self, service: Service, page: PageContext, sessions: HttpSessions, forwarding: Forwarding | None
+    ) -> None:
+        super().__init__(service, page, sessions)
+        self._forwarding = forwarding
+
+    async def answer(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
+        """Answer here, or let the node that has the session answer a request that is let in here."""
+        if self._forwarding is not None:
+            client_id = head.query.get("clientId")
+            if client_id is not None:
+                self.check_simple(client_id)
+                node = self._forwarding.node_for(client_id, scope)
+            else:
+                handle = named_session(head)
+                node = self._forwarding.node_of(handle, scope)
+                if node is not None and head.method == "POST":
+                    await self._forwarding.check_known(node, handle)
+            if node is not None:
+                return await self._forwarding.forward(node, head, scope, receive)
+        return await self.answer_here(head, scope, receive, language)
+
+    async def answer_here(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
+        """Return the answer to a request whose session is of this node, or of none.
+
+        Raises:
+            ChappeError: the error that is told instead.
+        """
+        raise NotImplementedError
+
+
+class PollEndpoint(PolledEndpoint):
     """`GET /poll` tells what waits, or waits for it; `DELETE /poll` ends."""
 
     methods = ("GET", "DELETE", "OPTIONS")
 
-    async def answer(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
+    async def answer_here(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
         """Answer when there is something to say."""
         client_id = head.query.get("clientId")
         if head.method == "DELETE":
@@ -108,12 +140,12 @@ class PollEndpoint(HttpSessionEndpoint):
         return timeout_s
 
 
-class SendEndpoint(HttpSessionEndpoint):
+class SendEndpoint(PolledEndpoint):
     """`POST /send` carries commands out and tells their answers."""
 
     methods = ("POST", "OPTIONS")
 
-    async def answer(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
+    async def answer_here(self, head: Request, scope: Scope, receive: Receive, language: str) -> Response:
         """Answer when all commands are, or when that takes too long."""
         client_id = head.query.get("clientId")
         if client_id is None:
@@ -136,37 +168,22 @@ class SendEndpoint(HttpSessionEndpoint):
         return JsonAnswer(answer)
 
 
-async def until_gone(
-    waiting: "asyncio.Future[T]", leave: Callable[[], None], scope: Scope, receive: Receive
-) -> T | None:
-    """Return what is waited for, or None if the client goes before that; `leave` then ends the waiting."""
-    departure = departure_of(scope)
-    if departure is not None:
-        departure.tell(leave)
-        try:
-            return await waiting
-        finally:
-            departure.forget(leave)
-    leaving = asyncio.ensure_future(_disconnected(receive))
-    try:
-        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        leaving.cancel()
-    return waiting.result() if waiting.done() else None
+def build_polling(
+    context: ApiContext, page: PageContext, sessions: HttpSessions, forwarding: Forwarding | None = None
+) -> dict[str, Endpoint]:
+    """Return `/poll` and `/send` by path; they check Host and Origin themselves.
 
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def build_polling(context: ApiContext, page: PageContext, sessions: HttpSessions) -> dict[str, Endpoint]:
-    """Return `/poll` and `/send` by path; they check Host and Origin themselves."""
+    Args:
+        forwarding: the way to sessions of other nodes, where there are some.
+    """
     service = Service(context)
-    return {
-        "/poll": PollEndpoint(service, page, sessions),
-        "/send": SendEndpoint(service, page, sessions),
+    apps: dict[str, Endpoint] = {
+        "/poll": PollEndpoint(service, page, sessions, forwarding),
+        "/send": SendEndpoint(service, page, sessions, forwarding),
     }
+    if forwarding is not None:
+        forwarding.serve(apps)
+    return apps
 
 
 def _read_replies(head: Request) -> bool:

@@ -89,11 +89,19 @@ class HttpSessionEndpoint(PageEndpoint):
         """
         return self._known_simple(client_id) or self.begin(head, language, client_id)
 
-    def _known_simple(self, client_id: str) -> Mailbox | None:
+    def check_simple(self, client_id: str) -> None:
+        """Refuse an id that no client may make up here.
+
+        Raises:
+            ChappeError: 103, the simple form is off; 107.
+        """
         if not self.sessions.options.simple or not self.service.hub.permissions.anonymous:
             raise ChappeError(Code.PERMISSION_DENIED, detail={"feature": "poll.simple"})
         if not 1 <= len(client_id) <= _MAX_CLIENT_ID_CHARS:
             raise bad_request("clientId", f"{len(client_id)} characters, expected 1 to {_MAX_CLIENT_ID_CHARS}")
+
+    def _known_simple(self, client_id: str) -> Mailbox | None:
+        self.check_simple(client_id)
         return self.sessions.find_simple(client_id)
 
 

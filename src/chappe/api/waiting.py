@@ -1,11 +1,13 @@
-"""Waiting for the hub, which answers by calling back."""
+"""Waiting for the hub, which answers by calling back, as long as the client does."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
+from chappe.api.heads import Receive, Scope
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
+from chappe.transports.departure import departure_of
 
 T = TypeVar("T")
 
@@ -51,3 +53,27 @@ async def settled(waiting: Waiting[T], timeout_s: float = ANSWER_TIMEOUT_S) -> T
     if isinstance(answer, ChappeError):
         raise answer
     return answer
+
+
+async def until_gone(
+    waiting: "asyncio.Future[T]", leave: Callable[[], None], scope: Scope, receive: Receive
+) -> T | None:
+    """Return what is waited for, or None if the client goes before that; `leave` then ends the waiting."""
+    departure = departure_of(scope)
+    if departure is not None:
+        departure.tell(leave)
+        try:
+            return await waiting
+        finally:
+            departure.forget(leave)
+    leaving = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+    return waiting.result() if waiting.done() else None
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

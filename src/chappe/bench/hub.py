@@ -43,6 +43,7 @@ publish = "user"
 [limits]
 messages_per_s = 0
 connections_per_address = 1000000
+address_connects_per_s = 0
 unauthenticated_connections = 1000000
 unauthenticated_per_address = 1000000
 [log]

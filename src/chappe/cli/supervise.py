@@ -45,6 +45,7 @@ def supervise(settings: Settings) -> None:
 
 async def _supervise(settings: Settings) -> None:
     server = settings.server
+    mqtt = {"--mqtt-port": settings.mqtt.port, "mqtt.tls_port": settings.mqtt.tls_port}
     async with _shared_broker(settings) as environ:
         supervisor = Supervisor(
             _command,
@@ -53,6 +54,7 @@ async def _supervise(settings: Settings) -> None:
             environ=environ,
             drain_timeout_s=server.drain_timeout_s,
             log=_log,
+            more={option: port for option, port in mqtt.items() if port},
         )
         scheme = "https" if server.cert else "http"
         host = f"[{server.host}]" if ":" in server.host else server.host

@@ -30,6 +30,7 @@ NAMED: dict[str, type[msgspec.Struct]] = {
 #: Limits that 0 lifts; any other number below 1 would stop the hub from working.
 ZERO_LIFTS = frozenset(
     {
+        "address_connects_per_s",
         "address_messages_per_s",
         "connects_per_s",
         "loop_lag_s",

@@ -24,6 +24,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "limits.unauthenticated_connections": 200,
         "limits.unauthenticated_per_address": 3,
         "limits.connects_per_s": 100.0,
+        "limits.address_connects_per_s": 5.0,
+        "limits.address_connects_burst": 20,
         "limits.channels_per_client": 32,
         "limits.messages_per_s": 10.0,
         "limits.messages_burst": 40,
@@ -74,6 +76,7 @@ DEV_FORCED: dict[str, Any] = {
     "limits.user_messages_per_s": 0.0,
     "limits.address_messages_per_s": 0.0,
     "limits.connects_per_s": 0.0,
+    "limits.address_connects_per_s": 0.0,
 }
 
 

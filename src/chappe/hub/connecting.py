@@ -19,6 +19,25 @@ if TYPE_CHECKING:
     from chappe.hub.hub import HubCore
 
 
+class _Arrival(msgspec.Struct, kw_only=True):
+    """A session on its way in.
+
+    Attributes:
+        answered: the id of the command that brought it, if it has one.
+        name: the name that it wants; empty: none.
+        resume: the handle that it goes on with, or None.
+        opened: told when it is open, and whether it took another connection's place.
+        claims: who it is, as soon as that is known.
+    """
+
+    session: Session
+    answered: int | None
+    name: str
+    opened: Callable[[bool], None]
+    resume: str | None = None
+    claims: Claims = ANONYMOUS
+
+
 class Connecting:
     """Carries out `connect`, `login` and `refresh`."""
 
@@ -38,7 +57,8 @@ class Connecting:
         def opened(resumed: bool) -> None:
             session.answer(self._connected(session, command.id, resumed))
 
-        self._open(session, command.id, command.token, name, command.resume, opened)
+        arrival = _Arrival(session=session, answered=command.id, name=name, resume=command.resume, opened=opened)
+        self._open(arrival, command.token)
 
     def login(self, session: Session, command: base.Login) -> None:
         """Identify a session by its name and take it into a room.
@@ -53,17 +73,18 @@ class Connecting:
             subscribe = base.Subscribe(command.id, command.channel, presence=True)
             session.execute(subscribe)
 
+        arrival = _Arrival(session=session, answered=command.id, name=name, opened=opened)
         if not session.is_open:
-            self._open(session, command.id, command.token, name, None, opened)
+            self._open(arrival, command.token)
             return
         # Opened by an earlier lock or by a login that did not get into its room: it may get a name, or another one.
         if session.user is not None and name != session.user:
             raise ChappeError(Code.PERMISSION_DENIED, detail={"field": "name", "expected": session.user})
         session.hold()
         if session.user is not None:
-            self._named(session, command.id, name, None, opened)
+            self._named(arrival, None)
             return
-        self._claim(session, name, lambda error: self._named(session, command.id, name, error, opened))
+        self._claim(session, name, lambda error: self._named(arrival, error))
 
     def connect_implicitly(self, session: Session, command: base.Command) -> None:
         """Identify a session by what its connection brought (or as anonymous) and then carry its command out."""
@@ -74,7 +95,8 @@ class Connecting:
                 self._hub.resumption.offer(session)
             session.execute(command)
 
-        self._open(session, getattr(command, "id", None), None, "", None, opened)
+        arrival = _Arrival(session=session, answered=getattr(command, "id", None), name="", opened=opened)
+        self._open(arrival, None)
 
     def refresh(self, session: Session, command: base.Refresh) -> None:
         """Take a newer token of the same user; rights are asked anew from here on.
@@ -107,96 +129,69 @@ class Connecting:
             except ChappeError:
                 self._hub.subscribing.end(subscription, Code.UNSUBSCRIBED_PERMISSION_WITHDRAWN)
 
-    def _open(
-        self,
-        session: Session,
-        answered: int | None,
-        token: str | None,
-        name: str,
-        resume: str | None,
-        opened: Callable[[bool], None],
-    ) -> None:
+    def _open(self, arrival: _Arrival, token: str | None) -> None:
         """Go through the steps; each may take its time, so the session's later commands wait."""
+        session = arrival.session
         session.hold()
 
         def identified(claims: Claims | None, error: ChappeError | None) -> None:
             if session.is_over:
                 return
-            wanted = name
-            if claims is not None and claims.user is not None and name and name != claims.user:
+            if claims is not None and claims.user is not None and arrival.name and arrival.name != claims.user:
                 if session.protocol.closes_refused_names:
                     error = ChappeError(Code.PERMISSION_DENIED, detail={"field": "name", "expected": claims.user})
-                wanted = claims.user
+                arrival.name = claims.user
             if claims is None or error is not None:
-                self._refuse(session, answered, error or ChappeError(Code.UNAUTHORIZED))
+                self._refuse(arrival, error or ChappeError(Code.UNAUTHORIZED))
             else:
-                self._ask_hooks(session, answered, claims, wanted, resume, opened)
+                arrival.claims = claims
+                self._ask_hooks(arrival)
 
         self._identify(session, token, identified)
 
-    def _refuse(self, session: Session, answered: int | None, error: ChappeError) -> None:
+    def _refuse(self, arrival: _Arrival, error: ChappeError) -> None:
         """Say that a credential, or the name that goes with it, is refused."""
-        session.fail(answered, error)
+        session = arrival.session
+        session.fail(arrival.answered, error)
         if error.code in CREDENTIALS_REFUSED:
             session.close(CREDENTIALS_REFUSED[error.code])
         else:
             session.release()
 
-    def _ask_hooks(
-        self,
-        session: Session,
-        answered: int | None,
-        claims: Claims,
-        name: str,
-        resume: str | None,
-        opened: Callable[[bool], None],
-    ) -> None:
+    def _ask_hooks(self, arrival: _Arrival) -> None:
+        session, hooks = arrival.session, self._hub.hooks
         # What the hooks see: who it says it is. Nothing is claimed and nobody is told before they agree.
-        session.present(claims, name)
+        session.present(arrival.claims, arrival.name)
 
         def hooked(error: BaseException | None) -> None:
             if error is not None:
                 refusal = self._hub.as_refusal(error)
-                session.fail(answered, refusal)
+                session.fail(arrival.answered, refusal)
                 session.close(refusal.code if refusal.code >= 3000 else Code.DISCONNECTED, refusal.reason)
             elif not session.is_over:
-                self._arrive(session, answered, claims, name, resume, opened)
+                self._arrive(arrival)
 
-        self._hub.hooks.run(self._hub.hooks.connect, (session.handle_of(),) if self._hub.hooks.connect else (), hooked)
+        hooks.run(hooks.connect, (session.handle_of(),) if hooks.connect else (), hooked)
 
-    def _arrive(
-        self,
-        session: Session,
-        answered: int | None,
-        claims: Claims,
-        name: str,
-        resume: str | None,
-        opened: Callable[[bool], None],
-    ) -> None:
+    def _arrive(self, arrival: _Arrival) -> None:
         """Let a client that has an id of its own take its place first: it may have its name from the last time."""
-        protocol = session.protocol
+        session, protocol = arrival.session, arrival.session.protocol
         if not isinstance(protocol, Resident):
-            self._take_name(session, answered, claims, name, resume, opened)
+            self._take_name(arrival)
             return
 
         def arrived(error: ChappeError | None) -> None:
             if error is not None:
-                session.fail(answered, error)
+                session.fail(arrival.answered, error)
                 session.close(Code.DISCONNECTED, error.reason)
             elif not session.is_over:
-                self._take_name(session, answered, claims, name, resume, opened)
+                self._take_name(arrival)
 
-        protocol.arrive(session, claims, name, arrived)
+        protocol.arrive(session, arrival.claims, arrival.name, arrived)
 
-    def _take_name(
-        self,
-        session: Session,
-        answered: int | None,
-        claims: Claims,
-        name: str,
-        resume: str | None,
-        opened: Callable[[bool], None],
-    ) -> None:
+    def _take_name(self, arrival: _Arrival) -> None:
+        session, claims, resume = arrival.session, arrival.claims, arrival.resume
+
         def finish(error: ChappeError | None) -> None:
             if session.is_over:
                 # What its handle stands for is for who comes with it next.
@@ -207,37 +202,32 @@ class Connecting:
             elif error is None:
                 taken(False)
             else:
-                self._named(session, answered, name or session.name, error, opened)
+                self._named(arrival, error)
 
         def taken(over: bool) -> None:
             if session.is_over:
                 return
-            session.opened(claims, name)
+            session.opened(claims, arrival.name)
             self._hub.expiry.watch(session)
-            self._named(session, answered, name or session.name, None, lambda _: opened(over))
+            self._named(arrival, None, over)
 
         if claims.user is not None:
             self._enter(session, claims.user)
             finish(None)
-        elif name:
-            self._claim(session, name, finish, resume)
+        elif arrival.name:
+            self._claim(session, arrival.name, finish, resume)
         else:
             finish(None)
 
-    def _named(
-        self,
-        session: Session,
-        answered: int | None,
-        name: str,
-        error: ChappeError | None,
-        opened: Callable[[bool], None],
-    ) -> None:
+    def _named(self, arrival: _Arrival, error: ChappeError | None, took_over: bool = False) -> None:
         """Go on after the name is settled: opened, or refused."""
+        session = arrival.session
         if session.is_over:
             return
+        name = arrival.name or session.name
         if error is not None:
             session.name = session.user or ""
-            session.fail(answered, error)
+            session.fail(arrival.answered, error)
             if session.protocol.closes_refused_names and error.code == Code.NAME_IN_USE:
                 self._hub.log("INFO", "login refused, name in use: %s (session %s)", name, session.id)
                 session.close(Code.NAME_IN_USE_CLOSE)
@@ -248,7 +238,7 @@ class Connecting:
             session.become(session.actor.claims, name)
         self._hub.counters.logins += 1
         self._hub.log("INFO", "session %s is %s from %s", session.id, session.name or "anonymous", session.peer.address)
-        opened(False)
+        arrival.opened(took_over)
         session.release()
 
     def _claim(

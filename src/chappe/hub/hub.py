@@ -342,6 +342,7 @@ class HubCore:
         self.revocations.add(entries, wall_s)
         if self.cluster is not None:
             self.cluster.revoking.tell(entries)
+        self.revocations.end_of(user)
         for session in found:
             session.close(Code.INVALID_TOKEN if token_id is not None else Code.DISCONNECTED)
         return len(found)

@@ -38,11 +38,29 @@ class SharedPace:
         full_at = self._pace.take(before, now)
         if full_at == math.inf:
             return max(self._pace.wait_s(before, now), 0.001)
+        self._remember(key, full_at, now)
+        return 0.0
+
+    def reserve(self, key: str, now: float, most_s: float) -> float:
+        """Take a token of a key, if there is one within some seconds; return after how many, infinity for none."""
+        before = self._full_at.get(key, 0.0)
+        wait_s = self._pace.wait_s(before, now)
+        if wait_s > most_s:
+            return math.inf
+        self._remember(key, self._pace.owe(before, now, most_s), now)
+        return wait_s
+
+    def give_back(self, key: str) -> None:
+        """Give back a token of a key."""
+        full_at = self._full_at.get(key)
+        if full_at is not None:
+            self._full_at[key] = self._pace.given_back(full_at)
+
+    def _remember(self, key: str, full_at: float, now: float) -> None:
         self._full_at[key] = full_at
         if len(self._full_at) > self._sweep_at:
             self._full_at = {key: full_at for key, full_at in self._full_at.items() if full_at > now}
             self._sweep_at = max(_FEW, 2 * len(self._full_at))
-        return 0.0
 
     def __len__(self) -> int:
         """How many are remembered."""

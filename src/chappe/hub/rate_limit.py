@@ -39,6 +39,18 @@ class Pace:
         # A thousandth of a token is more than the additions lose.
         return full_at if full_at - now <= self._burst_s + 1e-3 * self._token_s else math.inf
 
+    def owe(self, full_at: float, now: float, most_s: float) -> float:
+        """Take a token that may not be there yet; return when the bucket is full again.
+
+        Args:
+            most_s: seconds for which there may be no token at the end; who owes that much owes no more.
+        """
+        return min(max(full_at, now) + self._token_s, now + self._burst_s + most_s)
+
+    def given_back(self, full_at: float) -> float:
+        """Return when the bucket is full if a token is given back."""
+        return full_at - self._token_s
+
     def wait_s(self, full_at: float, now: float) -> float:
         """Return after how many seconds there is a token."""
         return max(0.0, full_at + self._token_s - self._burst_s - now)

@@ -1,7 +1,7 @@
 """What was revoked: tokens by their id, and all of a user's that were issued before, until they would have expired."""
 
 from collections.abc import Iterable
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from chappe.hub.contracts import Claims
 
@@ -19,16 +19,32 @@ Moments are seconds since 1970; the last one is 0 for a token.
 """
 
 
+class Holder(Protocol):
+    """Somebody who was let in without a session, which a revocation would find."""
+
+    @property
+    def claims(self) -> Claims:
+        """What was shown."""
+
+    def revoked(self) -> None:
+        """End: it is refused now."""
+
+
 class Revocations:
-    """What is refused."""
+    """What is refused.
+
+    Attributes:
+        holders: who is told when what they showed is refused; whoever ends takes himself out.
+    """
 
     def __init__(self) -> None:
+        self.holders: set[Holder] = set()
         self._until: dict[str, float] = {}
         # Until when, and which tokens.
         self._users: dict[str, tuple[float, float]] = {}
 
     def add(self, entries: Iterable[Entry], wall_s: float) -> None:
-        """Refuse tokens from here on; of two moments the later one counts."""
+        """Refuse tokens from here on, and end their holders; of two moments the later one counts."""
         for kind, name, until, before in entries:
             if kind == "user":
                 known_until, known_before = self._users.get(name, (0.0, 0.0))
@@ -41,6 +57,15 @@ class Revocations:
         if len(self._users) > _MOST + _SLACK:
             users = sorted(self._users.items(), key=lambda entry: entry[1])[-_MOST:]
             self._users = {name: moments for name, moments in users if moments[0] > wall_s}
+        for holder in tuple(self.holders):
+            if self.refuses(holder.claims, wall_s):
+                holder.revoked()
+
+    def end_of(self, user: str | None) -> None:
+        """End the holders of a user, whatever they showed and whenever it was issued."""
+        for holder in tuple(self.holders):
+            if user is not None and holder.claims.user == user:
+                holder.revoked()
 
     def refuses(self, claims: Claims, wall_s: float) -> bool:
         """Tell whether what somebody shows is refused now; a token that does not say when it was issued, by its id."""

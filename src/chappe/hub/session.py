@@ -15,6 +15,7 @@ from chappe.hub.permissions import Actor
 from chappe.hub.quotas import Excess
 from chappe.hub.seats import address_group
 from chappe.hub.session_state import SessionInput, SessionState, advance
+from chappe.hub.told_epochs import ToldEpochs
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError, RemoteProtocolError
 from chappe.model.publication import Sender
@@ -69,50 +70,13 @@ def _identified(address: str, carrier: str, language: str) -> Peer:
 _NEVER: Final = math.inf
 #: What a timer may miss its moment by, seconds.
 _TIMER_S: Final = 0.001
-#: Channels whose epoch a session is known to have been told, beyond its subscriptions.
-_TOLD_EPOCHS: Final = 512
 #: Commands refused one after the other before the connection ends: who is told so often and goes on does not listen.
 #: Well above what a client with 10,000 things to ask has on its way before it hears the first answer.
 _REFUSALS_IN_A_ROW: Final = 20_000
-
-
-class ToldEpochs:
-    """The epochs last told to a session, for its `expect`; the oldest are forgotten.
-
-    Attributes:
-        newest: channel and epoch told last.
-    """
-
-    __slots__ = ("_epochs", "_forgot", "newest")
-
-    def __init__(self) -> None:
-        # All of them, once there are several.
-        self._epochs: dict[str, str] | None = None
-        self._forgot = False
-        self.newest = ("", "")
-
-    def get(self, channel: str) -> str:
-        """Return the epoch told; empty (any will do) if none was, and one that no channel has if it was forgotten."""
-        if channel == self.newest[0]:
-            return self.newest[1]
-        epoch = self._epochs.get(channel) if self._epochs is not None else None
-        if epoch is not None:
-            return epoch
-        return "?" if self._forgot else ""
-
-    def remember(self, channel: str, epoch: str) -> None:
-        """Note an epoch that is told now."""
-        former, self.newest = self.newest, (channel, epoch)
-        epochs = self._epochs
-        if epochs is None:
-            if former[0] in ("", channel):
-                return
-            epochs = self._epochs = dict([former])
-        epochs.pop(channel, None)
-        epochs[channel] = epoch
-        if len(epochs) > _TOLD_EPOCHS:
-            del epochs[next(iter(epochs))]
-            self._forgot = True
+#: Seconds for which a client is not read for each command that was too fast, beyond the wait for a token: fifty a
+#: second are refused, as many as the default rate lets through; and at most.
+_REFUSAL_S: Final = 0.02
+_MOST_UNREAD_S: Final = 5.0
 
 
 class Answer:
@@ -147,6 +111,7 @@ class Session:
 
     __slots__ = (
         "_answers",
+        "_awaits_turn",
         "_backlog",
         "_draining",
         "_epochs",
@@ -154,6 +119,7 @@ class Session:
         "_full_at",
         "_held",
         "_paused",
+        "_read_at",
         "_refusals",
         "_subscriptions",
         "actor",
@@ -209,6 +175,9 @@ class Session:
         self._refusals = 0
         self._draining = False
         self._paused = False
+        # Before that moment nothing is read: it was too fast.
+        self._read_at = 0.0
+        self._awaits_turn = False
 
     @property
     def user(self) -> str | None:
@@ -514,8 +483,21 @@ class Session:
         self.fail(getattr(command, "id", None), self.hub.too_fast(excess))
         if not self._paused and not self.is_over:
             self._pause()
+        if not self.is_over:
+            # What is refused makes work as well: who does not wait for its answers waits for each of them here.
+            now = self.last_activity
+            self._read_at = min(max(self._read_at, now + excess.wait_s) + _REFUSAL_S, now + _MOST_UNREAD_S)
+            self._await_turn(now)
+
+    def _await_turn(self, now: float) -> None:
+        if not self._awaits_turn:
+            self._awaits_turn = True
             # Timers may be a millisecond early, and then the next command would be refused too.
-            self.hub.clock.call_later(excess.wait_s + _TIMER_S, self._read_again)
+            self.hub.clock.call_later(self._read_at - now + _TIMER_S, self._turn_came)
+
+    def _turn_came(self) -> None:
+        self._awaits_turn = False
+        self._read_again()
 
     def _refused(self) -> bool:
         """Count a refusal; return False if it was one too many and the connection ended."""
@@ -579,8 +561,13 @@ class Session:
         self.link.pause()
 
     def _read_again(self) -> None:
-        """Read again if little enough waits."""
-        if self._paused and self._waiting() <= self.hub.limits.hook_queue_frames // 2 and not self.is_over:
+        """Read again if little enough waits, and it was not too fast lately."""
+        if not self._paused or self.is_over:
+            return
+        now = self.hub.clock.now()
+        if self._read_at > now:
+            self._await_turn(now)
+        elif self._waiting() <= self.hub.limits.hook_queue_frames // 2:
             self._paused = False
             self.link.resume()
 

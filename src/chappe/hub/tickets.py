@@ -39,7 +39,8 @@ class Tickets:
         self.issued = self.taken = self.refused = 0
         # By hash, in the order in which they end: no time that a search takes tells of a ticket.
         self._open: dict[str, tuple[float, Claims]] = {}
-        self._held: dict[str | None, int] = {}
+        # By user, and without one by token: strangers to each other share nothing.
+        self._held: dict[tuple[str | None, str | None], int] = {}
         if hub.cluster is not None:
             hub.cluster.bus.on("ticket.take", self._give, str)
 
@@ -53,14 +54,15 @@ class Tickets:
         if claims.expires_at is not None and wall_s >= claims.expires_at:
             raise ChappeError(Code.TOKEN_EXPIRED)
         self._forget_ended(now)
-        if len(self._open) >= _IN_ALL or self._held.get(claims.user, 0) >= _PER_USER:
+        if len(self._open) >= _IN_ALL or self._held.get(_holder(claims), 0) >= _PER_USER:
             raise ChappeError(Code.TOO_MANY_REQUESTS, detail={"retry_after_s": TICKET_S})
         ticket = f"{PREFIX}{self._hub.node}{self._hub.random(_RANDOM_BYTES).hex()}"
         if claims.issued_at is None:
             # Whoever is revoked from here on is so with this ticket.
             claims = msgspec.structs.replace(claims, issued_at=wall_s)
         self._open[_hash(ticket)] = now + TICKET_S, claims
-        self._held[claims.user] = self._held.get(claims.user, 0) + 1
+        holder = _holder(claims)
+        self._held[holder] = self._held.get(holder, 0) + 1
         self.issued += 1
         return ticket, wall_s + TICKET_S
 
@@ -119,12 +121,18 @@ class Tickets:
 
     def _remove(self, name: str) -> Claims:
         _, claims = self._open.pop(name)
-        left = self._held[claims.user] - 1
+        holder = _holder(claims)
+        left = self._held[holder] - 1
         if left:
-            self._held[claims.user] = left
+            self._held[holder] = left
         else:
-            del self._held[claims.user]
+            del self._held[holder]
         return claims
+
+
+def _holder(claims: Claims) -> tuple[str | None, str | None]:
+    """Return who holds a ticket: a user, else a token."""
+    return (claims.user, None) if claims.user is not None else (None, claims.token_id)
 
 
 def _hash(ticket: str) -> str:

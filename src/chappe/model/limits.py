@@ -21,6 +21,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         connects_per_s: new sessions of all addresses together; above: 503 with a time to come back that is not the same
             for all, so that those who lost another hub do not come as an avalanche. 0 is no limit.
         connects_burst: sessions that may begin at once before `connects_per_s` counts.
+        address_connects_per_s: new connections of one address (IPv6: one /64); above: nothing is read of them until it
+            is their turn, and who would wait for more than 5 s is cut. Twenty a second are an office that comes back,
+            and too few to make work with handshakes. 0 is no limit.
+        address_connects_burst: connections that may come at once before `address_connects_per_s` counts.
         memory_bytes: of the process; above, new sessions are refused (503) and those that are here go on. 0: nine
             tenths of what the machine or container has left for it at the start.
         loop_lag_s: how late the event loop may be three times in a row; above, new sessions are refused (503). Half a
@@ -74,6 +78,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     unauthenticated_per_address: int = 50
     connects_per_s: float = 0.0
     connects_burst: int = 200
+    address_connects_per_s: float = 20.0
+    address_connects_burst: int = 200
     memory_bytes: int = 0
     loop_lag_s: float = 0.5
     channels_per_client: int = 128

@@ -36,9 +36,11 @@ def listen(host: str, port: int, *, shared: bool = False, option: str = "--port"
     return listener
 
 
-def reserve(host: str, port: int) -> socket.socket:
+def reserve(host: str, port: int, option: str = "--port") -> socket.socket:
     """Return a socket that holds an address for processes that share it, and listens to nobody.
 
+    Args:
+        option: what chose the port, which an error names.
     Raises:
         ConfigurationError: one line that says what to do.
     """
@@ -46,8 +48,8 @@ def reserve(host: str, port: int) -> socket.socket:
         raise ConfigurationError("this system cannot share a port between processes; use one worker")
     if port:
         # Two groups of workers would share it without a word.
-        _bind(host, port, shared=False).close()
-    return _bind(host, port, shared=True)
+        _bind(host, port, shared=False, option=option).close()
+    return _bind(host, port, shared=True, option=option)
 
 
 def _bind(host: str, port: int, shared: bool, option: str = "--port") -> socket.socket:

@@ -8,7 +8,7 @@ from chappe.hub.mqtt import MqttService
 from chappe.model.errors import ConfigurationError
 from chappe.server.certificates import Certificates
 from chappe.server.tls import Listening, listen_tls
-from chappe.transports.front_door import Lobby
+from chappe.transports.lobby import Lobby
 from chappe.transports.mqtt_listener import MqttDoor
 
 Bind = Callable[[], socket.socket | None]

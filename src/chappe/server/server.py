@@ -21,7 +21,8 @@ from chappe.server.garbage import Garbage
 from chappe.server.mqtt import MqttListening
 from chappe.server.tls import Listening, listen_tls
 from chappe.server.watchdog import Watchdog
-from chappe.transports.front_door import FrontDoor, Lobby
+from chappe.transports.front_door import FrontDoor
+from chappe.transports.lobby import Lobby
 
 #: Links told to come back later at once, so that a drain does not block the loop.
 _SLICE: Final = 500
@@ -129,6 +130,9 @@ class HubServer(uvicorn.Server):
         self._drain_until = asyncio.get_running_loop().time() + self._options.drain_timeout_s
         for server in self.servers:
             server.close()
+        for transport in tuple(self._lobby.waiting):
+            # Its turn does not come any more.
+            transport.abort()
         await self._drain()
         await super().shutdown()
         await self._cut_connections()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import math
 import socket
 import ssl
 from collections.abc import Callable
@@ -97,6 +98,7 @@ class TlsListener:
         self._certificates = certificates
         self._make_protocol = make_protocol
         self._admission = admission
+        admission.paces_handshakes = True
         self._proxies = proxies
         self._handshakes: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
@@ -158,18 +160,22 @@ class TlsListener:
             self._begin(connection, address[0] if isinstance(address, tuple) else "")
 
     def _begin(self, connection: socket.socket, address: str) -> None:
-        seat = None
+        seat, wait_s = None, 0.0
         if address and not self._proxies.trusts(address):
             if self._admission.is_swarming(address):
                 self.besieged += 1
                 connection.close()
                 return
+            wait_s = self._admission.turn_of(address)
+            if wait_s == math.inf:
+                connection.close()
+                return
             seat = self._admission.handshakes.take(address)
-        handshake = self._loop.create_task(self._shake_hands(connection, seat))
+        handshake = self._loop.create_task(self._shake_hands(connection, seat, wait_s))
         self._handshakes.add(handshake)
         handshake.add_done_callback(self._handshakes.discard)
 
-    async def _shake_hands(self, connection: socket.socket, seat: str | None) -> None:
+    async def _shake_hands(self, connection: socket.socket, seat: str | None, wait_s: float) -> None:
         import aiofastnet
 
         options: dict[str, Any] = {
@@ -180,6 +186,8 @@ class TlsListener:
         }
         try:
             connection.setblocking(False)
+            if wait_s:
+                await asyncio.sleep(wait_s)
             async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
                 context = await choose_context(self._loop, connection, self._certificates)
             # Who goes in between: nobody is left to be told.

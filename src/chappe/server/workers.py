@@ -1,7 +1,8 @@
 """Several processes behind one port: a supervisor that starts them, replaces those that end, and restarts them in turn.
 
 Each worker listens on a socket of its own at the same address (SO_REUSEPORT), between which the kernel spreads
-connections. The supervisor serves nobody: it holds the address, so that no other program takes it between two workers.
+connections. The supervisor serves nobody: it holds the addresses, so that no other program takes one between
+two workers.
 """
 
 import asyncio
@@ -97,6 +98,7 @@ class Supervisor:
         environ: Mapping[str, str],
         drain_timeout_s: float,
         log: logging.Logger,
+        more: Mapping[str, int] | None = None,
     ) -> None:
         """Take what to run.
 
@@ -104,13 +106,19 @@ class Supervisor:
             command: returns the command line of a worker that listens on a port.
             address: host and port; port 0 takes a free one.
             drain_timeout_s: how long a worker may take to let its clients go.
+            more: further ports of the same host that workers listen on, by the option that chose them.
         Raises:
-            ConfigurationError: the address cannot be listened on.
+            ConfigurationError: an address cannot be listened on.
         """
         self._command = command
         self._count = count
-        self._held = reserve(*address)
-        self.port: int = self._held.getsockname()[1]
+        self._held = [reserve(*address)]
+        self.port: int = self._held[0].getsockname()[1]
+        try:
+            self._held += [reserve(address[0], port, option) for option, port in (more or {}).items()]
+        except ConfigurationError:
+            self._let_go()
+            raise
         self._environ = dict(environ)
         self._drain_timeout_s = drain_timeout_s
         self._log = log
@@ -149,9 +157,13 @@ class Supervisor:
             await asyncio.gather(*(worker.stop(self._drain_timeout_s + _GRACE_S) for worker in workers))
             for worker in workers:
                 worker.forget()
-            self._held.close()
+            self._let_go()
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
+
+    def _let_go(self) -> None:
+        for held in self._held:
+            held.close()
 
     async def _start_all(self) -> None:
         for number in range(1, self._count + 1):

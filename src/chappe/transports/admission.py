@@ -1,12 +1,14 @@
 """Who may connect: connections counted in all and for each address, by all carriers of a hub together."""
 
+import asyncio
 import math
 import random
 import time
 from typing import TYPE_CHECKING, Final
 
+from chappe.hub.quotas import SharedPace
 from chappe.hub.rate_limit import Pace
-from chappe.hub.seats import Seats
+from chappe.hub.seats import Seats, address_group
 from chappe.transports.upgrade import Rejected
 
 if TYPE_CHECKING:
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 
 #: Seconds over which those who came too fast are told to come back, at most.
 _SPREAD_S: Final = 30.0
+#: Where an API finds in `scope["extensions"]` how to give the turn of a connection back.
+WELCOME: Final = "chappe.welcome"
+#: Seconds that a connection waits for its turn, at most: clients wait ten for the answer to a handshake.
+MOST_DELAY_S: Final = 5.0
 
 
 class Admission:
@@ -27,6 +33,8 @@ class Admission:
         handshakes: connections whose TLS handshake is not done; they are counted in neither.
         overload: why nobody else is let in now, such as `memory`; empty: nothing is in the way.
         refused: how many were refused, by reason.
+        delayed: connections that waited for their turn.
+        paces_handshakes: whether connections by TLS have their turn before the handshake.
     """
 
     def __init__(
@@ -39,13 +47,16 @@ class Admission:
         strangers_per_address: int = 0,
         connects_per_s: float = 0.0,
         connects_burst: float = 0.0,
+        address_connects_per_s: float = 0.0,
+        address_connects_burst: float = 0.0,
     ) -> None:
         """Take the caps; 0 is none.
 
         Args:
             strangers: sessions that have not said who they are, counted elsewhere.
             strangers_max, strangers_per_address: of them, in all and for each address.
-            connects_per_s, connects_burst: new connections of all addresses together.
+            connects_per_s, connects_burst: new sessions of all addresses together.
+            address_connects_per_s, address_connects_burst: new connections of each address.
         """
         self._per_address = per_address
         self._connections_max = connections_max
@@ -56,11 +67,16 @@ class Admission:
         self._connects_per_s = connects_per_s
         self._full_at = 0.0
         self._hurried = 0
+        self._turns = SharedPace(address_connects_per_s, address_connects_burst) if address_connects_per_s else None
+        self.delayed = 0
+        self.paces_handshakes = False
         self.websockets = Seats()
         self.others = Seats()
         self.handshakes = Seats()
         self.overload = ""
-        self.refused = dict.fromkeys(("address", "connects", "overload", "total", "unauthenticated"), 0)
+        self.refused = dict.fromkeys(
+            ("address", "address_connects", "connects", "overload", "total", "unauthenticated"), 0
+        )
 
     @classmethod
     def of(cls, hub: "HubCore", connections_max: int = 0) -> "Admission":
@@ -74,6 +90,8 @@ class Admission:
             strangers_per_address=limits.unauthenticated_per_address if closed else 0,
             connects_per_s=limits.connects_per_s,
             connects_burst=limits.connects_burst,
+            address_connects_per_s=limits.address_connects_per_s,
+            address_connects_burst=limits.address_connects_burst,
         )
 
     def admit(self, address: str = "") -> None:
@@ -92,6 +110,29 @@ class Admission:
             self._refuse("unauthenticated", "too many connections of this address that have not said who they are", 1)
         if self._connects_per_s:
             self._take_turn(time.monotonic())
+
+    def turn_of(self, address: str) -> float:
+        """Return after how many seconds a new connection of an address is served, infinity: it is cut, and counted.
+
+        Nothing is read of it before that, so that who connects without end makes little work.
+        """
+        if self._turns is None:
+            return 0.0
+        wait_s = self._turns.reserve(address_group(address), time.monotonic(), MOST_DELAY_S)
+        if wait_s == math.inf:
+            self.refused["address_connects"] += 1
+        elif wait_s:
+            self.delayed += 1
+        return wait_s
+
+    def is_to_wait(self, transport: asyncio.Transport) -> bool:
+        """Tell whether a connection has its turn now; who comes by TLS may have had it before the handshake."""
+        return transport.get_extra_info("sslcontext") is None or not self.paces_handshakes
+
+    def give_turn_back(self, address: str) -> None:
+        """Give the turn back that a connection took: it is of a backend, which may come as often as it likes."""
+        if self._turns is not None:
+            self._turns.give_back(address_group(address))
 
     def is_crowded(self, address: str) -> bool:
         """Whether an address has as many WebSockets as it may."""

@@ -129,7 +129,7 @@ class Endpoints:
     def _echo(self, token: str | None, request: Request) -> OpenReceiver:
         """An echo has no session that could refuse it."""
         if self._hub.permissions.anonymous:
-            return Echo
+            return lambda link: Echo(link, self._hub)
         credential = token if token is not None else self.reader.holder(request)
         if credential is None:
             raise Rejected(401, "a token is required", {"WWW-Authenticate": "Bearer"})

@@ -5,39 +5,26 @@ is taken from uvicorn, what came behind the request head goes to the codec, and 
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from chappe.hub.fanout import LinkSet, MakeAudience
-from chappe.hub.hub import HubCore
-from chappe.hub.session import Session
 from chappe.model.error_codes import Code, reason
 from chappe.model.errors import ChappeError
-from chappe.transports import portable
-from chappe.transports.admission import Admission
-from chappe.transports.data_plane import DataPlane, choose
+from chappe.transports.admission import WELCOME
 from chappe.transports.departure import EXTENSION as DEPARTURE
 from chappe.transports.departure import Departure
-from chappe.transports.encoding import deflated
-from chappe.transports.endpoints import Endpoints
-from chappe.transports.flush import Flush
-from chappe.transports.heartbeat import Heartbeat
-from chappe.transports.http_sessions import HttpSessions
-from chappe.transports.mqtt_link import MqttLink
+from chappe.transports.lobby import CarrierLink, Lobby
 from chappe.transports.peer_certificate import EXTENSION as CERTIFICATE
 from chappe.transports.peer_certificate import PeerCertificate, read_certificate
-from chappe.transports.portable import Commons, LinkCounters
-from chappe.transports.proxies import Proxies
-from chappe.transports.sse_link import SseLink
 from chappe.transports.takeover import Takeover, offer_takeover
 from chappe.transports.upgrade import (
-    Gate,
     Rejected,
     Request,
     bare_host,
@@ -52,160 +39,12 @@ from chappe.wire.deflate import Deflate, inflate
 from chappe.wire.websocket import WebSocketCodec
 
 if TYPE_CHECKING:
-    from chappe.transports.native import NativeLink, Reactor
-
-CarrierLink: TypeAlias = "WebSocketLink | SseLink | MqttLink | NativeLink"
+    pass
 
 #: Header fields of one request; more is no browser's.
 _MAX_HEADERS: Final = 100
 #: Parsed at once: most requests are smaller, and what a peer pipelined behind one that waits stays bytes.
 _PIECE_BYTES: Final = 4_096
-
-
-class Lobby:
-    """What all connections of one server share.
-
-    Attributes:
-        batch_window_s: how long frames wait for company before they are written; 0: to the end of the tick.
-        data_plane: how its connections are served.
-        links: all open WebSocket links, and those of streams of events.
-        streams: sessions of streams that could not be taken over.
-        http_sessions: sessions that have no connection, which go when the server goes; None: there are none.
-        upgrades, rejected: handshakes that were accepted and refused.
-        head_timeouts: connections that sent no request head in time.
-        besieged: connections cut at once because their address has too many.
-    """
-
-    def __init__(
-        self,
-        hub: HubCore,
-        endpoints: Endpoints,
-        gate: Gate,
-        *,
-        proxies: Proxies | None = None,
-        default_language: str = "en",
-        head_bytes: int = 16_384,
-        head_timeout_s: float = 10.0,
-        connections_max: int = 0,
-        compression: bool = True,
-        compression_min_bytes: int = 1_024,
-        admission: Admission | None = None,
-        batch_window_s: float = 0.0,
-        data_plane: DataPlane | None = None,
-        http_sessions: HttpSessions | None = None,
-    ) -> None:
-        self.hub = hub
-        self.endpoints = endpoints
-        self.gate = gate
-        self.proxies = proxies or Proxies()
-        self.default_language = default_language
-        self.head_bytes = head_bytes
-        self.head_timeout_s = head_timeout_s
-        self.compression = compression
-        self.compression_min_bytes = compression_min_bytes
-        self.admission = admission or Admission.of(hub, connections_max)
-        self.http_sessions = http_sessions
-        self.counters = LinkCounters()
-        self.heartbeat = Heartbeat(hub.limits, self.counters, not hub.permissions.anonymous)
-        self.batch_window_s = batch_window_s
-        self.data_plane = data_plane or choose("auto")
-        self.links: set[CarrierLink] = set()
-        self.streams: set[Session] = set()
-        self.reactor: Reactor | None = None
-        self.draining = False
-        self.upgrades = 0
-        self.rejected = 0
-        self.head_timeouts = 0
-        self.besieged = 0
-        self._commons: Commons | None = None
-
-    def admit(self, address: str) -> None:
-        """Refuse a connection that the server as a whole cannot take.
-
-        Raises:
-            Rejected: 503.
-        """
-        if self.draining:
-            raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
-        self.admission.admit(address)
-
-    def metrics(self) -> dict[str, float]:
-        """Return what is counted here, by name of the metric."""
-        counters = self.counters
-        return {
-            "chappe_links": len(self.links),
-            "chappe_upgrades_total": self.upgrades,
-            "chappe_upgrades_rejected_total": self.rejected,
-            "chappe_head_timeouts_total": self.head_timeouts,
-            "chappe_besieged_total": self.besieged,
-            **{f"chappe_link_{name}_total": getattr(counters, name) for name in counters.__slots__},
-        }
-
-    def start(self) -> None:
-        """Begin on the running loop."""
-        self.heartbeat.start()
-        loop = asyncio.get_running_loop()
-        self._commons = Commons(
-            loop,
-            self.hub.limits,
-            self.counters,
-            Flush(loop, self.batch_window_s),
-            self.heartbeat.end_by,
-            self.leave,
-            self.compression_min_bytes,
-        )
-        if self.data_plane == "native":
-            self.reactor = _make_reactor(self, loop)
-
-    def stop(self) -> None:
-        """End; every link must be gone, or goes without a word."""
-        if self.reactor is not None:
-            self.reactor.close()
-            self.reactor = None
-        self.heartbeat.stop()
-
-    @property
-    def commons(self) -> Commons:
-        """What portable links are made with, once the lobby has started."""
-        assert self._commons is not None
-        return self._commons
-
-    def enter(self, link: CarrierLink, address: str, first_look_s: float | None = None) -> None:
-        """Count a link and look after it, for the first time after `first_look_s` if that is given."""
-        link.seat = self.admission.websockets.take(address)
-        self.links.add(link)
-        self.heartbeat.add(link, first_look_s)
-
-    def leave(self, link: CarrierLink) -> None:
-        """Forget a link."""
-        self.links.discard(link)
-        if link.seat is not None:
-            self.admission.websockets.give_back(link.seat)
-            link.seat = None
-
-
-def audience_maker() -> MakeAudience:
-    """Return what keeps links that get the same frames: in C where that is built."""
-    try:
-        from chappe.transports.native import NativeAudience
-    except ImportError:
-        return LinkSet
-    return NativeAudience
-
-
-def _make_reactor(lobby: Lobby, loop: asyncio.AbstractEventLoop) -> "Reactor":
-    from chappe.transports.native import Reactor
-
-    return Reactor(
-        loop,
-        lobby.hub.limits,
-        lobby.counters,
-        lobby.leave,
-        lobby.heartbeat.end_by,
-        portable.CLOSE_TIMEOUT_S,
-        lambda frame: deflated(frame, lobby.compression_min_bytes),
-        lobby.batch_window_s,
-    )
 
 
 class FrontDoor(HttpToolsProtocol):
@@ -225,6 +64,9 @@ class FrontDoor(HttpToolsProtocol):
         self._departure: Departure | None = None
         self._certificate: PeerCertificate | None = None
         self._unread = b""
+        self._turn: asyncio.TimerHandle | None = None
+        # Whose turn it took; empty: nobody's, or it was given back.
+        self._turn_of = ""
 
     @classmethod
     def bind(cls, lobby: Lobby) -> type["FrontDoor"]:
@@ -243,11 +85,31 @@ class FrontDoor(HttpToolsProtocol):
                 transport.abort()
                 return
             self._seat = lobby.admission.others.take(address)
+            if lobby.admission.is_to_wait(transport):
+                self._await_turn(address)
+        if self._turn is None:
+            self._await_head()
+
+    def _await_turn(self, address: str) -> None:
+        """Read nothing before it is the turn of this connection; cut one whose turn would come too late."""
+        wait_s = self.lobby.admission.turn_of(address)
+        self._turn_of = address
+        if wait_s == math.inf:
+            self.transport.abort()
+        elif wait_s:
+            self.flow.pause_reading()
+            self._turn = self.loop.call_later(wait_s, self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn = None
         self._await_head()
+        self.go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._head_arrived()
+        if self._turn is not None:
+            self._turn.cancel()
         self._leave_seat()
         for takeover in self._takeovers:
             takeover.lost()
@@ -257,12 +119,40 @@ class FrontDoor(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those behind the head of an upgrade are frames already."""
-        if self._unread or self.pipeline:
+        if self._unread or self.pipeline or self._turn is not None:
             # uvicorn reads on behind each answer and whenever an app waits: what waits here may not grow by that.
             self._unread += data
             self.flow.pause_reading()
-        else:
+            if self._turn is not None:
+                # uvloop begins to read behind `connection_made`, whatever was said there.
+                self.transport.pause_reading()
+        elif self.lobby.turns.has_time():
             self._feed(data)
+        else:
+            self._unread = data
+            self._postpone()
+
+    def _postpone(self) -> None:
+        # The peer has said what it had to: no time of its own runs while it waits for us.
+        self._unset_keepalive_if_required()
+        self.flow.pause_reading()
+        self.lobby.turns.postpone(self)
+
+    def go_on(self) -> None:
+        """Parse what waited for its turn."""
+        unread, self._unread = self._unread, b""
+        if self not in self.connections:
+            # Another link has it, or nobody.
+            return
+        self.flow.resume_reading()
+        if not unread or self.transport.is_closing():
+            return
+        try:
+            self._feed(unread)
+        except Exception:
+            # As the loop does with who fails while it receives.
+            self.transport.abort()
+            raise
 
     def _feed(self, data: bytes) -> None:
         """Parse bytes until a request has to wait for the answer to another; the rest is kept unread."""
@@ -333,6 +223,8 @@ class FrontDoor(HttpToolsProtocol):
             return
         if self.pipeline:
             self.flow.pause_reading()
+        elif self._unread and not self.lobby.turns.has_time():
+            self._postpone()
         elif self._unread:
             unread, self._unread = self._unread, b""
             self._feed(unread)
@@ -364,6 +256,8 @@ class FrontDoor(HttpToolsProtocol):
         super().on_headers_complete()
         if self._certificate is not None:
             self.extend(CERTIFICATE, self._certificate)
+        if self._turn_of and "/api/" in self.scope["path"]:
+            self.extend(WELCOME, self._give_turn_back)
         if self.scope["path"].endswith("/poll"):
             if self._departure is None:
                 self._departure = Departure()
@@ -395,6 +289,12 @@ class FrontDoor(HttpToolsProtocol):
         self._head_tail = b""
         self._head_timer = self.loop.call_later(self.lobby.head_timeout_s, self._head_timed_out)
 
+    def _give_turn_back(self) -> None:
+        """Let connections of a backend be made as often as it likes."""
+        address, self._turn_of = self._turn_of, ""
+        if address:
+            self.lobby.admission.give_turn_back(address)
+
     def _leave_seat(self) -> None:
         if self._seat is not None:
             self.lobby.admission.others.give_back(self._seat)
@@ -407,6 +307,9 @@ class FrontDoor(HttpToolsProtocol):
             self._head_timer = None
 
     def _head_timed_out(self) -> None:
+        if self._unread:
+            self._head_timer = self.loop.call_later(self.lobby.head_timeout_s, self._head_timed_out)
+            return
         self._head_timer = None
         self.lobby.head_timeouts += 1
         if self._head_seen:

@@ -93,6 +93,9 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         # An origin is a scheme, a host and a port (RFC 6454, 6.2); with more it was made by hand.
         if parts.scheme not in _SPECIAL_PORTS or parts.path or parts.query or parts.fragment:
             return False
+        if secure and parts.scheme in ("http", "ws"):
+            # Whoever is on the way may have written that page.
+            return False
         wanted = _with_port(host.lower(), "https" if secure else "http")
         # Behind a TLS proxy the hub itself is not secure: the page's scheme decides its port.
         return _with_port(parts.netloc.lower(), parts.scheme) in (wanted, _with_port(host.lower(), parts.scheme))

@@ -1,19 +1,22 @@
 """Lifetimes, fairness and slices of the reactor: each of these failed in the prototype."""
 
 import asyncio
+import functools
 import gc
 import os
 import select
 import socket
 import struct
+import time
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chappe.model.frame import Frame, SlowConsumer
 from chappe.model.limits import Limits
-from chappe.transports.native import NativeAudience, NativeLink, Reactor
+from chappe.transports.native import PACKETS, NativeAudience, NativeLink, Reactor
 from chappe.transports.portable import LinkCounters
 from tests.transports.native.place import Listener, a_place, frame, is_ended, masked, on_the_wire, read_all
 
@@ -311,6 +314,129 @@ async def test_a_slow_receiver_ends_the_turn_by_time() -> None:
         place.reactor.process()
         # uvloop's clock stands still within a callback: then time alone would never end the turn.
         assert len(receiver.heard) <= 2
+
+
+async def test_who_asks_for_little_does_not_wait_for_all_who_ask_for_much() -> None:
+    heard: list[bytes] = []
+
+    def busy(payload: bytes) -> None:
+        heard.append(payload)
+        until = time.perf_counter() + 0.002
+        while time.perf_counter() < until:
+            pass
+
+    with a_place() as place:
+        links = [place.connect(Listener(busy))[1] for _ in range(30)]
+        _, quick = place.connect(Listener(heard.append))
+        for number in range(12):
+            # What a link costs is known after ten messages.
+            quick.send(masked(b"%d" % number))
+            place.serve()
+        for theirs in links:
+            theirs.send(masked(b"x"))
+        place.reactor.process()
+        quick.send(masked(b"asked in the middle"))
+        place.serve()
+        # Not behind the other 29, and they are all served.
+        assert heard.index(b"asked in the middle") < 12 + 5
+        assert heard.count(b"x") == 30
+
+
+async def test_those_who_are_quick_do_not_take_all_turns_from_those_who_are_new() -> None:
+    """Ten publishers of 0.2 ms that go on at once; a hundred others come meanwhile and say one word each."""
+    heard: list[int] = []
+    served = 0
+
+    def hear(number: int, payload: bytes) -> None:
+        heard.append(number)
+
+    def publisher(theirs: list[socket.socket]) -> Any:
+        def take(payload: bytes) -> None:
+            nonlocal served
+            served += 1
+            until = time.perf_counter() + 0.0002
+            while time.perf_counter() < until:
+                pass
+            theirs[0].send(masked(b"p"))
+
+        return take
+
+    with a_place() as place:
+        for _ in range(10):
+            theirs: list[socket.socket] = []
+            _, ours = place.connect(Listener(publisher(theirs)))
+            theirs.append(ours)
+            ours.send(masked(b"p"))
+        for _ in range(50):
+            place.reactor.process()
+        for number in range(100):
+            _, new = place.connect(Listener(functools.partial(hear, number)))
+            new.send(masked(b"n"))
+        before, turns = served, 0
+        while len(heard) < 100 and turns < 1_000:
+            place.reactor.process()
+            turns += 1
+        # Served in the order in which they ask, ten publishers would have had about ten to thirty.
+        assert served - before < 100
+
+
+async def test_a_link_that_is_new_or_costs_much_has_no_way_around_the_round() -> None:
+    def busy(payload: bytes) -> None:
+        heard.append(payload)
+        until = time.perf_counter() + 0.002
+        while time.perf_counter() < until:
+            pass
+
+    heard: list[bytes] = []
+    with a_place() as place:
+        links = [place.connect(Listener(busy))[1] for _ in range(20)]
+        _, new = place.connect(Listener(heard.append))
+        _, heavy = place.connect(Listener(busy))
+        for _ in range(12):
+            heavy.send(masked(b"."))
+            place.serve()
+        for theirs in links:
+            theirs.send(masked(b"x"))
+        place.reactor.process()
+        new.send(masked(b"new"))
+        heavy.send(masked(b"heavy"))
+        place.serve()
+        assert min(heard.index(b"new"), heard.index(b"heavy")) == 12 + 20
+
+
+async def test_a_turn_ends_by_time_though_each_link_stops_reading_at_once() -> None:
+    # The clock was not looked at when a link was paused: 90 that had used up their rate were one turn of 150 ms.
+    with a_place() as place:
+        heard: list[bytes] = []
+
+        def busy(payload: bytes) -> None:
+            heard.append(payload)
+            links[len(heard) - 1].pause()
+            until = time.perf_counter() + 0.002
+            while time.perf_counter() < until:
+                pass
+
+        receivers = [Listener(busy) for _ in range(20)]
+        pairs = [place.connect(receiver) for receiver in receivers]
+        links = [link for link, _ in pairs]
+        for _, theirs in pairs:
+            theirs.send(masked(b"x"))
+        place.reactor.process()
+        assert len(heard) <= 2
+        place.serve()
+        assert len(heard) == 20
+
+
+async def test_what_came_before_a_bare_connection_began_is_received_first() -> None:
+    with a_place() as place:
+        receiver = Listener()
+        ours, theirs = socket.socketpair()
+        link = place.reactor.attach(ours.detach(), b"", PACKETS)
+        link.begin(receiver, b"early")
+        theirs.send(b"late")
+        place.serve()
+        assert receiver.heard == [b"early", b"late"]
+        theirs.close()
 
 
 async def test_pieces_of_large_messages_end_the_turn_by_time_too() -> None:

@@ -47,7 +47,11 @@ class _Sessions(TypedDict, total=False):
 
 
 class Cluster:
-    """What a hub knows of the other nodes, and does with them."""
+    """What a hub knows of the other nodes, and does with them.
+
+    Attributes:
+        on_interrupted: called when the feed, or messages of other nodes, may have lost something.
+    """
 
     def __init__(self, hub: "HubCore") -> None:
         self._hub = hub
@@ -59,6 +63,7 @@ class Cluster:
         self.rooms = SharedRooms(hub, self.bus, self.nodes)
         self.revoking = SharedRevocations(hub, self.bus, self.nodes)
         self.heirs = Heirs(hub, self.bus, self.nodes)
+        self.on_interrupted: list[Callable[[], None]] = []
         self.bus.on("session.resume", self._resume, _Resume)
         self.bus.on("session.name", self._name, str)
         self.bus.on("session.end", self._end, _Sessions)
@@ -88,6 +93,8 @@ class Cluster:
     def interrupted(self, channels: Sequence[str] | None) -> None:
         """Learn that messages of other nodes may have been lost."""
         self.rooms.interrupted(channels)
+        for told in self.on_interrupted:
+            told()
         if channels is None:
             # The engine may be another one, or have lost what it knew.
             self.names.hold_again()

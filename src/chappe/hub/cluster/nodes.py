@@ -76,6 +76,11 @@ class Nodes:
         return next(reversed(self._heard), None)
 
     @property
+    def known_s(self) -> float:
+        """For how long this node has asked who else is there, seconds; an engine answers in milliseconds."""
+        return self._clock.now() - self._started if self._timer is not None else 0.0
+
+    @property
     def is_cut_off(self) -> bool:
         """Whether others must take us for gone."""
         return self._clock.now() - self._heard_self >= NODE_TTL_S

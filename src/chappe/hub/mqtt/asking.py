@@ -105,6 +105,7 @@ class Asking:
                 if one.qos and former is not None and not former.qos:
                     self._begin_here(one.pattern)
                 asked.codes[index] = one.qos
+                self._arrive(one, since)
                 if not one.group and (one.retain_handling == 0 or (one.retain_handling == 1 and is_new)):
                     again.append((one, is_new))
             else:
@@ -150,6 +151,12 @@ class Asking:
             return
         one = client.filters.get(asked.names[index])
         self._remember(message)
+        if one is not None:
+            since = client.service.groups.joins_at(client, one) if one.group else None
+            if since is not None and message.recovered:
+                # What the group missed comes behind this, and may wait for the SUBACK.
+                self.replies[one.pattern] = since
+            self._arrive(one)
         self._begin(one, True)
         if client.outbound is not None and message.recovered and one is not None:
             client.outbound.begin_gap(one, message)
@@ -211,6 +218,7 @@ class Asking:
             if client.session.is_over:
                 return
             if client.session.subscription(one.pattern) is not None:
+                self._arrive(one, since)
                 continue
             if since is not None:
                 self.replies[one.pattern] = since
@@ -311,6 +319,11 @@ class Asking:
         outbound, one = client.outbound, client.filters.get(name)
         # Nothing retained: the client had it when it subscribed.
         self.fresh = None
+        if one is not None:
+            self._arrive(one)
+            if one.group:
+                # Where a group goes on is known only now.
+                client.service.sessions.save(client, lambda stored: None)
         if outbound is not None and one is not None:
             outbound.begin_gap(one, message)
         if since is not None and not message.recovered:
@@ -346,6 +359,11 @@ class Asking:
         self._forget(name)
         self._left -= 1
         self._end_resuming_soon()
+
+    def _arrive(self, one: Filter, since: SincePosition | None = None) -> None:
+        """Be a member of a group, now that its filter is followed; `since`: from where the group has to read on."""
+        if one.group:
+            self._client.service.groups.arrived(self._client, one, since)
 
     def _begin(self, one: Filter | None, is_new: bool) -> None:
         """Expect the retained messages of a filter, if it wants them (3.8.3.1)."""

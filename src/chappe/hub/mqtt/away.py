@@ -1,11 +1,13 @@
 """What is left of a session while its client is away (MQTT 5, 4.1): no queue, but where to read on."""
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from chappe.hub.contracts import Claims, Timer
+from chappe.model.publication import Publication
 from chappe.protocols import base
 from chappe.protocols.base import SincePosition
 from chappe.protocols.mqtt import packets
@@ -65,7 +67,7 @@ def away_of(client: "MqttClient", expires_at: float) -> Away:
     """Return what is left of a connection that ends."""
     outbound = client.outbound
     window = outbound.window if outbound is not None else None
-    filters = tuple((one, place_of(client, one) if one.qos else None) for one in client.filters.all())
+    filters = tuple((one, client.service.place_of(client, one) if one.qos else None) for one in client.filters.all())
     waiting: tuple[Delivery, ...] = ()
     if outbound is not None:
         is_kept = outbound.keeps_waiting
@@ -97,7 +99,7 @@ def place_of(client: "MqttClient", one: Filter) -> SincePosition | None:
     reply = asking.replies.get(one.pattern) if asking is not None else None
     if reply is None or outbound is None:
         return reply
-    waiting = [each.publication for each in outbound.window.waiting if not each.publication.retained]
+    waiting = [each.publication for each in outbound.window.waiting]
     if outbound.keeps_waiting and not one.group:
         # It is kept itself.
         waiting = []
@@ -105,12 +107,24 @@ def place_of(client: "MqttClient", one: Filter) -> SincePosition | None:
         epoch, offset = outbound.offsets.get(one.pattern, (reply.epoch, reply.offset))
         if epoch == reply.epoch:
             offset = max(offset, reply.offset)
-        first = next((each for each in waiting if each.channel == one.pattern), None)
-        return SincePosition(epoch, offset) if first is None else SincePosition(first.epoch, first.offset - 1)
+        return before(SincePosition(epoch, offset), one.pattern, waiting)
     prefix, _, digits = reply.position.rpartition(":")
     log = max(int(digits), outbound.log)
-    if waiting:
-        log = min(log, min(each.log for each in waiting) - 1)
+    return before(SincePosition(position=f"{prefix}:{log}"), one.pattern, waiting)
+
+
+def before(place: SincePosition | None, pattern: str, publications: Iterable[Publication]) -> SincePosition | None:
+    """Return a place, or one before the first of these messages that stand in the log, if that is earlier."""
+    found = [each for each in publications if each.offset and not each.retained]
+    if place is None or not found:
+        return place
+    if place.position is None:
+        first = min((each for each in found if each.channel == pattern), key=lambda each: each.offset, default=None)
+        if first is None or (first.epoch == place.epoch and first.offset > place.offset):
+            return place
+        return SincePosition(first.epoch, first.offset - 1)
+    prefix, _, digits = place.position.rpartition(":")
+    log = min(int(digits), min(each.log for each in found) - 1)
     return SincePosition(position=f"{prefix}:{log}")
 
 

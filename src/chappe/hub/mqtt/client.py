@@ -191,7 +191,7 @@ class MqttClient(Resident):
         """Keep what outlives the connection, and say the will."""
         self._end()
         if self.is_connected:
-            self.service.left(self)
+            self.service.left(self, code)
 
     # --- Link of the session -----------------------------------------------------------------------------------------
 

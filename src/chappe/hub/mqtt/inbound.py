@@ -70,7 +70,9 @@ def publish_failed(client: "MqttClient", kind: int, packet_id: int, failure: bas
 def puback(client: "MqttClient", packet: packets.Puback) -> list[base.Command]:
     """Take a PUBACK: there is room for the next message."""
     if client.outbound is not None:
-        client.outbound.window.acknowledged(packet.packet_id)
+        delivery = client.outbound.window.acknowledged(packet.packet_id)
+        if delivery is not None:
+            client.service.groups.done(delivery)
         client.service.landed(client)
         client.outbound.go_on()
     return []

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec.structs import replace
 
-from chappe.hub.mqtt.retention import is_fleeting
 from chappe.model.errors import ChappeError
 from chappe.model.frame import Frame
 from chappe.model.publication import Publication
@@ -13,7 +12,7 @@ from chappe.protocols import base
 from chappe.protocols.mqtt.encoder import PublishFrame, encode_publish
 from chappe.protocols.mqtt.fanout import PublicationFrame
 from chappe.protocols.mqtt.filters import Filter
-from chappe.protocols.mqtt.messages import EXPIRES, is_expired, qos_of, was_retained
+from chappe.protocols.mqtt.messages import EXPIRES, is_expired, was_retained
 from chappe.protocols.mqtt.packets import NO_PUBLISH_PROPERTIES, Version
 from chappe.protocols.mqtt.window import Delivery, Flight, Stage, Window
 
@@ -113,10 +112,7 @@ class Outbound:
             retain = match.retain_as_published and was_retained(publication)
             self.put(Delivery(publication, min(made_with, match.qos), retain, match.identifiers), frame)
         for one in client.filters.shared(publication.channel):
-            if client.service.groups.is_for(client, one, publication):
-                identifiers = (one.identifier,) if one.identifier else ()
-                retain = one.retain_as_published and was_retained(publication)
-                self.put(Delivery(publication, min(made_with, one.qos), retain, identifiers, one.name), frame)
+            client.service.groups.take(client, one, frame)
 
     def put(self, delivery: Delivery, frame: PublicationFrame | None = None) -> None:
         """Send a message now, or when there is room for it; what finds no room at all is dropped and counted."""
@@ -128,7 +124,7 @@ class Outbound:
         if not self.window.waiting and self.window.has_room:
             self._send(self.window.launch(delivery), frame)
         elif not self.window.offer(delivery):
-            self._client.service.drop(self._client, 1)
+            self._client.service.drop(self._client, delivery)
 
     def go_on(self) -> None:
         """Send what waited for room."""
@@ -175,7 +171,7 @@ class Outbound:
             self._client.service.landed(self._client)
 
     def _qos_of(self, publication: Publication) -> int:
-        return qos_of(publication, is_fleeting(self._client.hub.namespaces.of(publication.channel)))
+        return self._client.service.qos_of(publication)
 
     def _note(self, publication: Publication) -> None:
         """Remember where the client is."""
@@ -216,11 +212,13 @@ class Outbound:
         if now_ms and is_expired(delivery.publication, now_ms):
             del self.window.flights[flight.packet_id]
             client.service.expired += 1
+            client.service.groups.done(delivery)
             return
         data = self._numbered(delivery, flight.packet_id, dup, frame)
         if data is None:
             # As if it was delivered (MQTT 5, 3.1.2.11.4).
             del self.window.flights[flight.packet_id]
+            client.service.groups.done(delivery)
             return
         client.service.launched(client, flight, data)
 

@@ -5,6 +5,7 @@ log (a retained one) with all it says.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 import msgspec
@@ -27,7 +28,7 @@ _CHANNEL: Final = f"{PREFIX}mqtt/"
 
 
 class Placed(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A filter, and up to where it was served."""
+    """A filter, and up to where it was served; of a shared subscription: by all its members."""
 
     filter: Filter
     since: SincePosition | None = None
@@ -184,6 +185,39 @@ def away_from(record: Record, flights: list[Flight], waiting: list[Delivery], ex
         expires_at,
         former=record.former,
     )
+
+
+def places_of_groups(records: Iterable[Record]) -> dict[str, SincePosition]:
+    """Return up to where shared subscriptions were served whose members are all gone, by name.
+
+    Each member's session says before which message nobody had anything to do any more, so the latest of them holds.
+    """
+    found: dict[str, SincePosition] = {}
+    for record in records:
+        for each in record.filters:
+            if each.filter.group and each.since is not None:
+                found[each.filter.name] = _later(each.since, found.get(each.filter.name))
+    return found
+
+
+def earlier(one: SincePosition, other: SincePosition | None) -> SincePosition:
+    """Return the earlier of two places; one of another life of the log is void."""
+    if other is None or _order(one)[0] != _order(other)[0]:
+        return one
+    return min(one, other, key=_order)
+
+
+def _later(one: SincePosition, other: SincePosition | None) -> SincePosition:
+    if other is None or _order(one)[0] != _order(other)[0]:
+        return one
+    return max(one, other, key=_order)
+
+
+def _order(place: SincePosition) -> tuple[str, int]:
+    if place.position is None:
+        return place.epoch, place.offset
+    life, _, digits = place.position.rpartition(":")
+    return life, int(digits)
 
 
 def will_of(command: base.Publish, claims: Claims, delay_s: int, due_ms: int) -> WillRecord:

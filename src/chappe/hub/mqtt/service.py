@@ -13,7 +13,7 @@ from chappe.hub.mqtt.handshake import Passwords
 from chappe.hub.mqtt.kinds import QOS_2
 from chappe.hub.mqtt.options import MqttOptions
 from chappe.hub.mqtt.records import Record
-from chappe.hub.mqtt.retention import Retention
+from chappe.hub.mqtt.retention import Retention, is_fleeting
 from chappe.hub.mqtt.sessions import Sessions
 from chappe.hub.mqtt.system import System
 from chappe.hub.session import Peer
@@ -24,9 +24,10 @@ from chappe.protocols.base import SincePosition
 from chappe.protocols.mqtt import packets
 from chappe.protocols.mqtt.fanout import MqttEncoder, PublicationFrame, Wording
 from chappe.protocols.mqtt.filters import Filter
+from chappe.protocols.mqtt.messages import qos_of
 from chappe.protocols.mqtt.packets import NEVER_EXPIRES, Version
 from chappe.protocols.mqtt.reason_codes import ReasonCode
-from chappe.protocols.mqtt.window import Flight
+from chappe.protocols.mqtt.window import Delivery, Flight
 
 if TYPE_CHECKING:
     from chappe.hub.hub import HubCore
@@ -95,6 +96,7 @@ class MqttService:
         names = ("packets_in", "dropped", "gaps", "expired", "too_large", "connect_timeouts", "auth_timeouts")
         return {
             **self.sessions.metrics(),
+            **self.groups.metrics(),
             **{f"chappe_mqtt_{name}_total": getattr(self, name) for name in names},
             "chappe_mqtt_refused_total": sum(self.refusals.values()),
         }
@@ -138,10 +140,11 @@ class MqttService:
         client.follow(list(away.filters))
         self.sessions.changed(client, _nothing)
 
-    def left(self, client: MqttClient) -> None:
-        """Learn that a connection ended."""
+    def left(self, client: MqttClient, code: int) -> None:
+        """Learn that a connection ended, and why."""
+        self.groups.left(client, self.sessions.stays(client), code)
         self.sessions.leave(client)
-        self.groups.left(client)
+        self.groups.written()
 
     # --- What clients and the hub say to each other -------------------------------------------------------------------
 
@@ -151,11 +154,20 @@ class MqttService:
         A retained one is written down as well: no log gives it again.
         """
         delivery = flight.delivery
-        is_exact = delivery is not None and (delivery.qos == QOS_2 or delivery.publication.retained)
-        if is_exact and self.sessions.is_kept(client):
-            self.sessions.save(client, self._then(client, lambda: client.write(data)))
-        else:
+        if delivery is None or not (delivery.qos == QOS_2 or delivery.publication.retained):
             client.write(data)
+            return
+
+        def go() -> None:
+            if delivery.qos == QOS_2:
+                # It is this member's from here on, whatever becomes of that.
+                self.groups.done(delivery)
+            client.write(data)
+
+        if self.sessions.is_kept(client):
+            self.sessions.save(client, self._then(client, go))
+        else:
+            go()
 
     def landed(self, client: MqttClient) -> None:
         """Learn that a message is done with."""
@@ -188,7 +200,8 @@ class MqttService:
         """Know the shared subscriptions of a session that was written down."""
         for each in record.filters:
             if each.filter.group:
-                self.groups.restore(record.client_id, each.filter, each.since)
+                sent = [(it.channel, it.epoch, it.offset) for it in record.underway if it.group == each.filter.name]
+                self.groups.restore(record.client_id, each.filter, sent)
 
     def _then(self, client: MqttClient, go_on: Callable[[], None]) -> Callable[[bool], None]:
         """Return what goes on when something is written down; where it is not, the client comes back for it."""
@@ -205,13 +218,18 @@ class MqttService:
 
     def place_of(self, client: MqttClient, one: Filter) -> SincePosition | None:
         """Return up to where a filter was served."""
-        return place_of(client, one)
+        return self.groups.place_of(client, one) if one.group else place_of(client, one)
 
-    def drop(self, client: MqttClient, count: int) -> None:
-        """Count messages for which there was no room."""
+    def qos_of(self, publication: Publication) -> int:
+        """Return the QoS that a publication was made with."""
+        return qos_of(publication, is_fleeting(self.hub.namespaces.of(publication.channel)))
+
+    def drop(self, client: MqttClient, delivery: Delivery) -> None:
+        """Count a message for which there was no room."""
         if not self.dropped % self.options.session_queue_messages:
             self.hub.log("WARNING", "messages for session %s are dropped: session_queue is full", client.session.id)
-        self.dropped += count
+        self.dropped += 1
+        self.groups.done(delivery)
 
     def gap(self, client: MqttClient, name: str) -> None:
         """Count a filter that missed what is not kept any more."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from chappe.hub.mqtt.away import Away, PendingWill, away_of, will_command
@@ -118,7 +119,7 @@ class Sessions:
                 self._write_off(client.client_id)
             return away
         if away is not None:
-            self._service.groups.forget(away.client_id)
+            self._service.groups.forget(away.client_id, away.flights)
             self._need(client.client_id, ())
             if not client.expiry_s:
                 self._write_off(client.client_id)
@@ -144,13 +145,14 @@ class Sessions:
                 done(_not_yours())
             elif record.node in cluster.nodes.others:
                 self.taken_over += 1
-                cluster.bus.ask(_TAKE, client.client_id, (record.node,), lambda _: self._fetch(client, done), _TAKE_S)
+                fetch = partial(self._fetch, client, done)
+                cluster.bus.ask(_TAKE, client.client_id, (record.node,), fetch, _TAKE_S)
             else:
-                self._adopt(record, lambda: done(None))
+                self._adopt_member(record, record.node, lambda: done(None))
 
         keeping.read(client.client_id, found)
 
-    def _fetch(self, client: "MqttClient", done: Callable[[ChappeError | None], None]) -> None:
+    def _fetch(self, client: "MqttClient", done: Callable[[ChappeError | None], None], answers: dict[str, Any]) -> None:
         assert self._keeping is not None
 
         def found(record: Record | None, answered: bool) -> None:
@@ -159,7 +161,9 @@ class Sessions:
             elif record is None or client.session.is_over:
                 done(None)
             else:
-                self._adopt(record, lambda: done(None))
+                # Who does not answer may be dead, and not be missed yet.
+                silent = record.node if record.node not in answers else None
+                self._adopt_member(record, silent, lambda: done(None))
 
         self._keeping.read(client.client_id, found)
 
@@ -204,7 +208,7 @@ class Sessions:
         if self.away.get(away.client_id) is not away:
             return
         self.expired += 1
-        self._service.groups.forget(away.client_id)
+        self._service.groups.forget(away.client_id, away.flights)
         self._need(away.client_id, ())
         del self.away[away.client_id]
         will = self.wills.pop(away.client_id, None)
@@ -232,6 +236,10 @@ class Sessions:
                 self._hub.publish(Actor(pending.claims), pending.command, lambda outcome, error: None)
         except ChappeError as error:
             self._hub.log("INFO", "the will of client %s was refused: %s", client_id, error.reason)
+
+    def stays(self, client: "MqttClient") -> bool:
+        """Whether the session of a connected client outlives its connection."""
+        return client.expiry_s > 0 and self.live.get(client.client_id) is client
 
     # --- Written down ------------------------------------------------------------------------------------------------
 
@@ -325,6 +333,13 @@ class Sessions:
             away.former,
         )
 
+    def read_all(self, done: Callable[[list[Record]], None]) -> None:
+        """Give every session as it is written down; none if that cannot be read."""
+        if self._keeping is None:
+            done([])
+        else:
+            self._keeping.read_all(done)
+
     # --- Taken up ----------------------------------------------------------------------------------------------------
 
     def _adopt_all(self, done: Callable[[], None] | None = None) -> None:
@@ -334,6 +349,7 @@ class Sessions:
 
         def found(records: list[Record]) -> None:
             left = len(records)
+            self._service.groups.restore_places(records)
 
             def adopted() -> None:
                 nonlocal left
@@ -344,7 +360,6 @@ class Sessions:
             if not records and done is not None:
                 done()
             for record in records:
-                self._service.groups_of(record)
                 self._need(record.client_id, [each.filter for each in record.filters], told=False)
                 is_known = record.client_id in self.live or record.client_id in self.away
                 is_elsewhere = cluster is not None and (
@@ -356,6 +371,27 @@ class Sessions:
                     self._adopt(record, adopted)
 
         self._keeping.read_all(found)
+
+    def _adopt_member(self, record: Record, gone: str | None, done: Callable[[], None]) -> None:
+        """Do that for a client that is waiting; where its groups were served all members' sessions tell together.
+
+        Args:
+            gone: the node that it was at, if that is gone.
+        """
+        if any(each.filter.group for each in record.filters):
+
+            def found(records: list[Record]) -> None:
+                self._service.groups.restore_places(records, gone)
+
+                def adopted() -> None:
+                    self._service.groups.restore_sent(records)
+                    done()
+
+                self._adopt(record, adopted)
+
+            self.read_all(found)
+        else:
+            self._adopt(record, done)
 
     def _adopt(self, record: Record, done: Callable[[], None]) -> None:
         """Look after a session that was written down, as if its connection had ended now, if it had one."""
@@ -406,7 +442,7 @@ class Sessions:
                 for pending in (away, will):
                     if pending is not None and pending.timer is not None:
                         pending.timer.cancel()
-                self._service.groups.forget(body)
+                self._service.groups.moved(body)
             answer(stored)
 
         self._keeping.save(body, lambda: self._record_now(body), given)

@@ -249,11 +249,22 @@ cdef class NativeLink:
                 self._lose()
                 raise
 
+    cdef void _weigh(self, double took_s):
+        """Note what serving it took, by a quarter: the machine may have been elsewhere once, and a link may be two."""
+        if self._cost_s:
+            took_s = 0.75 * self._cost_s + 0.25 * took_s
+        # Of none, when nothing was there to be read, nothing is learnt.
+        if took_s > 0.0:
+            self._cost_s = took_s
+
     cdef void _take_stash(self):
         """Go on with bytes that are here already."""
         if self._stash is NULL or (self.paused and not self.closing):
             return
-        if not self._gone and not self._is_finishing:
+        if self._is_bare:
+            if not self._gone and not self._is_finishing:
+                self._take_bare(self._stash, self._stash_end)
+        elif not self._gone and not self._is_finishing:
             try:
                 self._stash_at += self._feed(self._stash + self._stash_at, self._stash_end - self._stash_at)
             except BaseException:
@@ -272,7 +283,7 @@ cdef class NativeLink:
         cdef WebSocketCodec codec = self._codec
         cdef Reactor reactor = self._reactor
         cdef size_t offset = 0
-        cdef bint text = False
+        cdef bint text = False, is_out_of_time
         cdef bytes payload
         cdef uint32_t pings = codec.pings_in, messages = 0
         while not codec.ended:
@@ -284,9 +295,11 @@ cdef class NativeLink:
                 break
             messages += 1
             self._deliver(payload, text)
+            # Looked at whatever comes of it: the turn ends by this clock.
+            is_out_of_time = reactor._is_out_of_time()
             if self._gone:
                 return size
-            if (self.paused and not self.closing) or messages >= LINK_MESSAGES or reactor._is_out_of_time():
+            if is_out_of_time or messages >= LINK_MESSAGES or (self.paused and not self.closing):
                 break
         if not messages:
             # A piece of a large message took its time too.
@@ -316,8 +329,8 @@ cdef class NativeLink:
 
     cdef void _take_bare(self, const uint8_t *data, size_t size):
         """Hand bytes on as they came; whoever gets them knows where one packet ends."""
-        self._reactor._is_out_of_time()
         self._deliver(data[:size], False)
+        self._reactor._is_out_of_time()
 
     cdef void _keep(self, const uint8_t *data, size_t size):
         """Keep bytes for the next turn; nothing is received before they are served."""

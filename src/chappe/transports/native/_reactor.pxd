@@ -96,6 +96,9 @@ cdef class Reactor:
     cdef bint _turn_is_over(self)
     cdef bint _must_write(self)
     cdef void _serve(self)
+    cdef void _serve_quick(self)
+    cdef bint _serve_if_quick(self, Event event, double most_s)
+    cdef NativeLink _link_of(self, Event event)
     cdef void _fetch(self)
     cdef void _flush(self)
     cdef void _grow_dirty(self) except *
@@ -126,6 +129,7 @@ cdef class NativeLink:
     cdef readonly uint64_t bytes_in
     cdef readonly uint64_t messages_in
     cdef readonly uint64_t messages_out
+    cdef double _cost_s  # seconds that serving it took lately; 0: it was not served yet
     cdef double _pings_began
     cdef uint32_t _pings
     cdef uint32_t _index
@@ -157,6 +161,7 @@ cdef class NativeLink:
     cdef void _drop_at(self, uint32_t index)
     cdef void _drop_older(self, object frame)
     cdef void _queue_control(self)
+    cdef void _weigh(self, double took_s)
     cdef void _on_readable(self)
     cdef void _take_stash(self)
     cdef size_t _feed(self, uint8_t *data, size_t size) except? 0
