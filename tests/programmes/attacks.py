@@ -119,7 +119,8 @@ async def ask(client: websockets.ClientConnection, seconds: float) -> list[float
     putting = asyncio.create_task(put())
     async with asyncio.timeout(seconds + _PATIENCE_S):
         for number in range(count):
-            assert json.loads(await client.recv()) == {"type": "pong", "id": number}
+            answer = json.loads(await client.recv())
+            assert answer == {"type": "pong", "id": number}, answer
             took.append(time.perf_counter() - asked[number])
     await putting
     return took

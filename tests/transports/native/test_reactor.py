@@ -380,6 +380,42 @@ async def test_those_who_are_quick_do_not_take_all_turns_from_those_who_are_new(
         assert served - before < 100
 
 
+async def test_what_a_link_sends_keeps_its_order_though_it_is_served_out_of_turn_and_in_its_turn() -> None:
+    heard: list[int] = []
+
+    def spin(seconds: float) -> None:
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            pass
+
+    def hear(payload: bytes) -> None:
+        heard.append(int(payload))
+        spin(0.0002)
+
+    def busy(payload: bytes) -> None:
+        # Comes while its first messages wait in user space, and the kernel has named it for this round.
+        quick.send(masked(b"%d" % next(numbers)))
+        spin(0.002)
+
+    numbers = iter(range(10_000))
+    with a_place() as place:
+        before = [place.connect(Listener(busy))[1] for _ in range(10)]
+        _, quick = place.connect(Listener(hear))
+        behind = [place.connect(Listener(busy))[1] for _ in range(10)]
+        for _ in range(12):
+            quick.send(masked(b"%d" % next(numbers)))
+            place.serve()
+        for _ in range(5):
+            for theirs in before:
+                theirs.send(masked(b"x"))
+            quick.send(b"".join(masked(b"%d" % next(numbers)) for _ in range(20)))
+            for theirs in behind:
+                theirs.send(masked(b"x"))
+            place.serve()
+        assert heard == list(range(len(heard)))
+        assert len(heard) == 12 + 5 * 40
+
+
 async def test_a_link_that_is_new_or_costs_much_has_no_way_around_the_round() -> None:
     def busy(payload: bytes) -> None:
         heard.append(payload)

@@ -383,7 +383,8 @@ cdef class Reactor:
             if event.events & (EPOLLERR | EPOLLHUP) and not link._watched & EPOLLIN:
                 # Paused: nothing would ever be received that tells the end.
                 self._fail_later(link)
-            elif event.events & (EPOLLIN | EPOLLERR | EPOLLHUP):
+            elif link._stash is NULL and link._watched & EPOLLIN and event.events & (EPOLLIN | EPOLLERR | EPOLLHUP):
+                # Served out of turn since the kernel named it, it may have bytes here that come first, or be paused.
                 began_s = self._now_s
                 link._on_readable()
                 link._weigh(self._now_s - began_s)
