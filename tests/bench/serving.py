@@ -87,6 +87,8 @@ class StreamServer(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _StreamHandler)
         self.streams: list[Any] = []
+        # Who is told that its stream is open gets whatever is sent from then on.
+        self.lock = threading.Lock()
 
 
 class _StreamHandler(socketserver.BaseRequestHandler):
@@ -95,8 +97,9 @@ class _StreamHandler(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         head = self._head()
         if b"GET /events " in head:
-            self.request.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: open\n\n")
-            self.server.streams.append(self.request)
+            with self.server.lock:
+                self.request.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: open\n\n")
+                self.server.streams.append(self.request)
             while self.request.recv(4096):
                 pass
             return
@@ -104,9 +107,10 @@ class _StreamHandler(socketserver.BaseRequestHandler):
         while len(frame := self.request.recv(4096)) > 6:
             mask, body = frame[2:6], frame[6 : 6 + (frame[1] & 127)]
             event = b"data: " + bytes(byte ^ mask[i % 4] for i, byte in enumerate(body)) + b"\n\n"
-            for stream in self.server.streams:
-                stream.sendall(event[:17])  # a stamp in two segments
-                stream.sendall(event[17:])
+            with self.server.lock:
+                for stream in self.server.streams:
+                    stream.sendall(event[:17])  # a stamp in two segments
+                    stream.sendall(event[17:])
 
     def _head(self) -> bytes:
         head = b""
