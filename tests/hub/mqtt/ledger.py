@@ -7,6 +7,7 @@ steps and never stands near a deadline, so that it may be exact about what is ow
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -65,6 +66,7 @@ class Owed:
         stored: it is a retained one, for a new subscription.
         optional: it may come, and need not.
         late: it may be on its way already, so that its expiry ends nothing.
+        turn: its place among all that was ever owed.
     """
 
     message: Message
@@ -73,6 +75,7 @@ class Owed:
     stored: bool = False
     optional: bool = False
     late: bool = False
+    turn: int = 0
 
 
 @dataclass(frozen=True)
@@ -163,11 +166,14 @@ class Account:
         alike = [each for each in self.owed if self._is_alike(each, packet)]
         # Empty messages are all alike, and a message may be owed twice: the one that has to come, if there is a choice.
         wanted = [each for each in alike if not each.optional] or alike
-        for each in wanted:
-            passed = [] if each.stored else self._before(each, packet)
+        for each in sorted(wanted, key=lambda each: each.qos != {packet.qos}):
+            passed = [] if each.stored else [other for other in self._before(each, packet) if other not in alike]
             if all(other.optional for other in passed):
                 for other in passed:
                     self.owed.remove(other)
+                for other in alike:
+                    # Which of them it was cannot be told: the others may come as this one might have.
+                    other.qos |= each.qos
                 return each
         raise Broken(f"{self.client} got {packet}, expected of that topic {self._of(packet.topic)}")
 
@@ -196,6 +202,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self._turns = itertools.count(1)
         self.accounts: dict[str, Account] = {}
         self.retained: dict[str, Message] = {}
 
@@ -219,7 +226,7 @@ class Ledger:
             qos, retain = found
             may_miss = not qos and account.client == unsure
             if qos or account.connected or may_miss:
-                account.owed.append(Owed(message, {qos}, retain, optional=again or may_miss))
+                account.owed.append(Owed(message, {qos}, retain, optional=again or may_miss, turn=next(self._turns)))
 
     def subscribe(self, client: str, pattern: str, wish: Wish) -> None:
         """Put a subscription in force, with the retained messages that it wants."""
@@ -232,7 +239,16 @@ class Ledger:
         for topic, message in self.retained.items():
             if matches(pattern, topic):
                 is_own = wish.no_local and message.sender == client
-                account.owed.append(Owed(message, {min(message.qos, wish.qos)}, True, stored=True, optional=is_own))
+                account.owed.append(
+                    Owed(
+                        message,
+                        {min(message.qos, wish.qos)},
+                        True,
+                        stored=True,
+                        optional=is_own,
+                        turn=next(self._turns),
+                    )
+                )
 
     def unsubscribe(self, client: str, pattern: str) -> bool:
         """End a subscription; tell whether it was there."""
@@ -308,7 +324,7 @@ class Ledger:
                     each.optional = each.late = True
                     again.append(each)
             account.unacked, account.recent = {}, []
-            account.owed = sorted(again, key=lambda each: each.message.number) + account.owed
+            account.owed = sorted(again, key=lambda each: each.turn) + account.owed
 
     # --- Time --------------------------------------------------------------------------------------------------------
 
