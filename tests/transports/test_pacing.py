@@ -6,6 +6,7 @@ import gc
 import os
 import socket
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -84,17 +85,24 @@ async def test_a_head_has_its_time_from_its_turn_on() -> None:
         assert server.lobby.head_timeouts == 0
 
 
+@contextlib.asynccontextmanager
+async def flooded(port: int) -> AsyncIterator[None]:
+    """Send for a second to who does not read; the connection is there until the block ends."""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.setblocking(False)
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                sock.send(b"x" * 65_536)
+            await asyncio.sleep(0.001)
+        yield
+
+
 @pytest.mark.loops("asyncio", "uvloop")
 async def test_of_who_waits_for_its_turn_nothing_is_read(event_loop_name: str) -> None:
     async with front_door(limits=Limits(address_connects_per_s=0.3, address_connects_burst=1)) as server:
         assert await server.raw(b"GET /hello HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
-        with socket.create_connection(("127.0.0.1", server.port)) as flood:
-            flood.setblocking(False)
-            until = time.monotonic() + 1.0
-            while time.monotonic() < until:
-                with contextlib.suppress(BlockingIOError):
-                    flood.send(b"x" * 65_536)
-                await asyncio.sleep(0.001)
+        async with flooded(server.port):
             doors = [door for door in gc.get_objects() if isinstance(door, FrontDoor) and door._turn is not None]
             kept = max(len(door._unread) for door in doors)
             assert kept <= 262_144
@@ -109,13 +117,7 @@ async def test_mqtt_keeps_little_of_who_waits_and_the_end_ends_it_too(event_loop
     try:
         _, first = await asyncio.open_connection("127.0.0.1", server.mqtt_port)
         await asyncio.sleep(0.05)
-        with socket.create_connection(("127.0.0.1", server.mqtt_port or 0)) as flood:
-            flood.setblocking(False)
-            until = time.monotonic() + 1.0
-            while time.monotonic() < until:
-                with contextlib.suppress(BlockingIOError):
-                    flood.send(b"x" * 65_536)
-                await asyncio.sleep(0.001)
+        async with flooded(server.mqtt_port or 0):
             doors = [door for door in gc.get_objects() if isinstance(door, MqttDoor) and door._turn is not None]
             assert max(len(door._unread) for door in doors) <= 262_144
         first.close()

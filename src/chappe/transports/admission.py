@@ -1,6 +1,5 @@
 """Who may connect: connections counted in all and for each address, by all carriers of a hub together."""
 
-import asyncio
 import math
 import random
 import time
@@ -124,10 +123,6 @@ class Admission:
         elif wait_s:
             self.delayed += 1
         return wait_s
-
-    def is_to_wait(self, transport: asyncio.Transport) -> bool:
-        """Tell whether a connection has its turn now; who comes by TLS may have had it before the handshake."""
-        return transport.get_extra_info("sslcontext") is None or not self.paces_handshakes
 
     def give_turn_back(self, address: str) -> None:
         """Give the turn back that a connection took: it is of a backend, which may come as often as it likes."""

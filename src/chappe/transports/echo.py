@@ -18,17 +18,22 @@ _TIMER_S: Final = 0.001
 class Echo:
     """Answers each message with itself."""
 
-    __slots__ = ("_full_at", "_hub", "_link", "_token")
+    __slots__ = ("_full_at", "_hub", "_is_paced", "_link", "_token")
 
     def __init__(self, link: Link, hub: HubCore) -> None:
         self._link = link
         self._hub = hub
+        self._is_paced = hub.limits.messages_per_s > 0
         self._full_at = 0.0
         self._token: Timer | None = None
 
     def receive(self, payload: bytes, text: bool) -> None:
         """Send a message back; who sends too many is read no more until there is a token (`limits.messages_per_s`)."""
         self._link.send(Frame(payload, text))
+        if self._is_paced:
+            self._count()
+
+    def _count(self) -> None:
         hub, now = self._hub, self._hub.clock.now()
         self._full_at = hub.pace.owe(self._full_at, now, _MOST_OWED_S)
         wait_s = hub.pace.wait_s(self._full_at, now)

@@ -85,14 +85,13 @@ class FrontDoor(HttpToolsProtocol):
                 transport.abort()
                 return
             self._seat = lobby.admission.others.take(address)
-            if lobby.admission.is_to_wait(transport):
-                self._await_turn(address)
+            self._await_turn(address)
         if self._turn is None:
             self._await_head()
 
     def _await_turn(self, address: str) -> None:
         """Read nothing before it is the turn of this connection; cut one whose turn would come too late."""
-        wait_s = self.lobby.admission.turn_of(address)
+        wait_s = self.lobby.turn_of(self.transport, address)
         self._turn_of = address
         if wait_s == math.inf:
             self.transport.abort()

@@ -98,6 +98,14 @@ class Lobby:
             raise Rejected(503, "the hub is shutting down", {"Retry-After": "1"})
         self.admission.admit(address)
 
+    def turn_of(self, transport: asyncio.Transport, address: str) -> float:
+        """Return after how many seconds a connection is served, infinity: it is cut.
+
+        Who is behind a proxy has its address and is not paced; who comes by TLS may have waited before it shook hands.
+        """
+        had_it = self.admission.paces_handshakes and transport.get_extra_info("sslcontext") is not None
+        return 0.0 if had_it or not address or self.proxies.trusts(address) else self.admission.turn_of(address)
+
     def metrics(self) -> dict[str, float]:
         """Return what is counted here, by name of the metric."""
         counters = self.counters

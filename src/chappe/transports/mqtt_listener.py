@@ -41,9 +41,7 @@ class MqttDoor(asyncio.Protocol):
         lobby, self._transport = self._lobby, transport
         peername = transport.get_extra_info("peername")
         address = peername[0] if isinstance(peername, tuple) else ""
-        wait_s = 0.0
-        if address and not lobby.proxies.trusts(address) and lobby.admission.is_to_wait(transport):
-            wait_s = lobby.admission.turn_of(address)
+        wait_s = lobby.turn_of(transport, address)
         if wait_s == math.inf:
             transport.abort()
         elif wait_s:

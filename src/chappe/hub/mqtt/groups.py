@@ -296,7 +296,7 @@ class Groups:
             for each in record.underway:
                 group = self._groups.get(each.group) if each.group else None
                 if group is not None:
-                    group.seen.add((each.channel, each.epoch, each.offset))
+                    group.seen.add(each.place)
 
     def restore_places(self, records: list[Record], node: str | None = None) -> None:
         """Learn from all sessions that were written down where groups were served that nobody serves now.

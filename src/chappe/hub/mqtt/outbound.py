@@ -1,10 +1,11 @@
 """What goes out to one client whose messages are its own: QoS 1 and 2, aliases, identifiers, size."""
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from chappe.hub.mqtt.choosing import Place, place_in_log
 from chappe.model.errors import ChappeError
 from chappe.model.frame import Frame
 from chappe.model.publication import Publication
@@ -13,14 +14,11 @@ from chappe.protocols.mqtt.encoder import PublishFrame, encode_publish
 from chappe.protocols.mqtt.fanout import PublicationFrame
 from chappe.protocols.mqtt.filters import Filter
 from chappe.protocols.mqtt.messages import EXPIRES, is_expired, was_retained
-from chappe.protocols.mqtt.packets import NO_PUBLISH_PROPERTIES, Version
+from chappe.protocols.mqtt.packets import NO_PUBLISH_PROPERTIES, PublishProperties, Version
 from chappe.protocols.mqtt.window import Delivery, Flight, Stage, Window
 
 if TYPE_CHECKING:
     from chappe.hub.mqtt.client import MqttClient
-
-_Place: TypeAlias = tuple[str, str, int]
-"""Channel, epoch and offset of a message."""
 
 _NO_ALIAS: Final = -1
 
@@ -56,7 +54,7 @@ class Outbound:
         self.log = 0
         self.offsets: dict[str, tuple[str, int]] = {}
         # What filters that are resumed have brought; None: none is.
-        self._told: set[_Place] | None = None
+        self._told: set[Place] | None = None
         self._gathered: list[PublicationFrame] = []
         # What the connection before left on its way, and this one has not sent.
         self._again: deque[Flight] = deque()
@@ -184,7 +182,7 @@ class Outbound:
     def _is_new(self, publication: Publication) -> bool:
         """Whether a message is to be given while filters are resumed."""
         assert self._told is not None
-        place = (publication.channel, publication.epoch, publication.offset)
+        place = place_in_log(publication)
         if place in self._told:
             return False
         self._told.add(place)
@@ -240,16 +238,16 @@ class Outbound:
 
     def _prepare(self, delivery: Delivery) -> PublishFrame:
         publication, wording = delivery.publication, self._client.wording
-        topic, payload = publication.channel, publication.as_raw()
-        properties = wording.properties(publication, self._now_ms(publication))
-        if delivery.identifiers:
-            properties = replace(properties, subscription_ids=delivery.identifiers)
+        arguments = (publication.channel, publication.as_raw(), wording.version, delivery.qos, delivery.retain)
         try:
-            return PublishFrame(topic, payload, wording.version, delivery.qos, delivery.retain, properties)
+            return PublishFrame(*arguments, self._properties(delivery))
         except ChappeError:
-            # Headers of another protocol may be what no property can hold: the payload goes all the same.
-            properties = replace(NO_PUBLISH_PROPERTIES, subscription_ids=delivery.identifiers)
-            return PublishFrame(topic, payload, wording.version, delivery.qos, delivery.retain, properties)
+            return PublishFrame(*arguments, _least(delivery))
+
+    def _properties(self, delivery: Delivery) -> PublishProperties:
+        publication = delivery.publication
+        properties = self._client.wording.properties(publication, self._now_ms(publication))
+        return replace(properties, subscription_ids=delivery.identifiers) if delivery.identifiers else properties
 
     def _plain(self, delivery: Delivery, frame: PublicationFrame | None) -> bytes | None:
         """Return a PUBLISH of QoS 0; the one that all share if it is that."""
@@ -261,11 +259,8 @@ class Outbound:
         return self._fitting(frame.payload)
 
     def _encode(self, delivery: Delivery, packet_id: int, dup: bool) -> bytes | None:
-        publication, client = delivery.publication, self._client
-        wording = client.wording
-        properties = wording.properties(publication, self._now_ms(publication))
-        if delivery.identifiers:
-            properties = replace(properties, subscription_ids=delivery.identifiers)
+        publication, wording = delivery.publication, self._client.wording
+        properties = self._properties(delivery)
         topic, alias = publication.channel, _NO_ALIAS
         # A repetition carries its topic: whether the other one arrived is not known.
         if self._alias_room and not dup:
@@ -277,8 +272,7 @@ class Outbound:
         try:
             data = encode_publish(topic, *arguments, properties)
         except ChappeError:
-            least = replace(NO_PUBLISH_PROPERTIES, subscription_ids=delivery.identifiers)
-            data = encode_publish(publication.channel, *arguments, least)
+            data = encode_publish(publication.channel, *arguments, _least(delivery))
         fitting = self._fitting(data)
         if fitting is None and alias > 0 and topic and self._aliases is not None:
             # It never heard of the alias.
@@ -312,6 +306,11 @@ class Outbound:
             return 0, False
         self._aliases[topic] = len(self._aliases) + 1
         return len(self._aliases), True
+
+
+def _least(delivery: Delivery) -> PublishProperties:
+    """Return what is left where headers of another protocol are what no property can hold: the payload goes anyway."""
+    return replace(NO_PUBLISH_PROPERTIES, subscription_ids=delivery.identifiers)
 
 
 def frame_of(data: bytes) -> Frame:

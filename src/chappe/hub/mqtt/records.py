@@ -13,6 +13,7 @@ import msgspec
 from chappe.hub.cluster.bus import PREFIX
 from chappe.hub.contracts import Claims
 from chappe.hub.mqtt.away import Away
+from chappe.hub.mqtt.choosing import Place
 from chappe.hub.mqtt.kinds import QOS_2
 from chappe.hub.namespaces import Level, Namespace
 from chappe.model.position import Position
@@ -59,6 +60,11 @@ class Underway(msgspec.Struct, frozen=True, array_like=True, gc=False):
     identifiers: tuple[int, ...] = ()
     group: str = ""
     inline: Inline | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where it is kept."""
+        return self.channel, self.epoch, self.offset
 
 
 class WillRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):

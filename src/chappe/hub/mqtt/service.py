@@ -200,7 +200,7 @@ class MqttService:
         """Know the shared subscriptions of a session that was written down."""
         for each in record.filters:
             if each.filter.group:
-                sent = [(it.channel, it.epoch, it.offset) for it in record.underway if it.group == each.filter.name]
+                sent = [it.place for it in record.underway if it.group == each.filter.name]
                 self.groups.restore(record.client_id, each.filter, sent)
 
     def _then(self, client: MqttClient, go_on: Callable[[], None]) -> Callable[[bool], None]:

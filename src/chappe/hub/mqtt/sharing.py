@@ -444,7 +444,7 @@ class Sharing(Alone):
             places = self._endings.last_of(node)
             underway = [each for record in records for each in record.underway if each.qos == QOS_2]
             for group in groups:
-                kept = {(each.channel, each.epoch, each.offset) for each in underway if each.group == group.name}
+                kept = {each.place for each in underway if each.group == group.name}
                 self._find_owners(group, node, frozenset(kept))
                 if node in group.unheard and group.members and group.name in places:
                     # It died before the first member came here: nobody has what was published in between.
