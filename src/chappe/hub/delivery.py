@@ -1,7 +1,7 @@
 """Delivery: what the broker's feed brings goes to everybody subscribed, once each, in order."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from chappe.hub.channels import Channel
 from chappe.hub.cluster import is_own
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 _MOST_WAITING: Final = 10_000
 
 
+class Follower(Protocol):
+    """A part of the hub that follows a channel of the hub's own, `HubCore.followers`."""
+
+    def fed(self, publication: Publication) -> None:
+        """Take what the feed brings."""
+
+    def interrupted(self) -> None:
+        """Learn that the feed may have lost something."""
+
+
 class Delivery:
     """The hub's side of the feed (`BrokerSink`)."""
 
@@ -32,8 +42,8 @@ class Delivery:
         """Deliver stored publications."""
         for publication in batch:
             try:
-                if self._cluster is not None and is_own(publication.channel):
-                    self._cluster.published(publication)
+                if is_own(publication.channel):
+                    self._take_own(publication)
                 else:
                     self._deliver(publication)
             except Exception as error:
@@ -48,6 +58,9 @@ class Delivery:
         # Behind: most rooms are closed by now, and need not be asked about.
         if self._cluster is not None:
             self._cluster.interrupted(channels)
+        for name, follower in tuple(self._hub.followers.items()):
+            if channels is None or name in channels:
+                follower.interrupted()
 
     def join_audience(self, channel: Channel, subscription: Subscription) -> None:
         """Move a subscription that has all there is to the audience."""
@@ -57,6 +70,14 @@ class Delivery:
         channel.catching_up.pop(subscription, None)
         if not (session.background and channel.namespace.ephemeral):
             channel.audience.add(session.protocol.encoder, session.outlet)
+
+    def _take_own(self, publication: Publication) -> None:
+        """Give what comes in a channel of the hub's own to the part of the hub that it is for."""
+        follower = self._hub.followers.get(publication.channel)
+        if follower is not None:
+            follower.fed(publication)
+        elif self._cluster is not None:
+            self._cluster.published(publication)
 
     def _deliver(self, publication: Publication) -> None:
         hub = self._hub

@@ -26,7 +26,7 @@ from chappe.hub.contracts import (
     Spawn,
 )
 from chappe.hub.counters import Counters
-from chappe.hub.delivery import Delivery
+from chappe.hub.delivery import Delivery, Follower
 from chappe.hub.expiry import Expiry
 from chappe.hub.fanout import LinkSet, MakeAudience
 from chappe.hub.hooks import Hook, Hooks
@@ -104,6 +104,7 @@ class HubCore:
         bridges: ways to other systems, which tell how they are.
         retention: tells under which options a publication of a channel is stored, where sessions outlive their
             connections; None: those of its namespace.
+        followers: who takes what comes in a channel of the hub's own, by its name.
     """
 
     error_codes = ERRORS
@@ -155,6 +156,7 @@ class HubCore:
         self.handlers: dict[type, Handler] = self._make_handlers()
         self.make_handle: Callable[[Session], Any] = lambda session: session
         self.retention: Callable[[str, Namespace], Namespace] | None = None
+        self.followers: dict[str, Follower] = {}
         self._known_channels: set[str] = set()
 
     # --- Carriers ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 from chappe.hub.cluster.nodes import BEAT_S, NODE_TTL_S
 from chappe.hub.mqtt import MqttOptions
-from chappe.hub.mqtt.sharing import AUDIT_S, NEWCOMER_S
+from chappe.hub.mqtt.groups import AUDIT_S
 from chappe.protocols.mqtt.encoder import encode
 from chappe.protocols.mqtt.packets import Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel
 from chappe.testing.fake_clock import FakeClock
@@ -35,7 +35,7 @@ class Boxes:
     def add(self) -> Box:
         """Start one more node; it knows the others when this returns."""
         box = self.start()
-        self.pass_time(NEWCOMER_S)
+        self.pass_time(1.0)
         return box
 
     def start(self) -> Box:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from chappe.hub.mqtt.away import place_of
 from chappe.hub.mqtt.kinds import RESUMING, SUBSCRIBING, UNSUBSCRIBING, command_id, parts_of
 from chappe.hub.mqtt.retention import is_fleeting
 from chappe.hub.mqtt.wording import reason_of_subscribe
@@ -50,6 +51,7 @@ class Asking:
     Attributes:
         fresh: the filter whose retained messages are given now; None: nobody wants them.
         replies: where a channel or a log was when it was answered, by pattern.
+        begins: from where the client was a member of groups that it is about to follow again, by name.
     """
 
     __slots__ = (
@@ -60,6 +62,7 @@ class Asking:
         "_resuming",
         "_subscribes",
         "_unsubscribes",
+        "begins",
         "fresh",
         "replies",
     )
@@ -76,6 +79,7 @@ class Asking:
         self._resumed: list[base.Subscribed] = []
         self.fresh: Filter | None = None
         self.replies: dict[str, SincePosition] = {}
+        self.begins: dict[str, SincePosition | None] = {}
 
     # --- What the client sends ---------------------------------------------------------------------------------------
 
@@ -98,20 +102,18 @@ class Asking:
             is_followed = bool(client.filters.of_pattern(one.pattern))
             former = client.filters.put(one)
             is_new = former is None
-            since = client.service.groups.join(client, one) if one.group else None
             if not one.is_plain:
                 client.make_personal()
             if is_followed:
                 if one.qos and former is not None and not former.qos:
                     self._begin_here(one.pattern)
                 asked.codes[index] = one.qos
-                self._arrive(one, since)
+                self._arrive(one)
                 if not one.group and (one.retain_handling == 0 or (one.retain_handling == 1 and is_new)):
                     again.append((one, is_new))
             else:
                 number = command_id(SUBSCRIBING, packet.packet_id, index)
-                kind = base.Subscribe if since is None else base.Follow
-                commands.append(kind(number, one.pattern, since))
+                commands.append(base.Subscribe(number, one.pattern, None))
         self._answer_subscribe(asked)
         for one, is_new in again:
             self._tell_retained(one, is_new)
@@ -152,10 +154,6 @@ class Asking:
         one = client.filters.get(asked.names[index])
         self._remember(message)
         if one is not None:
-            since = client.service.groups.joins_at(client, one) if one.group else None
-            if since is not None and message.recovered:
-                # What the group missed comes behind this, and may wait for the SUBACK.
-                self.replies[one.pattern] = since
             self._arrive(one)
         self._begin(one, True)
         if client.outbound is not None and message.recovered and one is not None:
@@ -196,10 +194,13 @@ class Asking:
         found = client.filters.of_pattern(message.channel)
         if not found or client.session.is_over:
             return
+        for one in found:
+            if one.group:
+                client.service.groups.interrupted(client, one)
         if message.code >= Code.UNSUBSCRIBED_INSUFFICIENT_STATE:
-            one = max(found, key=lambda each: each.qos)
-            since = client.service.place_of(client, one) if one.qos else None
-            client.hub.clock.call_later(0, lambda: self._again(one, since))
+            places = [(one, client.service.place_of(client, one) if one.qos else None) for one in found]
+            places.sort(key=lambda each: -each[0].qos)
+            client.hub.clock.call_later(0, lambda: self._again(places))
             return
         for one in found:
             self._forget(one.name)
@@ -207,26 +208,33 @@ class Asking:
 
     def expect(self, filters: Iterable[tuple[Filter, SincePosition | None]]) -> None:
         """Know where filters were."""
-        self.replies.update((one.pattern, since) for one, since in filters if since is not None)
+        for one, since in filters:
+            if one.group:
+                self.begins[one.name] = since
+            elif since is not None:
+                self.replies[one.pattern] = since
 
     def resume(self, filters: list[tuple[Filter, SincePosition | None]]) -> None:
         """Follow the filters of an earlier connection again, from where it left them."""
         client = self._client
         if client.outbound is not None:
             client.outbound.begin_resuming()
-        for one, since in filters:
+        # A group has a place of its own: whatever else is to be followed goes on from its place.
+        for one, since in sorted(filters, key=lambda each: bool(each[0].group)):
             if client.session.is_over:
                 return
-            if client.session.subscription(one.pattern) is not None:
-                self._arrive(one, since)
-                continue
-            if since is not None:
+            if one.group:
+                self.begins[one.name] = since
+            elif since is not None:
                 self.replies[one.pattern] = since
+            if client.session.subscription(one.pattern) is not None:
+                self._arrive(one)
+                continue
             self._resuming.append(one.name)
             self._left += 1
             number = command_id(RESUMING, 0, len(self._resuming) - 1)
             # Not the client's doing: it takes nothing of its rate.
-            client.session.execute(base.Follow(number, one.pattern, since))
+            client.session.execute(base.Follow(number, one.pattern, None if one.group else since))
         self._end_resuming_soon()
 
     def note_places(self) -> None:
@@ -247,6 +255,11 @@ class Asking:
             prefix, _, digits = (reply.position or "").rpartition(":")
             reply = SincePosition(position=f"{prefix}:{max(channel.fed, int(digits))}")
         self.replies[name] = reply
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a SUBACK is being put together."""
+        return bool(self._subscribes)
 
     def holds(self, frame: Frame) -> bool:
         """Keep a publication that comes before the SUBACK of what it comes for; False: none is awaited."""
@@ -294,6 +307,7 @@ class Asking:
             # A dict keeps the room it had, 160 bytes of each client.
             self._subscribes = {}
             self._let_go()
+            self._client.service.groups.go_on(self._client)
 
     def _let_go(self) -> None:
         """Send what waited for the SUBACK."""
@@ -314,16 +328,13 @@ class Asking:
 
     def _resume_answered(self, name: str, message: base.Subscribed) -> None:
         client = self._client
-        since = self.replies.get(message.channel)
-        self._resumed.append(message)
         outbound, one = client.outbound, client.filters.get(name)
+        since = self.replies.get(message.channel) if one is not None and not one.group else None
+        self._resumed.append(message)
         # Nothing retained: the client had it when it subscribed.
         self.fresh = None
         if one is not None:
-            self._arrive(one)
-            if one.group:
-                # Where a group goes on is known only now.
-                client.service.sessions.save(client, lambda stored: None)
+            self._arrive(one, _place_of(message))
         if outbound is not None and one is not None:
             outbound.begin_gap(one, message)
         if since is not None and not message.recovered:
@@ -342,6 +353,7 @@ class Asking:
             if client.outbound is not None and not client.outbound.end_resuming():
                 # It got as far as it got: the next connection goes on from there.
                 return
+            client.service.groups.go_on(client)
             for message in resumed:
                 if client.filters.of_pattern(message.channel):
                     self._remember(message)
@@ -360,10 +372,11 @@ class Asking:
         self._left -= 1
         self._end_resuming_soon()
 
-    def _arrive(self, one: Filter, since: SincePosition | None = None) -> None:
-        """Be a member of a group, now that its filter is followed; `since`: from where the group has to read on."""
+    def _arrive(self, one: Filter, place: SincePosition | None = None) -> None:
+        """Be a member of a group, now that its filter is followed, from a place on or from where the client is."""
         if one.group:
-            self._client.service.groups.arrived(self._client, one, since)
+            place = self.begins.pop(one.name, None) or place or place_of(self._client, one)
+            self._client.service.groups.arrived(self._client, one, place)
 
     def _begin(self, one: Filter | None, is_new: bool) -> None:
         """Expect the retained messages of a filter, if it wants them (3.8.3.1)."""
@@ -373,11 +386,7 @@ class Asking:
         self.fresh = one if wants else None
 
     def _remember(self, message: base.Subscribed) -> None:
-        name, position = message.channel, message.position
-        if position is not None:
-            self.replies[name] = SincePosition(position.epoch, position.offset)
-        else:
-            self.replies[name] = SincePosition(position=message.log_position)
+        self.replies[message.channel] = _place_of(message)
 
     def _forget(self, name: str) -> None:
         client = self._client
@@ -389,9 +398,10 @@ class Asking:
         if not client.filters.of_pattern(one.pattern):
             self.replies.pop(one.pattern, None)
 
-    def _again(self, one: Filter, since: SincePosition | None) -> None:
-        if self._client.filters.get(one.name) is not None:
-            self.resume([(one, since)])
+    def _again(self, places: list[tuple[Filter, SincePosition | None]]) -> None:
+        left = [(one, since) for one, since in places if self._client.filters.get(one.name) is not None]
+        if left:
+            self.resume(left)
 
     def _tell_retained(self, one: Filter, is_new: bool) -> None:
         """Give the retained messages of a filter that was there already (3.8.4)."""
@@ -409,3 +419,9 @@ class Asking:
         except ChappeError:
             return
         client.service.retained(client, one.pattern, found)
+
+
+def _place_of(message: base.Subscribed) -> SincePosition:
+    """Return where a channel or a log was when it was answered."""
+    position = message.position
+    return SincePosition(position.epoch, position.offset) if position is not None else SincePosition(position=message.log_position)

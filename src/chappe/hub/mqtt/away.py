@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
 from chappe.hub.contracts import Claims, Timer
+from chappe.hub.mqtt.kinds import QOS_2
 from chappe.model.publication import Publication
 from chappe.protocols import base
 from chappe.protocols.base import SincePosition
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 _MOST_FORMER: Final = 32
 
 
+Marks: TypeAlias = dict[str, tuple[str, int]]
+"""Of each group, the epoch and offset in its log of the last claim that a session was sent with QoS 2."""
+
+
 class Away(msgspec.Struct, gc=False):
     """A session without a connection.
 
@@ -35,6 +40,7 @@ class Away(msgspec.Struct, gc=False):
         taken: ids of messages of QoS 2 that came and were not released, each with its key.
         former: sessions of the hub that it was so far, for filters with No Local.
         expires_at: monotonic seconds; infinite: never.
+        marks: up to where it was sent what was claimed for it.
     """
 
     client_id: str
@@ -46,6 +52,7 @@ class Away(msgspec.Struct, gc=False):
     expires_at: float = math.inf
     timer: Timer | None = None
     former: tuple[str, ...] = ()
+    marks: Marks = {}
 
 
 class PendingWill(msgspec.Struct, gc=False):
@@ -71,19 +78,24 @@ def away_of(client: "MqttClient", expires_at: float) -> Away:
     waiting: tuple[Delivery, ...] = ()
     if outbound is not None:
         is_kept = outbound.keeps_waiting
-        waiting = tuple(
-            each for each in outbound.window.waiting if each.publication.retained or (is_kept and not each.group)
-        )
+        waiting = tuple(each for each in outbound.window.waiting if each.publication.retained or is_kept)
     return Away(
         client.client_id,
         client.principal,
         filters,
-        tuple(window.flights.values()) if window is not None else (),
+        tuple(filter(_is_own, window.flights.values())) if window is not None else (),
         waiting,
         dict(client.taken or {}),
         expires_at,
         former=_former_of(client),
+        marks=dict(client.marks or {}),
     )
+
+
+def _is_own(flight: Flight) -> bool:
+    """Whether a message stays with its session; one of a group that was sent with QoS 1 goes to other members."""
+    delivery = flight.delivery
+    return delivery is None or not delivery.group or delivery.qos == QOS_2
 
 
 def _former_of(client: "MqttClient") -> tuple[str, ...]:
@@ -100,7 +112,7 @@ def place_of(client: "MqttClient", one: Filter) -> SincePosition | None:
     if reply is None or outbound is None:
         return reply
     waiting = [each.publication for each in outbound.window.waiting]
-    if outbound.keeps_waiting and not one.group:
+    if outbound.keeps_waiting:
         # It is kept itself.
         waiting = []
     if reply.position is None:

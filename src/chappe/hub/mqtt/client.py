@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from chappe.hub.contracts import Claims, Timer
 from chappe.hub.mqtt import inbound
 from chappe.hub.mqtt.asking import Asking
+from chappe.hub.mqtt.away import Marks
 from chappe.hub.mqtt.carrier import Carrier
 from chappe.hub.mqtt.exchange import Exchange
 from chappe.hub.mqtt.handshake import Handshake
@@ -58,6 +59,7 @@ class MqttClient(Resident):
             as long as it may not be stored.
         unsure: those among them of which nobody knows whether they were stored.
         former: as which sessions of the hub it published so far, if No Local needs that.
+        marks: of each group, the epoch and offset of the last claim that it was sent with QoS 2.
     """
 
     __slots__ = (
@@ -81,6 +83,7 @@ class MqttClient(Resident):
         "hub",
         "is_connected",
         "keep_alive_s",
+        "marks",
         "max_packet_bytes",
         "outbound",
         "principal",
@@ -120,6 +123,7 @@ class MqttClient(Resident):
         self.taken: dict[int, str] | None = None
         self.unsure: set[int] | None = None
         self.former: tuple[str, ...] = ()
+        self.marks: Marks | None = None
         self.outbound: Outbound | None = None
         self.asking: Asking | None = None
         self.handshake: Handshake | None = None
@@ -202,7 +206,10 @@ class MqttClient(Resident):
         if type(frame) is Bundle:
             for part in frame.frames:
                 self.send(part)
-        elif self.asking is not None and self.asking.holds(frame):
+            return
+        if type(frame) is PublicationFrame:
+            self._share(frame)
+        if self.asking is not None and self.asking.holds(frame):
             # Behind the SUBACK that is being put together.
             pass
         elif type(frame) is PublicationFrame:
@@ -212,6 +219,15 @@ class MqttClient(Resident):
                 self.carrier.send(frame)
         elif type(frame) is MessageFrame:
             tell(self, frame.message)
+
+    def _share(self, frame: PublicationFrame) -> None:
+        """Take a publication for the groups that it matches, whatever the client itself waits for."""
+        publication = frame.publication
+        for one in self.filters.shared(publication.channel):
+            if not publication.retained:
+                if frame.qos is None:
+                    frame.qos = self.service.qos_of(publication)
+                self.service.groups.take(self, one, publication, frame.qos)
 
     def close(self, code: int, reason: str = "") -> None:
         """Say goodbye and end."""
@@ -281,11 +297,7 @@ class MqttClient(Resident):
         """Follow filters of an earlier connection again, from where each was."""
         if self.asking is None:
             self.asking = Asking(self)
-        self.asking.resume([(one, self._since(one, since)) for one, since in filters])
-
-    def _since(self, one: Filter, since: base.SincePosition | None) -> base.SincePosition | None:
-        """Return from where a filter goes on; a group is one, whoever of its members comes first."""
-        return self.service.groups.join(self, one) if one.group else since
+        self.asking.resume(filters)
 
     def make_personal(self) -> Outbound:
         """Give the client messages of its own from here on, in place of those that all plain clients share."""

@@ -69,6 +69,11 @@ class Outbound:
         if self._told is None:
             self._told = set()
 
+    @property
+    def is_resuming(self) -> bool:
+        """Whether what filters missed is awaited."""
+        return self._told is not None
+
     def begin_gap(self, one: Filter, reply: base.Subscribed) -> None:
         """Learn that what a filter missed comes right behind this."""
         if reply.position is not None:
@@ -109,8 +114,13 @@ class Outbound:
         if match is not None:
             retain = match.retain_as_published and was_retained(publication)
             self.put(Delivery(publication, min(made_with, match.qos), retain, match.identifiers), frame)
-        for one in client.filters.shared(publication.channel):
-            client.service.groups.take(client, one, frame)
+
+    def launch(self, delivery: Delivery) -> None:
+        """Send a message for which room was kept, whatever waits for some."""
+        if delivery.qos:
+            self._send(self.window.launch(delivery))
+        else:
+            self.put(delivery)
 
     def put(self, delivery: Delivery, frame: PublicationFrame | None = None) -> None:
         """Send a message now, or when there is room for it; what finds no room at all is dropped and counted."""
@@ -131,6 +141,7 @@ class Outbound:
         while (flight := self.window.depart()) is not None:
             self._send(flight)
         self.keeps_waiting &= bool(self.window.waiting)
+        self._client.service.groups.go_on(self._client)
 
     def filters_change(self) -> None:
         """Learn that filters are about to change: what waits is not lost, nor made anew, by this [MQTT-3.8.4-3]."""
@@ -199,8 +210,7 @@ class Outbound:
         """Whether a message goes out with QoS 1 or 2: one of QoS 0 came when it was published, or never."""
         filters, channel = self._client.filters, publication.channel
         match = filters.match(channel, self._is_own(publication))
-        wanted = (match is not None and match.qos > 0) or any(one.qos for one in filters.shared(channel))
-        return wanted and self._qos_of(publication) > 0
+        return match is not None and match.qos > 0 and self._qos_of(publication) > 0
 
     def _send(self, flight: Flight, frame: PublicationFrame | None = None, *, dup: bool = False) -> None:
         delivery = flight.delivery

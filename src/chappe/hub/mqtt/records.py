@@ -5,14 +5,13 @@ log (a retained one) with all it says.
 """
 
 import hashlib
-from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 import msgspec
 
 from chappe.hub.cluster.bus import PREFIX
 from chappe.hub.contracts import Claims
-from chappe.hub.mqtt.away import Away
+from chappe.hub.mqtt.away import Away, Marks
 from chappe.hub.mqtt.choosing import Place
 from chappe.hub.mqtt.kinds import QOS_2
 from chappe.hub.namespaces import Level, Namespace
@@ -29,7 +28,7 @@ _CHANNEL: Final = f"{PREFIX}mqtt/"
 
 
 class Placed(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A filter, and up to where it was served; of a shared subscription: by all its members."""
+    """A filter, and up to where it was served; of a shared subscription: from where its client was a member."""
 
     filter: Filter
     since: SincePosition | None = None
@@ -96,6 +95,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
         expires_ms: when it ends, milliseconds since 1970; 0: its client is connected, or never.
         taken: ids of messages of QoS 2 that came and were not released, with the key that each was published under.
         former: as which sessions of the hub it published so far.
+        marks: up to where it was sent what was claimed for it in groups, with QoS 2.
     """
 
     client_id: str
@@ -109,6 +109,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     taken: dict[int, str] = {}
     will: WillRecord | None = None
     former: tuple[str, ...] = ()
+    marks: Marks = {}
 
 
 Missing: TypeAlias = tuple[int, Underway]
@@ -190,40 +191,8 @@ def away_from(record: Record, flights: list[Flight], waiting: list[Delivery], ex
         dict(record.taken),
         expires_at,
         former=record.former,
+        marks=record.marks,
     )
-
-
-def places_of_groups(records: Iterable[Record]) -> dict[str, SincePosition]:
-    """Return up to where shared subscriptions were served whose members are all gone, by name.
-
-    Each member's session says before which message nobody had anything to do any more, so the latest of them holds.
-    """
-    found: dict[str, SincePosition] = {}
-    for record in records:
-        for each in record.filters:
-            if each.filter.group and each.since is not None:
-                found[each.filter.name] = _later(each.since, found.get(each.filter.name))
-    return found
-
-
-def earlier(one: SincePosition, other: SincePosition | None) -> SincePosition:
-    """Return the earlier of two places; one of another life of the log is void."""
-    if other is None or _order(one)[0] != _order(other)[0]:
-        return one
-    return min(one, other, key=_order)
-
-
-def _later(one: SincePosition, other: SincePosition | None) -> SincePosition:
-    if other is None or _order(one)[0] != _order(other)[0]:
-        return one
-    return max(one, other, key=_order)
-
-
-def _order(place: SincePosition) -> tuple[str, int]:
-    if place.position is None:
-        return place.epoch, place.offset
-    life, _, digits = place.position.rpartition(":")
-    return life, int(digits)
 
 
 def will_of(command: base.Publish, claims: Claims, delay_s: int, due_ms: int) -> WillRecord:

@@ -12,7 +12,6 @@ from chappe.hub.mqtt.groups import Groups
 from chappe.hub.mqtt.handshake import Passwords
 from chappe.hub.mqtt.kinds import QOS_2
 from chappe.hub.mqtt.options import MqttOptions
-from chappe.hub.mqtt.records import Record
 from chappe.hub.mqtt.retention import Retention, is_fleeting
 from chappe.hub.mqtt.sessions import Sessions
 from chappe.hub.mqtt.system import System
@@ -125,6 +124,7 @@ class MqttService:
         client.taken = dict(away.taken) or None
         client.unsure = {packet_id for packet_id, key in away.taken.items() if key} or None
         client.former = away.former
+        client.marks = away.marks or None
         # All of it stands before anything goes out: an engine that is away ends the connection at any of these steps,
         # and what is left of it then is all that the next one finds.
         for flight in away.flights:
@@ -144,7 +144,6 @@ class MqttService:
         """Learn that a connection ended, and why."""
         self.groups.left(client, self.sessions.stays(client), code)
         self.sessions.leave(client)
-        self.groups.written()
 
     # --- What clients and the hub say to each other -------------------------------------------------------------------
 
@@ -196,13 +195,6 @@ class MqttService:
         """Return the key under which a message of QoS 2 is published; empty: no later connection could repeat it."""
         return self.hub.random(_KEY_BYTES).hex() if client.expiry_s else ""
 
-    def groups_of(self, record: Record) -> None:
-        """Know the shared subscriptions of a session that was written down."""
-        for each in record.filters:
-            if each.filter.group:
-                sent = [it.place for it in record.underway if it.group == each.filter.name]
-                self.groups.restore(record.client_id, each.filter, sent)
-
     def _then(self, client: MqttClient, go_on: Callable[[], None]) -> Callable[[bool], None]:
         """Return what goes on when something is written down; where it is not, the client comes back for it."""
 
@@ -217,8 +209,11 @@ class MqttService:
         return written
 
     def place_of(self, client: MqttClient, one: Filter) -> SincePosition | None:
-        """Return up to where a filter was served."""
-        return self.groups.place_of(client, one) if one.group else place_of(client, one)
+        """Return up to where a filter was served; of a group: from where its client was a member."""
+        if not one.group:
+            return place_of(client, one)
+        begins = client.asking.begins if client.asking is not None else {}
+        return self.groups.begins_at(client, one) or begins.get(one.name)
 
     def qos_of(self, publication: Publication) -> int:
         """Return the QoS that a publication was made with."""

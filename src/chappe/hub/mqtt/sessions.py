@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from chappe.hub.mqtt.away import Away, PendingWill, away_of, will_command
@@ -119,7 +118,7 @@ class Sessions:
                 self._write_off(client.client_id)
             return away
         if away is not None:
-            self._service.groups.forget(away.client_id, away.flights)
+            self._service.groups.forget(away)
             self._need(client.client_id, ())
             if not client.expiry_s:
                 self._write_off(client.client_id)
@@ -145,14 +144,15 @@ class Sessions:
                 done(_not_yours())
             elif record.node in cluster.nodes.others:
                 self.taken_over += 1
-                fetch = partial(self._fetch, client, done)
-                cluster.bus.ask(_TAKE, client.client_id, (record.node,), fetch, _TAKE_S)
+                cluster.bus.ask(
+                    _TAKE, client.client_id, (record.node,), lambda answers: self._fetch(client, done), _TAKE_S
+                )
             else:
-                self._adopt_member(record, record.node, lambda: done(None))
+                self._adopt(record, lambda: done(None))
 
         keeping.read(client.client_id, found)
 
-    def _fetch(self, client: "MqttClient", done: Callable[[ChappeError | None], None], answers: dict[str, Any]) -> None:
+    def _fetch(self, client: "MqttClient", done: Callable[[ChappeError | None], None]) -> None:
         assert self._keeping is not None
 
         def found(record: Record | None, answered: bool) -> None:
@@ -161,9 +161,7 @@ class Sessions:
             elif record is None or client.session.is_over:
                 done(None)
             else:
-                # Who does not answer may be dead, and not be missed yet.
-                silent = record.node if record.node not in answers else None
-                self._adopt_member(record, silent, lambda: done(None))
+                self._adopt(record, lambda: done(None))
 
         self._keeping.read(client.client_id, found)
 
@@ -208,7 +206,7 @@ class Sessions:
         if self.away.get(away.client_id) is not away:
             return
         self.expired += 1
-        self._service.groups.forget(away.client_id, away.flights)
+        self._service.groups.forget(away)
         self._need(away.client_id, ())
         del self.away[away.client_id]
         will = self.wills.pop(away.client_id, None)
@@ -275,7 +273,13 @@ class Sessions:
 
     def _save_away(self, away: Away) -> None:
         if self._keeping is not None:
-            self._keeping.save(away.client_id, lambda: self._record_now(away.client_id))
+
+
+            def saved(stored: bool) -> None:
+                if stored:
+                    self._service.groups.settled(away.flights)
+
+            self._keeping.save(away.client_id, lambda: self._record_now(away.client_id), saved)
 
     def ends_with_connection(self, client: "MqttClient") -> None:
         """Learn that a session that was kept is not to outlive its connection (MQTT 5, 3.14.2.2.2)."""
@@ -312,6 +316,7 @@ class Sessions:
             dict(away.taken),
             will_of(command, client.session.actor.claims, delay_s, 0) if command is not None else None,
             away.former,
+            away.marks,
         )
 
     def _record_of_away(self, away: Away) -> Record:
@@ -331,14 +336,19 @@ class Sessions:
             dict(away.taken),
             will_of(will.command, will.claims, 0, will.due_ms) if will is not None else None,
             away.former,
+            away.marks,
         )
 
-    def read_all(self, done: Callable[[list[Record]], None]) -> None:
-        """Give every session as it is written down; none if that cannot be read."""
-        if self._keeping is None:
-            done([])
-        else:
-            self._keeping.read_all(done)
+    def looks_after(self, client_id: str) -> bool:
+        """Whether a session is connected here, or this node has what is left of it."""
+        client = self.live.get(client_id)
+        return client_id in self.away or (client is not None and client.expiry_s > 0)
+
+    def mark_of(self, client_id: str, group: str) -> tuple[str, int]:
+        """Return epoch and offset of the last claim of a group that a session was sent with QoS 2."""
+        client, away = self.live.get(client_id), self.away.get(client_id)
+        marks = away.marks if away is not None else client.marks if client is not None else None
+        return (marks or {}).get(group, ("", 0))
 
     # --- Taken up ----------------------------------------------------------------------------------------------------
 
@@ -349,7 +359,6 @@ class Sessions:
 
         def found(records: list[Record]) -> None:
             left = len(records)
-            self._service.groups.restore_places(records)
 
             def adopted() -> None:
                 nonlocal left
@@ -371,27 +380,6 @@ class Sessions:
                     self._adopt(record, adopted)
 
         self._keeping.read_all(found)
-
-    def _adopt_member(self, record: Record, gone: str | None, done: Callable[[], None]) -> None:
-        """Do that for a client that is waiting; where its groups were served all members' sessions tell together.
-
-        Args:
-            gone: the node that it was at, if that is gone.
-        """
-        if any(each.filter.group for each in record.filters):
-
-            def found(records: list[Record]) -> None:
-                self._service.groups.restore_places(records, gone)
-
-                def adopted() -> None:
-                    self._service.groups.restore_sent(records)
-                    done()
-
-                self._adopt(record, adopted)
-
-            self.read_all(found)
-        else:
-            self._adopt(record, done)
 
     def _adopt(self, record: Record, done: Callable[[], None]) -> None:
         """Look after a session that was written down, as if its connection had ended now, if it had one."""
@@ -419,8 +407,8 @@ class Sessions:
             if record.will.due_ms:
                 will_s = max(0.0, (record.will.due_ms - clock.wall_ms()) / 1_000)
         self._hold(away, pending, will_s)
-        self._service.groups_of(record)
         self._save_away(away)
+        self._service.groups.settle(away)
 
     # --- Other nodes -------------------------------------------------------------------------------------------------
 
@@ -442,7 +430,6 @@ class Sessions:
                 for pending in (away, will):
                     if pending is not None and pending.timer is not None:
                         pending.timer.cancel()
-                self._service.groups.moved(body)
             answer(stored)
 
         self._keeping.save(body, lambda: self._record_now(body), given)

@@ -115,6 +115,10 @@ class Filters:
             return []
         return [one for one in self._by_name.values() if one.group and pattern_matches(one.pattern, channel)]
 
+    def groups(self) -> list[Filter]:
+        """Return the filters of groups."""
+        return [one for one in self._by_name.values() if one.group] if self._groups else []
+
     def match(self, channel: str, own: bool = False) -> Match | None:
         """Return what the filters that are not shared make of a channel; None: none matches.
 

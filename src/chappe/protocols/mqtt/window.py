@@ -61,11 +61,21 @@ class Window:
     Attributes:
         capacity: how many may be in flight at once: the client's Receive Maximum, or ours if that is less.
         flights: by packet id.
+        reserved: how many more will be in flight soon: what is chosen for the client and not its own yet.
         waiting: what comes next.
         waiting_bytes: what that takes.
     """
 
-    __slots__ = ("_max_bytes", "_max_messages", "_next_id", "capacity", "flights", "waiting", "waiting_bytes")
+    __slots__ = (
+        "_max_bytes",
+        "_max_messages",
+        "_next_id",
+        "capacity",
+        "flights",
+        "reserved",
+        "waiting",
+        "waiting_bytes",
+    )
 
     def __init__(self, capacity: int, max_messages: int, max_bytes: int) -> None:
         """Make an empty one; at most so many messages and bytes wait behind those in flight."""
@@ -73,6 +83,7 @@ class Window:
         self.flights: dict[int, Flight] = {}
         self.waiting: deque[Delivery] = deque()
         self.waiting_bytes = 0
+        self.reserved = 0
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._next_id = 1
@@ -90,7 +101,7 @@ class Window:
 
     def depart(self) -> Flight | None:
         """Put the next message on its way, if there is one and room for it."""
-        if not self.waiting or len(self.flights) >= self.capacity:
+        if not self.waiting or not self.has_room:
             return None
         delivery = self.waiting.popleft()
         self.waiting_bytes -= delivery.size_bytes
@@ -105,12 +116,7 @@ class Window:
     @property
     def has_room(self) -> bool:
         """Whether one more may be in flight."""
-        return len(self.flights) < self.capacity
-
-    def withdraw(self, group: str) -> None:
-        """Let go of what waits for a shared subscription: another member sends it on."""
-        self.waiting = deque(each for each in self.waiting if each.group != group)
-        self.waiting_bytes = sum(each.size_bytes for each in self.waiting)
+        return len(self.flights) + self.reserved < self.capacity
 
     def put_back(self, flight: Flight) -> None:
         """Restore a message that was on its way when the connection before ended."""

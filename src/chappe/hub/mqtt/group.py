@@ -1,0 +1,666 @@
+"""One shared subscription at one node (MQTT 5, 4.8.2): its members here, and what they claim of its messages.
+
+A message is handed to a member when the claim of this node for it has come back by the group's log, and was the first.
+Which node claims a message at once is computed (`choosing`); the others do when it was not claimed for a while. That
+decides who is quick, and nothing else.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from chappe.hub.contracts import Read, ReadResult
+from chappe.hub.mqtt.choosing import Place, identity_at, identity_of, owner_of, place_in_log
+from chappe.hub.mqtt.claim_log import ClaimLog, Counts, SharedClaimLog
+from chappe.hub.mqtt.claims import NOTHING, Changes, Claim, Entry, Wanted
+from chappe.hub.mqtt.intake import Intake
+from chappe.hub.mqtt.kinds import QOS_1, QOS_2
+from chappe.model.error_codes import Code
+from chappe.model.position import Position
+from chappe.model.publication import Publication
+from chappe.protocols.base import SincePosition
+from chappe.protocols.mqtt.filters import Filter, split_shared
+from chappe.protocols.mqtt.messages import was_retained
+from chappe.protocols.mqtt.window import Delivery, Flight, Stage
+
+if TYPE_CHECKING:
+    from chappe.hub.mqtt.client import MqttClient
+    from chappe.hub.mqtt.service import MqttService
+
+#: After so many seconds without a claim a message is anybody's: a claim takes milliseconds, and its node may be stuck.
+UNCLAIMED_S: Final = 1.0
+#: How often the group's place is told while messages go on, seconds.
+_FLOOR_S: Final = 0.25
+#: Messages without a place that are told apart: copies of one come soon after each other.
+_REMEMBERED: Final = 64
+#: Counted for each message beside its payload.
+_OVERHEAD_BYTES: Final = 200
+
+
+class Item(msgspec.Struct, gc=False):
+    """A message that is not done with.
+
+    Attributes:
+        order: where it is among the others, as other nodes know it.
+        since: when it was last free, monotonic seconds.
+        publication: None: it has to be read first.
+        claim: whose it is.
+    """
+
+    order: int
+    since: float
+    publication: Publication | None = None
+    claim: Claim | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes here."""
+        return _OVERHEAD_BYTES + len(self.publication.payload) if self.publication is not None else 0
+
+
+class Tally:
+    """What happens to the messages of all groups of a node.
+
+    Attributes:
+        elsewhere: claimed by other nodes.
+        conflicts: claimed here when another node had been quicker.
+        taken_over: claimed here after another node gave them up, or was gone.
+        passed_on: given up here, because a member went.
+        forgotten: not kept in memory any more while another node has them.
+        lost: that the log had no more when they were to be sent.
+    """
+
+    def __init__(self) -> None:
+        self.elsewhere = self.conflicts = self.taken_over = self.passed_on = self.forgotten = self.lost = 0
+
+
+class Group:
+    """The members of one shared subscription here.
+
+    Attributes:
+        members: who is connected and follows, in the order in which they came; the first has waited longest.
+        log: whose each message is.
+        is_ending: this node is going: others take what comes.
+    """
+
+    def __init__(self, service: "MqttService", name: str, tally: Tally, counts: Counts) -> None:
+        self.name = name
+        self.pattern = split_shared(name)[1]
+        self.members: dict[MqttClient, Filter] = {}
+        self.is_ending = False
+        # Members that follow anew what was interrupted.
+        self._broken: set[MqttClient] = set()
+        self._service = service
+        self._hub = hub = service.hub
+        self._tally = tally
+        # From where each member came.
+        self._begins: dict[MqttClient, SincePosition | None] = {}
+        broker = hub.broker
+        if broker.shared or broker.durable:
+            age_s = float(service.options.session_expiry_max_s or 604_800)
+            self.log: ClaimLog = SharedClaimLog(hub, name, self, age_s, counts)
+        else:
+            self.log = ClaimLog(hub, name, self)
+        self._intake = Intake(hub, self.pattern, self._accept)
+        self._is_taking = False
+        self._items: dict[Place, Item] = {}
+        self._held_bytes = self._held = 0
+        # What this node claims as soon as a member has room, and what another one is to claim.
+        self._ready: OrderedDict[Place, None] = OrderedDict()
+        self._waiting: dict[Place, None] = {}
+        self._fetching: set[Place] = set()
+        # Claims on their way, and what is under way to members or waits in their sessions.
+        self._asked: dict[Place, MqttClient] = {}
+        self._mine: dict[Place, Claim] = {}
+        self._told_share = self._own_share = NOTHING
+        self._floor_at = 0.0
+        self._is_going = self._goes_again = False
+        self._copies: deque[Publication] = deque(maxlen=_REMEMBERED)
+        self._plain: list[Publication] = []
+        self._plain_order = 0
+
+    def open(self) -> None:
+        """Read the log of the group."""
+        self.log.open()
+
+    def close(self) -> None:
+        """Read it no more."""
+        self._intake.stop()
+        self.log.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is left to do for it here."""
+        return not self.members and not self._mine and not self._asked and self.log.is_ready and self.log.is_idle
+
+    @property
+    def awaited(self) -> int:
+        """How many messages others have and are not done with."""
+        return sum(item.claim is not None for item in self._items.values()) - len(self._mine)
+
+    @property
+    def gaps(self) -> int:
+        """How often the log had no more what was to be read."""
+        return self._intake.gaps
+
+    # --- Members -----------------------------------------------------------------------------------------------------
+
+    def arrived(self, client: "MqttClient", one: Filter, place: SincePosition | None) -> None:
+        """Let a client be a member, now that it follows the filter from a place on."""
+        self.members[client] = one
+        self._begins.setdefault(client, place)
+        if client in self._broken:
+            self._broken.discard(client)
+            self._intake.resume()
+        if client.expiry_s and one.qos:
+            self._keep(client.client_id)
+        self._tell()
+
+    def begins_at(self, client: "MqttClient") -> SincePosition | None:
+        """Return from where a member came."""
+        return self._begins.get(client)
+
+    def left(self, client: "MqttClient", stays: bool, code: int) -> None:
+        """Learn that the connection of somebody who is or was a member ends.
+
+        What was sent with QoS 1 goes to others [MQTT 5, 4.8.2]; with QoS 2 it stays with its session, or ends with it.
+        """
+        self._remove(client)
+        self.is_ending = self.is_ending or (code == Code.SHUTDOWN and self._hub.cluster is not None)
+        self.give_back(client.outbound.window.flights if client.outbound is not None else {}, stays=stays)
+        if not stays:
+            self._end(client.client_id)
+        self._tell()
+
+    def quit(self, client: "MqttClient") -> None:
+        """Let a client be a member no more, by its own wish; what it was sent it may still acknowledge."""
+        self._remove(client)
+        self._end(client.client_id)
+        self._tell()
+
+    def forget(self, client_id: str, flights: dict[int, Flight]) -> None:
+        """Learn that a session without a connection is over."""
+        self.give_back(flights, stays=False)
+        self._end(client_id)
+        self.log.flush()
+
+    def give_back(self, flights: dict[int, Flight], *, stays: bool) -> None:
+        """Let others have what a session was sent with QoS 1, and nobody what it was sent with QoS 2 if it is over."""
+        for packet_id, flight in tuple(flights.items()):
+            delivery = flight.delivery
+            if delivery is None or delivery.group != self.name or flight.stage is not Stage.SENT:
+                continue
+            if delivery.qos == QOS_1:
+                del flights[packet_id]
+                self._give_up(place_in_log(delivery.publication))
+            elif not stays:
+                self.done(delivery.publication)
+
+    def settle(self, client_id: str) -> None:
+        """Learn that this node looks after a session now: what others claimed for it and never sent is free.
+
+        Nobody but this node writes the session down any more, so what its record does not know was not sent, and will
+        not be.
+        """
+        if self.log.is_ready:
+            for place, claim in tuple(self.log.claims.claims.items()):
+                if claim.client_id == client_id:
+                    self._settle(place, claim)
+            self.log.flush()
+
+    def _settle(self, place: Place, claim: Claim) -> None:
+        if claim.node == self._hub.node or not self._service.sessions.looks_after(claim.client_id):
+            return
+        epoch, offset = self._service.sessions.mark_of(claim.client_id, self.name)
+        if epoch == self.log.epoch and claim.offset <= offset:
+            self.log.draft.done.append((*place, claim.order))
+        else:
+            self.log.draft.freed.append(((*place, claim.order), claim.offset))
+
+    def _remove(self, client: "MqttClient") -> None:
+        self.members.pop(client, None)
+        self._begins.pop(client, None)
+        if not self.members:
+            self._stop_taking()
+        elif client in self._broken:
+            self._intake.resume()
+        self._broken.discard(client)
+
+    def _keep(self, client_id: str) -> None:
+        if client_id not in self.log.claims.kept or client_id in self.log.draft.ended:
+            self.log.draft.keep(client_id)
+
+    def _end(self, client_id: str) -> None:
+        if not self.log.is_ready or client_id in self.log.claims.kept or client_id in self.log.draft.kept:
+            self.log.draft.end(client_id)
+
+    @property
+    def _share(self) -> int:
+        return NOTHING if self.is_ending else max((one.qos for one in self.members.values()), default=NOTHING)
+
+    def _tell(self) -> None:
+        """Tell the others if the group is now more or less to them here than before."""
+        share, draft = self._share, self.log.draft
+        self._own_share = share
+        if share != self._told_share:
+            self._told_share = share
+            draft.share = share
+            if share != NOTHING:
+                place = next((each for each in self._begins.values() if each is not None), None)
+                draft.since = self._intake.begins_at(place)
+        self.log.flush()
+
+    # --- Messages ----------------------------------------------------------------------------------------------------
+
+    def take(self, client: "MqttClient", publication: Publication, qos: int) -> None:
+        """Take a message that a member brings; whichever brings it first, one gets it."""
+        if client not in self.members:
+            return
+        if not publication.offset or not min(qos, self._known_share):
+            self._take_plain(publication)
+        if publication.offset:
+            self._intake.fed(publication)
+
+    def done(self, publication: Publication) -> None:
+        """Learn that a message needs no other member any more."""
+        place, order = place_in_log(publication), self._intake.order(publication)
+        self._mine.pop(place, None)
+        if place[2] and not self.log.claims.is_done(place, order):
+            self.log.draft.done.append((*place, order))
+            self.log.flush_soon()
+
+    def go_on(self) -> None:
+        """Claim what members have room for."""
+        if self._is_going:
+            self._goes_again = True
+            return
+        self._is_going = True
+        while True:
+            self._goes_again = False
+            if self._ready and self._can_claim:
+                self._claim()
+            self.log.flush()
+            if not self._goes_again:
+                break
+        self._is_going = False
+        if self._has_room:
+            self._intake.go_on()
+
+    def audit(self) -> None:
+        """Claim what nobody does, and find out what did not come."""
+        self.log.check()
+        if not self.log.is_ready:
+            return
+        now = self._hub.clock.now()
+        self._steal([place for place in self._waiting if self._items[place].since + UNCLAIMED_S <= now])
+        for place, item in self._items.items():
+            if item.publication is None and item.claim is None and place not in self._waiting:
+                self._fetch(place)
+        self._expel()
+        self._tell_floor(now)
+        self.go_on()
+
+    def _expel(self) -> None:
+        """Say of nodes that are gone that they are, so that others get what they had."""
+        cluster = self._hub.cluster
+        for node, present in self.log.claims.nodes.items():
+            is_gone = node != self._hub.node and (cluster is None or not cluster.nodes.is_alive(node))
+            if is_gone and (node, present.offset) not in self.log.draft.gone:
+                self.log.draft.gone.append((node, present.offset))
+
+    def interrupted(self, client: "MqttClient") -> None:
+        """Learn that a member follows no more, because the feed may have lost messages; it arrives anew."""
+        if client in self.members:
+            self._broken.add(client)
+            self._intake.pause()
+
+    @property
+    def _known_share(self) -> int:
+        """The highest QoS that any member was granted, as far as it is known."""
+        return max(self._own_share, self.log.claims.share)
+
+    @property
+    def _can_claim(self) -> bool:
+        return self.log.is_ready and not self.is_ending and self._hub.node in self.log.claims.nodes
+
+    @property
+    def _has_room(self) -> bool:
+        options = self._service.options
+        return self._held < options.session_queue_messages and self._held_bytes < options.session_queue_bytes
+
+    # --- QoS 0 -------------------------------------------------------------------------------------------------------
+
+    def _take_plain(self, publication: Publication) -> None:
+        """Give a message to a member at once, if this node is to; nobody repeats it."""
+        if any(each is publication for each in self._copies):
+            return
+        self._copies.append(publication)
+        order = publication.log
+        if publication.offset:
+            if order and order <= self._plain_order:
+                return
+            self._plain_order = order
+        if self._can_claim:
+            self._give_plain(publication)
+        elif len(self._plain) < self._service.options.session_queue_messages:
+            # Who else is here is not known yet.
+            self._plain.append(publication)
+
+    def _give_plain(self, publication: Publication) -> None:
+        if owner_of(identity_of(publication), self.log.claims.nodes) == self._hub.node:
+            heir = self._next()
+            if heir is not None:
+                self._send(heir, publication, 0)
+        else:
+            self._tally.elsewhere += 1
+
+    # --- What comes --------------------------------------------------------------------------------------------------
+
+    def _accept(self, publication: Publication) -> bool:
+        """Take a message that is to be claimed; False: there is no room."""
+        qos = self._service.qos_of(publication) if self._hub.channels.is_readable(publication.channel) else 0
+        if not min(qos, self._known_share):
+            return True
+        place, order = place_in_log(publication), self._intake.order(publication)
+        if self.log.is_ready and self.log.claims.is_done(place, order):
+            return True
+        item = self._items.get(place)
+        if item is None:
+            if not self._has_room and not self._make_room():
+                return False
+            item = self._items[place] = Item(order, self._hub.clock.now())
+            self._hold(item, publication)
+            self._sort(place)
+            if place in self._ready:
+                self.go_on()
+        elif item.publication is None:
+            self._hold(item, publication)
+            if item.claim is None and place not in self._waiting:
+                self._ready[place] = None
+        return True
+
+    def _make_room(self) -> bool:
+        """Keep what others have no longer, or take what they leave lying; False: neither is there."""
+        for item in self._items.values():
+            if item.publication is not None and item.claim is not None and item.claim.node != self._hub.node:
+                self._drop(item)
+                self._tally.forgotten += 1
+                if self._has_room:
+                    return True
+        if self._waiting and not self._ready:
+            self._steal(tuple(self._waiting))
+            self.go_on()
+        return self._has_room
+
+    def _steal(self, places: Iterable[Place]) -> None:
+        """Claim what another node is to and does not."""
+        for place in places:
+            del self._waiting[place]
+            self._prepare(place)
+
+    def _hold(self, item: Item, publication: Publication) -> None:
+        item.publication = publication
+        self._held += 1
+        self._held_bytes += item.size_bytes
+
+    def _drop(self, item: Item) -> None:
+        if item.publication is not None:
+            self._held -= 1
+            self._held_bytes -= item.size_bytes
+            item.publication = None
+
+    def _sort(self, place: Place) -> None:
+        """Find out who is to claim a message that is free."""
+        nodes = self.log.claims.nodes
+        if len(nodes) > 1 and owner_of(identity_at(place), nodes) != self._hub.node:
+            self._waiting[place] = None
+        else:
+            self._prepare(place)
+
+    def _prepare(self, place: Place) -> None:
+        if self._items[place].publication is None:
+            self._fetch(place)
+        else:
+            self._ready[place] = None
+
+    def _fetch(self, place: Place) -> None:
+        """Read a message that is to be sent and is not here."""
+        if place in self._fetching or not self.members:
+            return
+        self._fetching.add(place)
+        channel, epoch, offset = place
+
+        def found(result: ReadResult) -> None:
+            self._fetching.discard(place)
+            item = self._items.get(place)
+            if item is None or item.publication is not None or result.error:
+                # With an error it is asked for again at the next audit.
+                return
+            publication = next((each for each in result.publications if each.offset == offset), None)
+            if publication is None or publication.epoch != epoch:
+                self._tally.lost += 1
+                self._hub.log("WARNING", "a message of a shared subscription is not kept any more")
+                self.log.draft.done.append((*place, item.order))
+                self.log.flush()
+            else:
+                self._hold(item, publication)
+                if item.claim is None and place not in self._waiting:
+                    self._ready[place] = None
+                    self.go_on()
+
+        namespace = self._hub.namespaces.of(channel)
+        self._hub.broker.read(Read(channel, namespace, Position(epoch, offset - 1), 1), found)
+
+    # --- Claiming ----------------------------------------------------------------------------------------------------
+
+    def _claim(self) -> None:
+        while self._ready:
+            client = self._next_with_room()
+            if client is None:
+                return
+            place, _ = self._ready.popitem(last=False)
+            item = self._items[place]
+            assert item.publication is not None
+            qos = min(self._service.qos_of(item.publication), self.members[client].qos)
+            is_kept = qos == QOS_2 and self._service.sessions.is_kept(client)
+            self._asked[place] = client
+            if client.outbound is not None:
+                client.outbound.window.reserved += 1
+            wanted = Wanted((*place, item.order), qos, client.client_id if is_kept else "")
+            self.log.draft.claims.append(wanted)
+
+    def _next_with_room(self) -> "MqttClient | None":
+        chosen = next((each for each in self.members if _has_room(each)), None)
+        if chosen is not None:
+            self.members[chosen] = self.members.pop(chosen)
+        return chosen
+
+    def _next(self) -> "MqttClient | None":
+        """Return whose turn it is: the first with room for a message, or simply the first."""
+        chosen = self._next_with_room() or next(iter(self.members), None)
+        if chosen is not None:
+            self.members[chosen] = self.members.pop(chosen)
+        return chosen
+
+    def _unask(self, place: Place) -> "MqttClient | None":
+        """Take back that a member keeps room for a message."""
+        client = self._asked.pop(place, None)
+        if client is not None and client.outbound is not None:
+            client.outbound.window.reserved -= 1
+        return client
+
+    def _launch(self, place: Place, claim: Claim, item: Item) -> None:
+        """Send what is ours now."""
+        client = self._unask(place)
+        publication = item.publication
+        one = self.members.get(client) if client is not None else None
+        qos = min(self._service.qos_of(publication), one.qos) if publication is not None and one is not None else -1
+        if client is None or publication is None or qos != claim.qos or client.session.is_over or self.is_ending:
+            self._mine[place] = claim
+            self._give_up(place)
+            return
+        self._mine[place] = claim
+        if claim.client_id:
+            client.marks = {**(client.marks or {}), self.name: (self.log.epoch, claim.offset)}
+        self._send(client, publication, qos)
+        if not qos:
+            self.done(publication)
+
+    def _send(self, client: "MqttClient", publication: Publication, qos: int) -> None:
+        one = self.members[client]
+        identifiers = (one.identifier,) if one.identifier else ()
+        retain = one.retain_as_published and was_retained(publication)
+        client.make_personal().launch(Delivery(publication, qos, retain, identifiers, self.name))
+
+    def _give_up(self, place: Place) -> None:
+        """Let others have a message that is ours."""
+        claim = self._mine.pop(place, None)
+        if claim is not None:
+            self._tally.passed_on += 1
+            self.log.draft.freed.append(((*place, claim.order), claim.offset))
+
+    # --- What the log says -------------------------------------------------------------------------------------------
+
+    def applied(self, entry: Entry, changes: Changes) -> None:
+        """Take what the next entry of the log did."""
+        is_own = entry.node == self._hub.node
+        for place in changes.finished:
+            self._finished(place)
+        for place, claim in changes.won:
+            self._claimed(place, claim)
+        if is_own:
+            for place in changes.lost:
+                self._tally.conflicts += 1
+                self._return_room(self._unask(place))
+        for place, order in changes.freed:
+            self._freed(place, order)
+        if changes.is_view:
+            self._view_changed()
+        self.go_on()
+
+    def restored(self) -> None:
+        """Look at all messages anew, as the log has them."""
+        claims = self.log.claims
+        for place in tuple(self._asked):
+            # Said in a log that is over, or comes back as one of ours that nobody asked for.
+            self._return_room(self._unask(place))
+        self._ready, self._waiting = OrderedDict(), {}
+        for place, item in tuple(self._items.items()):
+            item.claim = None
+            if claims.is_done(place, item.order):
+                self._finished(place)
+        for place, claim in claims.claims.items():
+            item = self._items.setdefault(place, Item(claim.order, self._hub.clock.now()))
+            item.claim = claim
+            if claim.node == self._hub.node and place not in self._mine:
+                self._mine[place] = claim
+                self._give_up(place)
+            self._settle(place, claim)
+        for client, one in self.members.items():
+            if client.expiry_s and one.qos:
+                self._keep(client.client_id)
+        self._told_share = NOTHING
+        self._is_taking = False
+        self._expel()
+        self._view_changed()
+        self._tell()
+        self.go_on()
+
+    def _view_changed(self) -> None:
+        """Find out anew who claims what, and begin to take messages in where the group is now."""
+        present = self.log.claims.nodes.get(self._hub.node)
+        if present is None and self._told_share != NOTHING and self.log.draft.share is None:
+            # Others took us for gone, or the log is a new one.
+            self._told_share = NOTHING
+            self._tell()
+        if self.members and present is not None and not self._is_taking:
+            self._is_taking = True
+            for place, item in tuple(self._items.items()):
+                if self.log.claims.is_done(place, item.order):
+                    self._finished(place)
+            self._intake.follow(self.log.claims.floor)
+        self._ready, self._waiting = OrderedDict(), {}
+        for place, item in self._items.items():
+            if item.claim is None and place not in self._asked:
+                self._sort(place)
+        if self._can_claim:
+            plain, self._plain = self._plain, []
+            for publication in plain:
+                self._give_plain(publication)
+
+    def _stop_taking(self) -> None:
+        """Keep only what is somebody's: nobody here gets anything more."""
+        self._is_taking = False
+        self._intake.stop()
+        self._plain.clear()
+        for place in [place for place, item in self._items.items() if item.claim is None and place not in self._asked]:
+            self._finished(place)
+
+    def _finished(self, place: Place) -> None:
+        item = self._items.pop(place, None)
+        self._mine.pop(place, None)
+        self._ready.pop(place, None)
+        self._waiting.pop(place, None)
+        if item is not None:
+            self._drop(item)
+
+    def _claimed(self, place: Place, claim: Claim) -> None:
+        item = self._items.get(place)
+        if item is None:
+            item = self._items[place] = Item(claim.order, self._hub.clock.now())
+        item.claim = claim
+        self._ready.pop(place, None)
+        self._waiting.pop(place, None)
+        if claim.node == self._hub.node:
+            self._launch(place, claim, item)
+            return
+        self._tally.elsewhere += 1
+        if claim.client_id:
+            self._settle(place, claim)
+
+    def _freed(self, place: Place, order: int) -> None:
+        item = self._items.get(place)
+        if item is None:
+            item = self._items[place] = Item(order, 0.0)
+        if item.claim is not None:
+            self._tally.taken_over += item.claim.node != self._hub.node
+            self._mine.pop(place, None)
+        item.claim = None
+        item.since = self._hub.clock.now()
+        if self.members:
+            self._sort(place)
+        else:
+            self._finished(place)
+
+    def _return_room(self, client: "MqttClient | None") -> None:
+        if client is not None and client.outbound is not None and not client.session.is_over:
+            client.outbound.go_on()
+
+    def _tell_floor(self, now: float) -> None:
+        """Tell up to where everything is done with, now and then."""
+        place = self._intake.place
+        floor = self.log.claims.floor
+        if place is None or floor is None or now - self._floor_at < _FLOOR_S or not self._can_claim:
+            return
+        self._floor_at = now
+        first = min((item.order for item in self._items.values()), default=None)
+        if first is not None:
+            place = min(place, self._intake.before(first), key=_order)
+        if place != floor and (place.position is None or _order(place) > _order(floor)):
+            self.log.draft.floor = place
+            self.log.flush_soon()
+
+
+def _order(place: SincePosition) -> int:
+    return place.offset if place.position is None else int(place.position.rpartition(":")[2])
+
+
+def _has_room(client: "MqttClient") -> bool:
+    """Tell whether a client takes a message now; what comes before a SUBACK, or what it left on its way, is first."""
+    outbound, asking = client.outbound, client.asking
+    if outbound is None:
+        return True
+    is_busy = outbound.is_resuming or (asking is not None and asking.is_waiting)
+    return not is_busy and not outbound.window.waiting and outbound.window.has_room
