@@ -375,8 +375,8 @@ class Asking:
     def _arrive(self, one: Filter, place: SincePosition | None = None) -> None:
         """Be a member of a group, now that its filter is followed, from a place on or from where the client is."""
         if one.group:
-            place = self.begins.pop(one.name, None) or place or place_of(self._client, one)
-            self._client.service.groups.arrived(self._client, one, place)
+            place = place or place_of(self._client, one)
+            self._client.service.groups.arrived(self._client, one, place, self.begins.pop(one.name, None) or place)
 
     def _begin(self, one: Filter | None, is_new: bool) -> None:
         """Expect the retained messages of a filter, if it wants them (3.8.3.1)."""

@@ -95,7 +95,8 @@ class Group:
         self._service = service
         self._hub = hub = service.hub
         self._tally = tally
-        # From where each member came.
+        # From where each member brings everything, and from where its session was one.
+        self._places: dict[MqttClient, SincePosition | None] = {}
         self._begins: dict[MqttClient, SincePosition | None] = {}
         broker = hub.broker
         if broker.shared or broker.durable:
@@ -147,10 +148,13 @@ class Group:
 
     # --- Members -----------------------------------------------------------------------------------------------------
 
-    def arrived(self, client: "MqttClient", one: Filter, place: SincePosition | None) -> None:
-        """Let a client be a member, now that it follows the filter from a place on."""
+    def arrived(
+        self, client: "MqttClient", one: Filter, place: SincePosition | None, begin: SincePosition | None
+    ) -> None:
+        """Let a client be a member, now that it follows the filter from a place on; see `Groups.arrived`."""
         self.members[client] = one
-        self._begins.setdefault(client, place)
+        self._places[client] = place
+        self._begins.setdefault(client, begin)
         if client in self._broken:
             self._broken.discard(client)
             self._intake.resume()
@@ -221,10 +225,12 @@ class Group:
 
     def _remove(self, client: "MqttClient") -> None:
         self.members.pop(client, None)
+        self._places.pop(client, None)
         self._begins.pop(client, None)
         if not self.members:
             self._stop_taking()
-        elif client in self._broken:
+        elif client in self._broken or not any(map(self._intake.is_behind, self._places.values())):
+            # What the others' answers told of the feed has maybe not brought yet.
             self._intake.resume()
         self._broken.discard(client)
 

@@ -68,9 +68,15 @@ class Groups:
 
     # --- Members -----------------------------------------------------------------------------------------------------
 
-    def arrived(self, client: "MqttClient", one: Filter, place: SincePosition | None) -> None:
-        """Let a client be a member, now that it follows the filter from a place on."""
-        self._open(one.name).arrived(client, one, place)
+    def arrived(
+        self, client: "MqttClient", one: Filter, place: SincePosition | None, begin: SincePosition | None
+    ) -> None:
+        """Let a client be a member, now that it follows the filter from a place on.
+
+        Args:
+            begin: from where its session was a member; the group begins there if nobody else knows where it is.
+        """
+        self._open(one.name).arrived(client, one, place, begin)
 
     def begins_at(self, client: "MqttClient", one: Filter) -> SincePosition | None:
         """Return from where a client was a member."""

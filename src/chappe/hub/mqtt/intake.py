@@ -64,6 +64,10 @@ class Intake:
         """Return where a group begins whose first member came at a place; None: the broker cannot tell places."""
         return place if self._has_log else None
 
+    def is_behind(self, place: SincePosition | None) -> bool:
+        """Tell whether who follows from a place on brings everything that is still to come."""
+        return place is not None and order_of(place) <= (self._life, self._order)
+
     def follow(self, place: SincePosition | None) -> None:
         """Take everything from a place on; None: what the feed brings."""
         self.stop()
