@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from chappe.hub.contracts import Broker
 from chappe.hub.cluster.nodes import BEAT_S, NODE_TTL_S
 from chappe.hub.mqtt import MqttOptions
 from chappe.hub.mqtt.groups import AUDIT_S
@@ -24,8 +26,14 @@ SHARED = "$share/crew/jobs/#"
 class Boxes:
     """The nodes of one cluster."""
 
-    def __init__(self, count: int = 2, options: MqttOptions | None = None) -> None:
+    def __init__(
+        self,
+        count: int = 2,
+        options: MqttOptions | None = None,
+        wrap: Callable[[Broker], Broker] = lambda broker: broker,
+    ) -> None:
         self.options = options
+        self._wrap = wrap
         self.clock = FakeClock()
         self.engine = SharedMemory(self.clock, Random(7).randbytes)
         self.boxes: list[Box] = []
@@ -42,7 +50,11 @@ class Boxes:
         """Start one more node."""
         number = len(self.boxes) + 1
         node = f"node000{number}"
-        box = Box(clock=self.clock, wrap=lambda _: self.engine.broker(), node=node, seed=number, options=self.options)
+
+        def wrap(broker: Broker) -> Broker:
+            return self._wrap(self.engine.broker())
+
+        box = Box(clock=self.clock, wrap=wrap, node=node, seed=number, options=self.options)
         self.boxes.append(box)
         return box
 
