@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from chappe.hub.contracts import Read, ReadResult
+from chappe.hub.mqtt.away import Marks
 from chappe.hub.mqtt.choosing import Place, identity_at, identity_of, owner_of, place_in_log
 from chappe.hub.mqtt.claim_log import ClaimLog, Counts, SharedClaimLog
 from chappe.hub.mqtt.claims import NOTHING, Changes, Claim, Entry, Wanted
@@ -276,6 +277,15 @@ class Group:
         if place[2] and not self.log.claims.is_done(place, order):
             self.log.draft.done.append((*place, order))
             self.log.flush_soon()
+
+    def unsent(self, publication: Publication, marks: Marks) -> None:
+        """Learn that a message was not sent, if the marks of its session are before its claim."""
+        place = place_in_log(publication)
+        claim = self._mine.get(place)
+        epoch, offset = marks.get(self.name, ("", 0))
+        if claim is not None and claim.client_id and not (epoch == self.log.epoch and claim.offset <= offset):
+            self._give_up(place)
+            self.log.flush()
 
     def go_on(self) -> None:
         """Claim what members have room for."""

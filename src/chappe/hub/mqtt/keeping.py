@@ -15,6 +15,8 @@ from chappe.hub.mqtt.records import (
     missing_of,
     namespace_of_records,
 )
+from chappe.model.error_codes import Code
+from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication
 from chappe.protocols.mqtt.window import Delivery, Flight
 
@@ -40,8 +42,12 @@ class _Writing:
 class Keeping:
     """Writes records down and reads them.
 
+    Where other nodes write them too, a record is only written in place of the one that was read, or of one of our own:
+    a node that others took for gone finds that it lost its sessions, and neither sends nor writes anything for them.
+
     Attributes:
-        writes, failures: counted.
+        on_lost: called with the client id of a session that another node took over, and with its record there.
+        writes, failures, losses: counted.
         unread: records that nobody understands.
         lost: messages on their way that the log has no more.
     """
@@ -50,7 +56,12 @@ class Keeping:
         self._hub = hub
         self._namespace = namespace_of_records(hub.broker.durable)
         self._writing: dict[str, _Writing] = {}
-        self.writes = self.failures = self.unread = self.lost = 0
+        self._is_shared = hub.broker.shared
+        # Where each record was when it was read or written last, and those of which that is not known for sure.
+        self._places: dict[str, Position] = {}
+        self._doubtful: set[str] = set()
+        self.on_lost: Callable[[str, Record], None] = lambda client_id, record: None
+        self.writes = self.failures = self.losses = self.unread = self.lost = 0
 
     def save(self, client_id: str, make: Make, done: Written | None = None) -> None:
         """Write a record down as it is when its turn comes; `done` learns when it stands.
@@ -74,9 +85,17 @@ class Keeping:
         """Read a record; `done` gets it or None, and whether the broker answered."""
 
         def answered(result: ReadResult) -> None:
+            if not result.error:
+                self._note(client_id, result.position)
             done(self._decode(result.retained) if not result.error else None, not result.error)
 
         self._hub.broker.read(Read(channel_of(client_id), self._namespace), answered)
+
+    def forget(self, client_id: str) -> None:
+        """Forget where a record was: there is nothing to be written in it."""
+        if client_id not in self._writing:
+            self._places.pop(client_id, None)
+            self._doubtful.discard(client_id)
 
     def read_all(self, done: Callable[[list[Record]], None]) -> None:
         """Read every record; none if the broker does not answer."""
@@ -119,25 +138,75 @@ class Keeping:
         return {
             "chappe_mqtt_records_written_total": self.writes,
             "chappe_mqtt_records_failed_total": self.failures,
+            "chappe_mqtt_records_lost_total": self.losses,
             "chappe_mqtt_records_unread_total": self.unread,
             "chappe_mqtt_records_lost_messages_total": self.lost,
         }
 
     def _write(self, client_id: str, writing: _Writing, make: Make, told: list[Written]) -> None:
+        if client_id in self._doubtful:
+            self._make_sure(client_id, writing, make, told)
+            return
         record = make()
         payload = encode_record(record) if record is not None else b""
 
         def answered(outcomes: Sequence[Outcome]) -> None:
-            stored = not outcomes[0].error
-            self.writes += stored
-            self.failures += not stored
-            for done in told:
-                done(stored)
-            self._go_on(client_id, writing)
+            outcome = outcomes[0]
+            if outcome.error == Code.CONFLICT:
+                self._doubtful.add(client_id)
+                self._write(client_id, writing, make, told)
+                return
+            if not outcome.error and record is not None:
+                self._note(client_id, outcome.position)
+            elif not outcome.error:
+                self._places.pop(client_id, None)
+            elif self._is_shared:
+                self._doubtful.add(client_id)
+            self._finish(client_id, writing, told, stored=not outcome.error)
 
-        now_ms = self._hub.clock.wall_ms()
-        entry = Append(channel_of(client_id), payload, Kind.BINARY, now_ms, self._namespace, retain=True)
+        now_ms, expect = self._hub.clock.wall_ms(), self._places.get(client_id)
+        if expect is not None and not expect.offset:
+            expect = Position("", 0)
+        channel = channel_of(client_id)
+        entry = Append(channel, payload, Kind.BINARY, now_ms, self._namespace, expect=expect, retain=True)
         self._hub.broker.append((entry,), answered)
+
+    def _finish(self, client_id: str, writing: _Writing, told: list[Written], *, stored: bool) -> None:
+        self.writes += stored
+        self.failures += not stored
+        for done in told:
+            done(stored)
+        self._go_on(client_id, writing)
+
+    def _make_sure(self, client_id: str, writing: _Writing, make: Make, told: list[Written]) -> None:
+        """Find out whether a record is still ours, and write it then."""
+
+        def answered(result: ReadResult) -> None:
+            if result.error:
+                self._finish(client_id, writing, told, stored=False)
+                return
+            record = self._decode(result.retained)
+            self._doubtful.discard(client_id)
+            self._places[client_id] = result.position
+            if record is None or record.node == self._hub.node:
+                self._write(client_id, writing, make, told)
+            else:
+                self._lose(client_id, writing, told, record)
+
+        self._hub.broker.read(Read(channel_of(client_id), self._namespace), answered)
+
+    def _lose(self, client_id: str, writing: _Writing, told: list[Written], record: Record) -> None:
+        self.losses += 1
+        told += writing.waiting
+        writing.waiting, writing.make = [], None
+        self._places.pop(client_id, None)
+        self.on_lost(client_id, record)
+        self._finish(client_id, writing, told, stored=False)
+
+    def _note(self, client_id: str, position: Position) -> None:
+        known = self._places.get(client_id)
+        if self._is_shared and (known is None or known.epoch != position.epoch or known.offset < position.offset):
+            self._places[client_id] = position
 
     def _go_on(self, client_id: str, writing: _Writing) -> None:
         make, writing.make = writing.make, None

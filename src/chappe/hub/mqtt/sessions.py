@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from chappe.hub.mqtt.away import Away, PendingWill, away_of, will_command
 from chappe.hub.mqtt.keeping import Checkpoints, Keeping, Written
 from chappe.hub.mqtt.records import (
@@ -52,6 +54,10 @@ class Sessions:
         self.expired = self.taken_over = self.wills_sent = self.adopted = 0
         self._keeping = Keeping(hub) if hub.broker.durable or hub.broker.shared else None
         self._checkpoints = Checkpoints(hub, service.options.checkpoint_s, self._save_client)
+        if self._keeping is not None:
+            self._keeping.on_lost = self._lose
+        # Sessions that are being taken up, with who waits for that.
+        self._adopting: dict[str, list[Callable[[bool], None]]] = {}
         self._cluster = hub.cluster
         if self._cluster is not None:
             self._cluster.bus.on(_TAKE, self._asked_to_give, str)
@@ -59,6 +65,7 @@ class Sessions:
             self._cluster.bus.on(_NEEDS, self._needed_elsewhere, dict[str, list[str]])
             self._cluster.nodes.on_gone.append(lambda node: self._adopt_all())
             self._cluster.nodes.on_join.append(self._tell_needs)
+            self._cluster.nodes.on_return.append(self._make_sure)
 
     def start(self, done: Callable[[], None]) -> None:
         """Take the sessions up that were written down and that nobody looks after; `done` is called then."""
@@ -95,10 +102,28 @@ class Sessions:
         if former is not None:
             self.taken_over += 1
             former.session.close(Code.STALE, "another connection has this client id")
-        if holder is None and self._cluster is not None and self._keeping is not None:
+        if self._cluster is None or self._keeping is None:
+            done(None)
+        elif holder is None:
             self._look_elsewhere(client, done)
+        elif client.client_id in self.away:
+            self._hold_on(client, done)
         else:
             done(None)
+
+    def _hold_on(self, client: "MqttClient", done: Callable[[ChappeError | None], None]) -> None:
+        """Make sure that no other node took over what is left of a client's session here."""
+        assert self._keeping is not None
+
+        def written(stored: bool) -> None:
+            if stored:
+                done(None)
+            elif client.client_id in self.away or client.session.is_over:
+                done(ChappeError(Code.NOT_AVAILABLE))
+            else:
+                self._look_elsewhere(client, done)
+
+        self._keeping.save(client.client_id, lambda: self._record_now(client.client_id), written)
 
     def settle(self, client: "MqttClient", *, clean: bool) -> Away | None:
         """Give an open client its id, and return what is left of its earlier session if it wants that."""
@@ -148,7 +173,10 @@ class Sessions:
                     _TAKE, client.client_id, (record.node,), lambda answers: self._fetch(client, done), _TAKE_S
                 )
             else:
-                self._adopt(record, lambda: done(None))
+                self._adopt(record, adopted)
+
+        def adopted(stored: bool) -> None:
+            done(None if stored else ChappeError(Code.NOT_AVAILABLE))
 
         keeping.read(client.client_id, found)
 
@@ -161,7 +189,7 @@ class Sessions:
             elif record is None or client.session.is_over:
                 done(None)
             else:
-                self._adopt(record, lambda: done(None))
+                self._adopt(record, lambda stored: done(None if stored else ChappeError(Code.NOT_AVAILABLE)))
 
         self._keeping.read(client.client_id, found)
 
@@ -236,8 +264,8 @@ class Sessions:
             self._hub.log("INFO", "the will of client %s was refused: %s", client_id, error.reason)
 
     def stays(self, client: "MqttClient") -> bool:
-        """Whether the session of a connected client outlives its connection."""
-        return client.expiry_s > 0 and self.live.get(client.client_id) is client
+        """Whether the session of a client outlives its connection, here or where another node took it over."""
+        return client.expiry_s > 0 and self.live.get(client.client_id, client) is client
 
     # --- Written down ------------------------------------------------------------------------------------------------
 
@@ -360,7 +388,7 @@ class Sessions:
         def found(records: list[Record]) -> None:
             left = len(records)
 
-            def adopted() -> None:
+            def adopted(stored: bool = True) -> None:
                 nonlocal left
                 left -= 1
                 if not left and done is not None:
@@ -376,19 +404,59 @@ class Sessions:
                 )
                 if is_known or is_elsewhere or (cluster is not None and record.node == self._hub.node):
                     adopted()
+                elif cluster is None:
+                    self._recall(record, adopted)
                 else:
-                    self._adopt(record, adopted)
+                    self._adopt_if_gone(record, adopted)
 
         self._keeping.read_all(found)
 
-    def _adopt(self, record: Record, done: Callable[[], None]) -> None:
+    def _adopt_if_gone(self, found: Record, done: Callable[[bool], None]) -> None:
+        """Take up a session of a node that is gone, unless another one did meanwhile."""
+        assert self._keeping is not None
+
+        def read(record: Record | None, answered: bool) -> None:
+            if record is not None and record.node == found.node:
+                self._adopt(record, done)
+            else:
+                done(False)
+
+        self._keeping.read(found.client_id, read)
+
+    def _adopt(self, record: Record, done: Callable[[bool], None]) -> None:
+        """Take up a session as its record was read; `done` learns whether it is here.
+
+        Nobody else writes that record from then on: a node that has the session and was taken for gone finds out
+        before it sends anything for which it has to be written.
+        """
+        assert self._keeping is not None
+        client_id = record.client_id
+        waiting = self._adopting.get(client_id)
+        if waiting is not None:
+            waiting.append(done)
+            return
+        self._adopting[client_id] = [done]
+
+        def written(stored: bool) -> None:
+            if stored:
+                self._recall(record, finish)
+            else:
+                finish(False)
+
+        def finish(stored: bool) -> None:
+            for told in self._adopting.pop(client_id):
+                told(stored)
+
+        self._keeping.save(client_id, lambda: replace(record, node=self._hub.node), written)
+
+    def _recall(self, record: Record, done: Callable[[bool], None]) -> None:
         """Look after a session that was written down, as if its connection had ended now, if it had one."""
         assert self._keeping is not None
 
         def recalled(flights: list[Flight], waiting: list[Delivery]) -> None:
             if record.client_id not in self.live and record.client_id not in self.away:
                 self._hold_again(record, flights, waiting)
-            done()
+            done(True)
 
         self._keeping.recall(record, recalled)
 
@@ -409,6 +477,28 @@ class Sessions:
         self._hold(away, pending, will_s)
         self._save_away(away)
         self._service.groups.settle(away)
+
+    def _lose(self, client_id: str, record: Record) -> None:
+        """Let go of a session that another node took over, because it took this one for gone."""
+        client, away, will = self.live.get(client_id), self.away.pop(client_id, None), self.wills.pop(client_id, None)
+        for pending in (away, will):
+            if pending is not None and pending.timer is not None:
+                pending.timer.cancel()
+        if away is not None:
+            self._service.groups.unsent(away.flights, record.marks)
+        if client is not None:
+            del self.live[client_id]
+            client.will = None
+            if client.outbound is not None:
+                self._service.groups.unsent(client.outbound.window.flights.values(), record.marks)
+            client.session.close(Code.STALE, "another node has the session of this client id")
+
+    def _make_sure(self) -> None:
+        """Find out which sessions other nodes took over while they took this one for gone."""
+        for client in tuple(self.live.values()):
+            self._save_client(client)
+        for away in tuple(self.away.values()):
+            self._save_away(away)
 
     # --- Other nodes -------------------------------------------------------------------------------------------------
 
