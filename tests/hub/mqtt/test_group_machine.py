@@ -180,7 +180,7 @@ class Party:
 
     def stall(self) -> None:
         """Cut a node off that has members; its clients go on, and the others may take it for gone before it is back."""
-        way = self.nodes.engine.nodes[self.random.choice(self.homes[-2:])]
+        way = self.nodes.engine.nodes[self.random.choice([each for each in self.homes if each])]
         way.cut()
         left_s = self.random.choice((0.01, 1.0, 5.0, 12.0, 25.0))
         while left_s > 0:

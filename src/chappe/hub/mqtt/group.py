@@ -213,16 +213,25 @@ class Group:
             for place, claim in tuple(self.log.claims.claims.items()):
                 if claim.client_id == client_id:
                     self._settle(place, claim)
-            self.log.flush()
 
     def _settle(self, place: Place, claim: Claim) -> None:
-        if claim.node == self._hub.node or not self._service.sessions.looks_after(claim.client_id):
+        sessions = self._service.sessions
+        if claim.node == self._hub.node or not claim.client_id or not sessions.looks_after(claim.client_id):
             return
-        epoch, offset = self._service.sessions.mark_of(claim.client_id, self.name)
-        if epoch == self.log.epoch and claim.offset <= offset:
-            self.log.draft.done.append((*place, claim.order))
-        else:
-            self.log.draft.freed.append(((*place, claim.order), claim.offset))
+        epoch, offset = sessions.mark_of(claim.client_id, self.name)
+        is_sent = epoch == self.log.epoch and claim.offset <= offset
+
+        def sure(stored: bool) -> None:
+            if not stored or self.log.claims.claims.get(place) is not claim:
+                return
+            if is_sent:
+                self.log.draft.done.append((*place, claim.order))
+            else:
+                self.log.draft.freed.append(((*place, claim.order), claim.offset))
+            self.log.flush()
+
+        # What we believe to look after may be another node's by now: then this fails.
+        sessions.make_sure(claim.client_id, sure)
 
     def _remove(self, client: "MqttClient") -> None:
         self.members.pop(client, None)
@@ -633,8 +642,7 @@ class Group:
             self._launch(place, claim, item)
             return
         self._tally.elsewhere += 1
-        if claim.client_id:
-            self._settle(place, claim)
+        self._settle(place, claim)
 
     def _freed(self, place: Place, order: int) -> None:
         item = self._items.get(place)

@@ -65,7 +65,7 @@ class Sessions:
             self._cluster.bus.on(_NEEDS, self._needed_elsewhere, dict[str, list[str]])
             self._cluster.nodes.on_gone.append(lambda node: self._adopt_all())
             self._cluster.nodes.on_join.append(self._tell_needs)
-            self._cluster.nodes.on_return.append(self._make_sure)
+            self._cluster.nodes.on_return.append(self._returned)
 
     def start(self, done: Callable[[], None]) -> None:
         """Take the sessions up that were written down and that nobody looks after; `done` is called then."""
@@ -111,9 +111,13 @@ class Sessions:
         else:
             done(None)
 
+    def make_sure(self, client_id: str, done: Written) -> None:
+        """Find out whether this node, and no other, looks after a session that it takes for its own."""
+        assert self._keeping is not None
+        self._keeping.save(client_id, lambda: self._record_now(client_id), done)
+
     def _hold_on(self, client: "MqttClient", done: Callable[[ChappeError | None], None]) -> None:
         """Make sure that no other node took over what is left of a client's session here."""
-        assert self._keeping is not None
 
         def written(stored: bool) -> None:
             if stored:
@@ -123,7 +127,7 @@ class Sessions:
             else:
                 self._look_elsewhere(client, done)
 
-        self._keeping.save(client.client_id, lambda: self._record_now(client.client_id), written)
+        self.make_sure(client.client_id, written)
 
     def settle(self, client: "MqttClient", *, clean: bool) -> Away | None:
         """Give an open client its id, and return what is left of its earlier session if it wants that."""
@@ -493,7 +497,7 @@ class Sessions:
                 self._service.groups.unsent(client.outbound.window.flights.values(), record.marks)
             client.session.close(Code.STALE, "another node has the session of this client id")
 
-    def _make_sure(self) -> None:
+    def _returned(self) -> None:
         """Find out which sessions other nodes took over while they took this one for gone."""
         for client in tuple(self.live.values()):
             self._save_client(client)
