@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 _MOST_FORMER: Final = 32
 
 
-Marks: TypeAlias = dict[str, tuple[str, int]]
-"""Of each group, the epoch and offset in its log of the last claim that a session was sent with QoS 2."""
+Mark: TypeAlias = tuple[str, int, int]
+"""Epoch and offset of an entry in the log of a group, and which of the claims there."""
+Marks: TypeAlias = dict[str, Mark]
+"""Of each group, the last claim that a session was sent with QoS 2."""
+NO_MARK: Final[Mark] = ("", 0, 0)
 
 
 class Away(msgspec.Struct, gc=False):

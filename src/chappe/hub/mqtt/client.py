@@ -59,7 +59,7 @@ class MqttClient(Resident):
             as long as it may not be stored.
         unsure: those among them of which nobody knows whether they were stored.
         former: as which sessions of the hub it published so far, if No Local needs that.
-        marks: of each group, the epoch and offset of the last claim that it was sent with QoS 2.
+        marks: of each group, the last claim that it was sent with QoS 2.
     """
 
     __slots__ = (

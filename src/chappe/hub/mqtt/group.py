@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from chappe.hub.contracts import Read, ReadResult
-from chappe.hub.mqtt.away import Marks
+from chappe.hub.mqtt.away import NO_MARK, Mark, Marks
 from chappe.hub.mqtt.choosing import Place, identity_at, identity_of, owner_of, place_in_log
 from chappe.hub.mqtt.claim_log import ClaimLog, Counts, SharedClaimLog
 from chappe.hub.mqtt.claims import NOTHING, Changes, Claim, Entry, Wanted
@@ -218,8 +218,7 @@ class Group:
         sessions = self._service.sessions
         if claim.node == self._hub.node or not claim.client_id or not sessions.looks_after(claim.client_id):
             return
-        epoch, offset = sessions.mark_of(claim.client_id, self.name)
-        is_sent = epoch == self.log.epoch and claim.offset <= offset
+        is_sent = self._is_sent(claim, sessions.mark_of(claim.client_id, self.name))
 
         def sure(stored: bool) -> None:
             if not stored or self.log.claims.claims.get(place) is not claim:
@@ -232,6 +231,10 @@ class Group:
 
         # What we believe to look after may be another node's by now: then this fails.
         sessions.make_sure(claim.client_id, sure)
+
+    def _is_sent(self, claim: Claim, mark: Mark) -> bool:
+        """Tell whether a session was sent what was claimed for it, by its mark: claims are sent in their order."""
+        return mark[0] == self.log.epoch and (claim.offset, claim.index) <= mark[1:]
 
     def _remove(self, client: "MqttClient") -> None:
         self.members.pop(client, None)
@@ -291,8 +294,7 @@ class Group:
         """Learn that a message was not sent, if the marks of its session are before its claim."""
         place = place_in_log(publication)
         claim = self._mine.get(place)
-        epoch, offset = marks.get(self.name, ("", 0))
-        if claim is not None and claim.client_id and not (epoch == self.log.epoch and claim.offset <= offset):
+        if claim is not None and claim.client_id and not self._is_sent(claim, marks.get(self.name, NO_MARK)):
             self._give_up(place)
             self.log.flush()
 
@@ -528,7 +530,7 @@ class Group:
             return
         self._mine[place] = claim
         if claim.client_id:
-            client.marks = {**(client.marks or {}), self.name: (self.log.epoch, claim.offset)}
+            client.marks = {**(client.marks or {}), self.name: (self.log.epoch, claim.offset, claim.index)}
         self._send(client, publication, qos)
         if not qos:
             self.done(publication)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
-from chappe.hub.mqtt.away import Away, PendingWill, away_of, will_command
+from chappe.hub.mqtt.away import NO_MARK, Away, Mark, PendingWill, away_of, will_command
 from chappe.hub.mqtt.keeping import Checkpoints, Keeping, Written
 from chappe.hub.mqtt.records import (
     Placed,
@@ -376,11 +376,11 @@ class Sessions:
         client = self.live.get(client_id)
         return client_id in self.away or (client is not None and client.expiry_s > 0)
 
-    def mark_of(self, client_id: str, group: str) -> tuple[str, int]:
-        """Return epoch and offset of the last claim of a group that a session was sent with QoS 2."""
+    def mark_of(self, client_id: str, group: str) -> Mark:
+        """Return the last claim of a group that a session was sent with QoS 2."""
         client, away = self.live.get(client_id), self.away.get(client_id)
         marks = away.marks if away is not None else client.marks if client is not None else None
-        return (marks or {}).get(group, ("", 0))
+        return (marks or {}).get(group, NO_MARK)
 
     # --- Taken up ----------------------------------------------------------------------------------------------------
 
