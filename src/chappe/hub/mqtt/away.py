@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from chappe.hub.contracts import Claims, Timer
+from chappe.hub.mqtt.choosing import Place
 from chappe.hub.mqtt.kinds import QOS_2
 from chappe.model.publication import Publication
 from chappe.protocols import base
@@ -24,11 +25,8 @@ if TYPE_CHECKING:
 _MOST_FORMER: Final = 32
 
 
-Mark: TypeAlias = tuple[str, int, int]
-"""Epoch and offset of an entry in the log of a group, and which of the claims there."""
-Marks: TypeAlias = dict[str, Mark]
-"""Of each group, the last claim that a session was sent with QoS 2."""
-NO_MARK: Final[Mark] = ("", 0, 0)
+Sent: TypeAlias = dict[str, set[Place]]
+"""What was claimed for a session by each group, and sent with QoS 2, as long as the group's log has the claim."""
 
 
 class Away(msgspec.Struct, gc=False):
@@ -43,7 +41,7 @@ class Away(msgspec.Struct, gc=False):
         taken: ids of messages of QoS 2 that came and were not released, each with its key.
         former: sessions of the hub that it was so far, for filters with No Local.
         expires_at: monotonic seconds; infinite: never.
-        marks: up to where it was sent what was claimed for it.
+        sent: what was claimed for it and is its own now.
     """
 
     client_id: str
@@ -55,7 +53,7 @@ class Away(msgspec.Struct, gc=False):
     expires_at: float = math.inf
     timer: Timer | None = None
     former: tuple[str, ...] = ()
-    marks: Marks = {}
+    sent: Sent = {}
 
 
 class PendingWill(msgspec.Struct, gc=False):
@@ -91,7 +89,7 @@ def away_of(client: "MqttClient", expires_at: float) -> Away:
         dict(client.taken or {}),
         expires_at,
         former=_former_of(client),
-        marks=dict(client.marks or {}),
+        sent=client.sent or {},
     )
 
 

@@ -66,14 +66,9 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, tag="e", gc=False):
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A claim in force.
-
-    Attributes:
-        offset, index: of its entry, and which of the claims there it is.
-    """
+    """A claim in force; `offset` is that of its entry."""
 
     offset: int
-    index: int
     node: str
     order: int
     qos: int
@@ -214,10 +209,10 @@ class Claims:
 
     def _claim(self, entry: Entry, offset: int, changes: Changes) -> None:
         is_here = entry.node in self.nodes
-        for index, each in enumerate(entry.claims):
+        for each in entry.claims:
             place, order = each.spot[:3], each.spot[3]
             if is_here and place not in self.claims and not self.is_done(place, order):
-                claim = self.claims[place] = Claim(offset, index, entry.node, order, each.qos, each.client_id)
+                claim = self.claims[place] = Claim(offset, entry.node, order, each.qos, each.client_id)
                 changes.won.append((place, claim))
             else:
                 changes.lost.append(place)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from chappe.hub.contracts import Claims, Timer
 from chappe.hub.mqtt import inbound
 from chappe.hub.mqtt.asking import Asking
-from chappe.hub.mqtt.away import Marks
+from chappe.hub.mqtt.away import Sent
 from chappe.hub.mqtt.carrier import Carrier
 from chappe.hub.mqtt.exchange import Exchange
 from chappe.hub.mqtt.handshake import Handshake
@@ -59,7 +59,7 @@ class MqttClient(Resident):
             as long as it may not be stored.
         unsure: those among them of which nobody knows whether they were stored.
         former: as which sessions of the hub it published so far, if No Local needs that.
-        marks: of each group, the last claim that it was sent with QoS 2.
+        sent: what was claimed for it by groups and sent with QoS 2, as long as their logs have the claims.
     """
 
     __slots__ = (
@@ -83,11 +83,11 @@ class MqttClient(Resident):
         "hub",
         "is_connected",
         "keep_alive_s",
-        "marks",
         "max_packet_bytes",
         "outbound",
         "principal",
         "receive_maximum",
+        "sent",
         "service",
         "session",
         "taken",
@@ -123,7 +123,7 @@ class MqttClient(Resident):
         self.taken: dict[int, str] | None = None
         self.unsure: set[int] | None = None
         self.former: tuple[str, ...] = ()
-        self.marks: Marks | None = None
+        self.sent: Sent | None = None
         self.outbound: Outbound | None = None
         self.asking: Asking | None = None
         self.handshake: Handshake | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from chappe.hub.contracts import Read, ReadResult
-from chappe.hub.mqtt.away import NO_MARK, Mark, Marks
+from chappe.hub.mqtt.away import Sent
 from chappe.hub.mqtt.choosing import Place, identity_at, identity_of, owner_of, place_in_log
 from chappe.hub.mqtt.claim_log import ClaimLog, Counts, SharedClaimLog
 from chappe.hub.mqtt.claims import NOTHING, Changes, Claim, Entry, Wanted
@@ -210,7 +210,9 @@ class Group:
         not be.
         """
         if self.log.is_ready:
-            for place, claim in tuple(self.log.claims.claims.items()):
+            claims = self.log.claims.claims
+            self._service.sessions.sent_of(client_id, self.name).intersection_update(claims)
+            for place, claim in tuple(claims.items()):
                 if claim.client_id == client_id:
                     self._settle(place, claim)
 
@@ -218,7 +220,7 @@ class Group:
         sessions = self._service.sessions
         if claim.node == self._hub.node or not claim.client_id or not sessions.looks_after(claim.client_id):
             return
-        is_sent = self._is_sent(claim, sessions.mark_of(claim.client_id, self.name))
+        is_sent = place in sessions.sent_of(claim.client_id, self.name)
 
         def sure(stored: bool) -> None:
             if not stored or self.log.claims.claims.get(place) is not claim:
@@ -231,10 +233,6 @@ class Group:
 
         # What we believe to look after may be another node's by now: then this fails.
         sessions.make_sure(claim.client_id, sure)
-
-    def _is_sent(self, claim: Claim, mark: Mark) -> bool:
-        """Tell whether a session was sent what was claimed for it, by its mark: claims are sent in their order."""
-        return mark[0] == self.log.epoch and (claim.offset, claim.index) <= mark[1:]
 
     def _remove(self, client: "MqttClient") -> None:
         self.members.pop(client, None)
@@ -290,11 +288,11 @@ class Group:
             self.log.draft.done.append((*place, order))
             self.log.flush_soon()
 
-    def unsent(self, publication: Publication, marks: Marks) -> None:
-        """Learn that a message was not sent, if the marks of its session are before its claim."""
+    def unsent(self, publication: Publication, sent: Sent) -> None:
+        """Learn that a message was not sent, if its session does not know it."""
         place = place_in_log(publication)
         claim = self._mine.get(place)
-        if claim is not None and claim.client_id and not self._is_sent(claim, marks.get(self.name, NO_MARK)):
+        if claim is not None and claim.client_id and place not in sent.get(self.name, ()):
             self._give_up(place)
             self.log.flush()
 
@@ -530,7 +528,8 @@ class Group:
             return
         self._mine[place] = claim
         if claim.client_id:
-            client.marks = {**(client.marks or {}), self.name: (self.log.epoch, claim.offset, claim.index)}
+            client.sent = client.sent or {}
+            client.sent.setdefault(self.name, set()).add(place)
         self._send(client, publication, qos)
         if not qos:
             self.done(publication)
@@ -586,6 +585,7 @@ class Group:
                 self._give_up(place)
             self._settle(place, claim)
         for client, one in self.members.items():
+            self._service.sessions.sent_of(client.client_id, self.name).intersection_update(claims.claims)
             if client.expiry_s and one.qos:
                 self._keep(client.client_id)
         self._told_share = NOTHING
@@ -628,6 +628,8 @@ class Group:
     def _finished(self, place: Place) -> None:
         item = self._items.pop(place, None)
         self._mine.pop(place, None)
+        if item is not None and item.claim is not None and item.claim.client_id:
+            self._service.sessions.sent_of(item.claim.client_id, self.name).discard(place)
         self._ready.pop(place, None)
         self._waiting.pop(place, None)
         if item is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from chappe.hub.contracts import Timer
-from chappe.hub.mqtt.away import Away, Marks
+from chappe.hub.mqtt.away import Away, Sent
 from chappe.hub.mqtt.claim_log import Counts
 from chappe.hub.mqtt.group import Group, Tally
 from chappe.model.publication import Publication
@@ -139,16 +139,16 @@ class Groups:
             if flight.delivery is not None:
                 self.done(flight.delivery)
 
-    def unsent(self, flights: Iterable[Flight], marks: Marks) -> None:
+    def unsent(self, flights: Iterable[Flight], sent: Sent) -> None:
         """Learn that another node took a session over: what is not in its record there was not sent, and will not be.
 
         Args:
-            marks: of that record.
+            sent: what that record knows to have been sent.
         """
         for flight in flights:
             group = self._groups.get(flight.delivery.group) if flight.delivery is not None else None
             if group is not None and flight.delivery is not None:
-                group.unsent(flight.delivery.publication, marks)
+                group.unsent(flight.delivery.publication, sent)
 
     def go_on(self, client: "MqttClient") -> None:
         """Learn that a client has room."""

@@ -11,7 +11,7 @@ import msgspec
 
 from chappe.hub.cluster.bus import PREFIX
 from chappe.hub.contracts import Claims
-from chappe.hub.mqtt.away import Away, Marks
+from chappe.hub.mqtt.away import Away, Sent
 from chappe.hub.mqtt.choosing import Place
 from chappe.hub.mqtt.kinds import QOS_2
 from chappe.hub.namespaces import Level, Namespace
@@ -95,7 +95,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
         expires_ms: when it ends, milliseconds since 1970; 0: its client is connected, or never.
         taken: ids of messages of QoS 2 that came and were not released, with the key that each was published under.
         former: as which sessions of the hub it published so far.
-        marks: up to where it was sent what was claimed for it in groups, with QoS 2.
+        sent: what was claimed for it by groups and sent with QoS 2.
     """
 
     client_id: str
@@ -109,7 +109,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     taken: dict[int, str] = {}
     will: WillRecord | None = None
     former: tuple[str, ...] = ()
-    marks: Marks = {}
+    sent: Sent = {}
 
 
 Missing: TypeAlias = tuple[int, Underway]
@@ -191,7 +191,7 @@ def away_from(record: Record, flights: list[Flight], waiting: list[Delivery], ex
         dict(record.taken),
         expires_at,
         former=record.former,
-        marks=record.marks,
+        sent=record.sent,
     )
 
 

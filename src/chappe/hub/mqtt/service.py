@@ -124,7 +124,7 @@ class MqttService:
         client.taken = dict(away.taken) or None
         client.unsure = {packet_id for packet_id, key in away.taken.items() if key} or None
         client.former = away.former
-        client.marks = away.marks or None
+        client.sent = away.sent or None
         # All of it stands before anything goes out: an engine that is away ends the connection at any of these steps,
         # and what is left of it then is all that the next one finds.
         for flight in away.flights:

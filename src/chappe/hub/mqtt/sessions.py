@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
-from chappe.hub.mqtt.away import NO_MARK, Away, Mark, PendingWill, away_of, will_command
+from chappe.hub.mqtt.away import Away, PendingWill, away_of, will_command
+from chappe.hub.mqtt.choosing import Place
 from chappe.hub.mqtt.keeping import Checkpoints, Keeping, Written
 from chappe.hub.mqtt.records import (
     Placed,
@@ -348,7 +349,7 @@ class Sessions:
             dict(away.taken),
             will_of(command, client.session.actor.claims, delay_s, 0) if command is not None else None,
             away.former,
-            away.marks,
+            away.sent,
         )
 
     def _record_of_away(self, away: Away) -> Record:
@@ -368,7 +369,7 @@ class Sessions:
             dict(away.taken),
             will_of(will.command, will.claims, 0, will.due_ms) if will is not None else None,
             away.former,
-            away.marks,
+            away.sent,
         )
 
     def looks_after(self, client_id: str) -> bool:
@@ -376,11 +377,11 @@ class Sessions:
         client = self.live.get(client_id)
         return client_id in self.away or (client is not None and client.expiry_s > 0)
 
-    def mark_of(self, client_id: str, group: str) -> Mark:
-        """Return the last claim of a group that a session was sent with QoS 2."""
+    def sent_of(self, client_id: str, group: str) -> set[Place]:
+        """Return what a group claimed for a session here that it was sent with QoS 2."""
         client, away = self.live.get(client_id), self.away.get(client_id)
-        marks = away.marks if away is not None else client.marks if client is not None else None
-        return (marks or {}).get(group, NO_MARK)
+        sent = away.sent if away is not None else client.sent if client is not None else None
+        return (sent or {}).get(group, set())
 
     # --- Taken up ----------------------------------------------------------------------------------------------------
 
@@ -489,12 +490,12 @@ class Sessions:
             if pending is not None and pending.timer is not None:
                 pending.timer.cancel()
         if away is not None:
-            self._service.groups.unsent(away.flights, record.marks)
+            self._service.groups.unsent(away.flights, record.sent)
         if client is not None:
             del self.live[client_id]
             client.will = None
             if client.outbound is not None:
-                self._service.groups.unsent(client.outbound.window.flights.values(), record.marks)
+                self._service.groups.unsent(client.outbound.window.flights.values(), record.sent)
             client.session.close(Code.STALE, "another node has the session of this client id")
 
     def _returned(self) -> None:
