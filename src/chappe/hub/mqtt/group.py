@@ -518,11 +518,18 @@ class Group:
 
     def _launch(self, place: Place, claim: Claim, item: Item) -> None:
         """Send what is ours now."""
-        client = self._unask(place)
+        client = self._asked.get(place)
+        if client is not None and claim.client_id in ("", client.client_id):
+            self._unask(place)
+        else:
+            # Asked for when the log was another one; the one that is asked for since then is still to come.
+            client = None
         publication = item.publication
         one = self.members.get(client) if client is not None else None
         qos = min(self._service.qos_of(publication), one.qos) if publication is not None and one is not None else -1
-        if client is None or publication is None or qos != claim.qos or client.session.is_over or self.is_ending:
+        is_kept = qos == QOS_2 and client is not None and self._service.sessions.is_kept(client)
+        is_as_claimed = qos == claim.qos and is_kept == bool(claim.client_id)
+        if client is None or publication is None or not is_as_claimed or client.session.is_over or self.is_ending:
             self._mine[place] = claim
             self._give_up(place)
             return
