@@ -91,6 +91,15 @@ class Keeping:
 
         self._hub.broker.read(Read(channel_of(client_id), self._namespace), answered)
 
+    def let_go(self, client_id: str) -> None:
+        """Write a record no more: another node goes on from it as it is."""
+        writing = self._writing.get(client_id)
+        if writing is not None:
+            told, writing.waiting, writing.make = writing.waiting, [], None
+            for done in told:
+                done(False)
+        self._places.pop(client_id, None)
+
     def forget(self, client_id: str) -> None:
         """Forget where a record was: there is nothing to be written in it."""
         if client_id not in self._writing:
@@ -144,7 +153,7 @@ class Keeping:
         }
 
     def _write(self, client_id: str, writing: _Writing, make: Make, told: list[Written]) -> None:
-        if client_id in self._doubtful:
+        if client_id in self._doubtful or (self._is_shared and client_id not in self._places):
             self._make_sure(client_id, writing, make, told)
             return
         record = make()

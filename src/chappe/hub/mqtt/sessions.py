@@ -115,7 +115,10 @@ class Sessions:
     def make_sure(self, client_id: str, done: Written) -> None:
         """Find out whether this node, and no other, looks after a session that it takes for its own."""
         assert self._keeping is not None
-        self._keeping.save(client_id, lambda: self._record_now(client_id), done)
+        if self.looks_after(client_id):
+            self._keeping.save(client_id, lambda: self._record_now(client_id), done)
+        else:
+            done(False)
 
     def _hold_on(self, client: "MqttClient", done: Callable[[ChappeError | None], None]) -> None:
         """Make sure that no other node took over what is left of a client's session here."""
@@ -214,6 +217,8 @@ class Sessions:
         if not is_own or not client.expiry_s:
             if is_own:
                 self._need(client_id, ())
+                if self._keeping is not None:
+                    self._keeping.forget(client_id)
             if pending is not None:
                 self._say(client_id, pending)
             return
@@ -519,7 +524,12 @@ class Sessions:
             return
 
         def given(stored: bool) -> None:
-            if self.away.get(body) is away:
+            assert self._keeping is not None
+            if not stored:
+                # Whoever asked goes on from what was written last; then this finds out.
+                self._hub.clock.call_later(_TAKE_S, lambda: self.make_sure(body, lambda stored: None))
+            elif self.away.get(body) is away:
+                self._keeping.let_go(body)
                 del self.away[body]
                 will = self.wills.pop(body, None)
                 for pending in (away, will):
