@@ -7,8 +7,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from chappe.hub.contracts import Broker
 from chappe.hub.cluster.nodes import BEAT_S, NODE_TTL_S
+from chappe.hub.contracts import Broker
 from chappe.hub.mqtt import MqttOptions
 from chappe.hub.mqtt.groups import AUDIT_S
 from chappe.protocols.mqtt.encoder import encode

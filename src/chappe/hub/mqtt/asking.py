@@ -424,4 +424,8 @@ class Asking:
 def _place_of(message: base.Subscribed) -> SincePosition:
     """Return where a channel or a log was when it was answered."""
     position = message.position
-    return SincePosition(position.epoch, position.offset) if position is not None else SincePosition(position=message.log_position)
+    return (
+        SincePosition(position.epoch, position.offset)
+        if position is not None
+        else SincePosition(position=message.log_position)
+    )

@@ -351,10 +351,11 @@ class SharedClaimLog(ClaimLog):
         if not publication.payload:
             return None
         try:
-            return _decode(publication.payload)
+            found: Entry | Snapshot = _decode(publication.payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._counts.malformed += 1
             return None
+        return found
 
     # --- Writing -----------------------------------------------------------------------------------------------------
 
@@ -407,9 +408,7 @@ class SharedClaimLog(ClaimLog):
             self._write(payload)
 
     def _append(self, payload: bytes, *, retain: bool = False) -> Append:
-        return Append(
-            self._channel, payload, Kind.BINARY, self._hub.clock.wall_ms(), self._namespace, retain=retain
-        )
+        return Append(self._channel, payload, Kind.BINARY, self._hub.clock.wall_ms(), self._namespace, retain=retain)
 
     def save(self) -> None:
         """Write all of it down in one, for whoever comes; or that there is nothing."""

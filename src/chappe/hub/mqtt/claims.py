@@ -154,7 +154,9 @@ class Claims:
     def snapshot(self, offset: int) -> Snapshot:
         """Return all of it, at the offset of the last entry."""
         done = [(*place, order) for place, order in self.done.items()]
-        return Snapshot(offset, self.floor, dict(self.nodes), list(self.kept), list(self.claims.items()), done, self._numbers)
+        return Snapshot(
+            offset, self.floor, dict(self.nodes), list(self.kept), list(self.claims.items()), done, self._numbers
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Be what a snapshot says."""

@@ -5,21 +5,17 @@ Which node claims a message at once is computed (`choosing`); the others do when
 decides who is quick, and nothing else.
 """
 
-from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from chappe.hub.contracts import Read, ReadResult
 from chappe.hub.mqtt.away import Sent
-from chappe.hub.mqtt.choosing import Place, identity_at, identity_of, owner_of, place_in_log
+from chappe.hub.mqtt.choosing import Place, identity_of, owner_of, place_in_log
 from chappe.hub.mqtt.claim_log import ClaimLog, Counts, SharedClaimLog
 from chappe.hub.mqtt.claims import NOTHING, Changes, Claim, Entry, Wanted
 from chappe.hub.mqtt.intake import Intake
+from chappe.hub.mqtt.items import Item, Items, Tally
 from chappe.hub.mqtt.kinds import QOS_1, QOS_2
 from chappe.model.error_codes import Code
-from chappe.model.position import Position
 from chappe.model.publication import Publication
 from chappe.protocols.base import SincePosition
 from chappe.protocols.mqtt.filters import Filter, split_shared
@@ -30,51 +26,10 @@ if TYPE_CHECKING:
     from chappe.hub.mqtt.client import MqttClient
     from chappe.hub.mqtt.service import MqttService
 
-#: After so many seconds without a claim a message is anybody's: a claim takes milliseconds, and its node may be stuck.
-UNCLAIMED_S: Final = 1.0
 #: How often the group's place is told while messages go on, seconds.
 _FLOOR_S: Final = 0.25
 #: Messages without a place that are told apart: copies of one come soon after each other.
 _REMEMBERED: Final = 64
-#: Counted for each message beside its payload.
-_OVERHEAD_BYTES: Final = 200
-
-
-class Item(msgspec.Struct, gc=False):
-    """A message that is not done with.
-
-    Attributes:
-        order: where it is among the others, as other nodes know it.
-        since: when it was last free, monotonic seconds.
-        publication: None: it has to be read first.
-        claim: whose it is.
-    """
-
-    order: int
-    since: float
-    publication: Publication | None = None
-    claim: Claim | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        """What it takes here."""
-        return _OVERHEAD_BYTES + len(self.publication.payload) if self.publication is not None else 0
-
-
-class Tally:
-    """What happens to the messages of all groups of a node.
-
-    Attributes:
-        elsewhere: claimed by other nodes.
-        conflicts: claimed here when another node had been quicker.
-        taken_over: claimed here after another node gave them up, or was gone.
-        passed_on: given up here, because a member went.
-        forgotten: not kept in memory any more while another node has them.
-        lost: that the log had no more when they were to be sent.
-    """
-
-    def __init__(self) -> None:
-        self.elsewhere = self.conflicts = self.taken_over = self.passed_on = self.forgotten = self.lost = 0
 
 
 class Group:
@@ -107,12 +62,7 @@ class Group:
             self.log = ClaimLog(hub, name, self)
         self._intake = Intake(hub, self.pattern, self._accept)
         self._is_taking = False
-        self._items: dict[Place, Item] = {}
-        self._held_bytes = self._held = 0
-        # What this node claims as soon as a member has room, and what another one is to claim.
-        self._ready: OrderedDict[Place, None] = OrderedDict()
-        self._waiting: dict[Place, None] = {}
-        self._fetching: set[Place] = set()
+        self._items = Items(service, tally, self._lose, self.go_on)
         # Claims on their way, and what is under way to members or waits in their sessions.
         self._asked: dict[Place, MqttClient] = {}
         self._mine: dict[Place, Claim] = {}
@@ -140,7 +90,7 @@ class Group:
     @property
     def awaited(self) -> int:
         """How many messages others have and are not done with."""
-        return sum(item.claim is not None for item in self._items.values()) - len(self._mine)
+        return self._items.claimed - len(self._mine)
 
     @property
     def gaps(self) -> int:
@@ -154,6 +104,7 @@ class Group:
     ) -> None:
         """Let a client be a member, now that it follows the filter from a place on; see `Groups.arrived`."""
         self.members[client] = one
+        self._items.is_wanted = True
         self._places[client] = place
         self._begins.setdefault(client, begin)
         if client in self._broken:
@@ -240,7 +191,7 @@ class Group:
         self._begins.pop(client, None)
         if not self.members:
             self._stop_taking()
-        elif client in self._broken or not any(map(self._intake.is_behind, self._places.values())):
+        elif client in self._broken or not any(map(self._intake.is_before, self._places.values())):
             # What the others' answers told of the feed has maybe not brought yet.
             self._intake.resume()
         self._broken.discard(client)
@@ -304,13 +255,13 @@ class Group:
         self._is_going = True
         while True:
             self._goes_again = False
-            if self._ready and self._can_claim:
+            if self._items.ready and self._can_claim:
                 self._claim()
             self.log.flush()
             if not self._goes_again:
                 break
         self._is_going = False
-        if self._has_room:
+        if self._items.has_room:
             self._intake.go_on()
 
     def audit(self) -> None:
@@ -318,13 +269,9 @@ class Group:
         self.log.check()
         if not self.log.is_ready:
             return
-        now = self._hub.clock.now()
-        self._steal([place for place in self._waiting if self._items[place].since + UNCLAIMED_S <= now])
-        for place, item in self._items.items():
-            if item.publication is None and item.claim is None and place not in self._waiting:
-                self._fetch(place)
+        self._items.audit()
         self._expel()
-        self._tell_floor(now)
+        self._tell_floor(self._hub.clock.now())
         self.go_on()
 
     def _expel(self) -> None:
@@ -349,11 +296,6 @@ class Group:
     @property
     def _can_claim(self) -> bool:
         return self.log.is_ready and not self.is_ending and self._hub.node in self.log.claims.nodes
-
-    @property
-    def _has_room(self) -> bool:
-        options = self._service.options
-        return self._held < options.session_queue_messages and self._held_bytes < options.session_queue_bytes
 
     # --- QoS 0 -------------------------------------------------------------------------------------------------------
 
@@ -391,102 +333,20 @@ class Group:
         place, order = place_in_log(publication), self._intake.order(publication)
         if self.log.is_ready and self.log.claims.is_done(place, order):
             return True
-        item = self._items.get(place)
-        if item is None:
-            if not self._has_room and not self._make_room():
-                return False
-            item = self._items[place] = Item(order, self._hub.clock.now())
-            self._hold(item, publication)
-            self._sort(place)
-            if place in self._ready:
-                self.go_on()
-        elif item.publication is None:
-            self._hold(item, publication)
-            if item.claim is None and place not in self._waiting:
-                self._ready[place] = None
-        return True
-
-    def _make_room(self) -> bool:
-        """Keep what others have no longer, or take what they leave lying; False: neither is there."""
-        for item in self._items.values():
-            if item.publication is not None and item.claim is not None and item.claim.node != self._hub.node:
-                self._drop(item)
-                self._tally.forgotten += 1
-                if self._has_room:
-                    return True
-        if self._waiting and not self._ready:
-            self._steal(tuple(self._waiting))
+        is_taken = self._items.take(place, order, publication)
+        if self._items.ready:
             self.go_on()
-        return self._has_room
-
-    def _steal(self, places: Iterable[Place]) -> None:
-        """Claim what another node is to and does not."""
-        for place in places:
-            del self._waiting[place]
-            self._prepare(place)
-
-    def _hold(self, item: Item, publication: Publication) -> None:
-        item.publication = publication
-        self._held += 1
-        self._held_bytes += item.size_bytes
-
-    def _drop(self, item: Item) -> None:
-        if item.publication is not None:
-            self._held -= 1
-            self._held_bytes -= item.size_bytes
-            item.publication = None
-
-    def _sort(self, place: Place) -> None:
-        """Find out who is to claim a message that is free."""
-        nodes = self.log.claims.nodes
-        if len(nodes) > 1 and owner_of(identity_at(place), nodes) != self._hub.node:
-            self._waiting[place] = None
-        else:
-            self._prepare(place)
-
-    def _prepare(self, place: Place) -> None:
-        if self._items[place].publication is None:
-            self._fetch(place)
-        else:
-            self._ready[place] = None
-
-    def _fetch(self, place: Place) -> None:
-        """Read a message that is to be sent and is not here."""
-        if place in self._fetching or not self.members:
-            return
-        self._fetching.add(place)
-        channel, epoch, offset = place
-
-        def found(result: ReadResult) -> None:
-            self._fetching.discard(place)
-            item = self._items.get(place)
-            if item is None or item.publication is not None or result.error:
-                # With an error it is asked for again at the next audit.
-                return
-            publication = next((each for each in result.publications if each.offset == offset), None)
-            if publication is None or publication.epoch != epoch:
-                self._tally.lost += 1
-                self._hub.log("WARNING", "a message of a shared subscription is not kept any more")
-                self.log.draft.done.append((*place, item.order))
-                self.log.flush()
-            else:
-                self._hold(item, publication)
-                if item.claim is None and place not in self._waiting:
-                    self._ready[place] = None
-                    self.go_on()
-
-        namespace = self._hub.namespaces.of(channel)
-        self._hub.broker.read(Read(channel, namespace, Position(epoch, offset - 1), 1), found)
+        return is_taken
 
     # --- Claiming ----------------------------------------------------------------------------------------------------
 
     def _claim(self) -> None:
-        while self._ready:
+        while self._items.ready:
             client = self._next_with_room()
             if client is None:
                 return
-            place, _ = self._ready.popitem(last=False)
-            item = self._items[place]
+            place, _ = self._items.ready.popitem(last=False)
+            item = self._items.all[place]
             assert item.publication is not None
             qos = min(self._service.qos_of(item.publication), self.members[client].qos)
             is_kept = qos == QOS_2 and self._service.sessions.is_kept(client)
@@ -579,14 +439,12 @@ class Group:
         for place in tuple(self._asked):
             # Said in a log that is over, or comes back as one of ours that nobody asked for.
             self._return_room(self._unask(place))
-        self._ready, self._waiting = OrderedDict(), {}
-        for place, item in tuple(self._items.items()):
+        for place, item in tuple(self._items.all.items()):
             item.claim = None
             if claims.is_done(place, item.order):
                 self._finished(place)
         for place, claim in claims.claims.items():
-            item = self._items.setdefault(place, Item(claim.order, self._hub.clock.now()))
-            item.claim = claim
+            self._items.claim(place, claim)
             if claim.node == self._hub.node and place not in self._mine:
                 self._mine[place] = claim
                 self._give_up(place)
@@ -611,14 +469,11 @@ class Group:
             self._tell()
         if self.members and present is not None and not self._is_taking:
             self._is_taking = True
-            for place, item in tuple(self._items.items()):
+            for place, item in tuple(self._items.all.items()):
                 if self.log.claims.is_done(place, item.order):
                     self._finished(place)
             self._intake.follow(self.log.claims.floor)
-        self._ready, self._waiting = OrderedDict(), {}
-        for place, item in self._items.items():
-            if item.claim is None and place not in self._asked:
-                self._sort(place)
+        self._items.sort(self.log.claims.nodes, self._asked)
         if self._can_claim:
             plain, self._plain = self._plain, []
             for publication in plain:
@@ -629,26 +484,19 @@ class Group:
         self._is_taking = False
         self._intake.stop()
         self._plain.clear()
-        for place in [place for place, item in self._items.items() if item.claim is None and place not in self._asked]:
-            self._finished(place)
+        self._items.is_wanted = False
+        for place, item in tuple(self._items.all.items()):
+            if item.claim is None and place not in self._asked:
+                self._finished(place)
 
     def _finished(self, place: Place) -> None:
-        item = self._items.pop(place, None)
+        item = self._items.pop(place)
         self._mine.pop(place, None)
         if item is not None and item.claim is not None and item.claim.client_id:
             self._service.sessions.sent_of(item.claim.client_id, self.name).discard(place)
-        self._ready.pop(place, None)
-        self._waiting.pop(place, None)
-        if item is not None:
-            self._drop(item)
 
     def _claimed(self, place: Place, claim: Claim) -> None:
-        item = self._items.get(place)
-        if item is None:
-            item = self._items[place] = Item(claim.order, self._hub.clock.now())
-        item.claim = claim
-        self._ready.pop(place, None)
-        self._waiting.pop(place, None)
+        item = self._items.claim(place, claim)
         if claim.node == self._hub.node:
             self._launch(place, claim, item)
             return
@@ -656,18 +504,13 @@ class Group:
         self._settle(place, claim)
 
     def _freed(self, place: Place, order: int) -> None:
-        item = self._items.get(place)
-        if item is None:
-            item = self._items[place] = Item(order, 0.0)
-        if item.claim is not None:
-            self._tally.taken_over += item.claim.node != self._hub.node
-            self._mine.pop(place, None)
-        item.claim = None
-        item.since = self._hub.clock.now()
-        if self.members:
-            self._sort(place)
-        else:
-            self._finished(place)
+        self._mine.pop(place, None)
+        self._items.free(place, order)
+
+    def _lose(self, place: Place, order: int) -> None:
+        """Learn that the log has a message no more."""
+        self.log.draft.done.append((*place, order))
+        self.log.flush()
 
     def _return_room(self, client: "MqttClient | None") -> None:
         if client is not None and client.outbound is not None and not client.session.is_over:
@@ -680,7 +523,7 @@ class Group:
         if place is None or floor is None or now - self._floor_at < _FLOOR_S or not self._can_claim:
             return
         self._floor_at = now
-        first = min((item.order for item in self._items.values()), default=None)
+        first = self._items.first
         if first is not None:
             place = min(place, self._intake.before(first), key=_order)
         if place != floor and (place.position is None or _order(place) > _order(floor)):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 from chappe.hub.contracts import Timer
 from chappe.hub.mqtt.away import Away, Sent
 from chappe.hub.mqtt.claim_log import Counts
-from chappe.hub.mqtt.group import Group, Tally
+from chappe.hub.mqtt.group import Group
+from chappe.hub.mqtt.items import Tally
 from chappe.model.publication import Publication
 from chappe.protocols.base import SincePosition
 from chappe.protocols.mqtt.filters import Filter

@@ -1,10 +1,10 @@
 """What a group takes in at one node: every message behind the group's place, from the feed or read from the log.
 
-The feed brings what is new. What it does not bring (from before this node had a member, while the feed was interrupted, or
-for which there was no room) is read when it is needed, in pages.
+The feed brings what is new. What it does not bring (from before this node had a member, while the feed was interrupted,
+or for which there was no room) is read when it is needed, in pages.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from chappe.hub.contracts import Read, ReadLog, ReadLogResult, ReadResult, Timer
@@ -64,8 +64,8 @@ class Intake:
         """Return where a group begins whose first member came at a place; None: the broker cannot tell places."""
         return place if self._has_log else None
 
-    def is_behind(self, place: SincePosition | None) -> bool:
-        """Tell whether who follows from a place on brings everything that is still to come."""
+    def is_before(self, place: SincePosition | None) -> bool:
+        """Tell whether a place is not behind this one: who follows from there brings all that is still to come."""
         return place is not None and order_of(place) <= (self._life, self._order)
 
     def follow(self, place: SincePosition | None) -> None:
@@ -139,32 +139,42 @@ class Intake:
             broker.read(Read(self._pattern, namespace, Position(place.epoch, place.offset), _PAGE), found)
 
     def _take(self, result: ReadResult | ReadLogResult) -> None:
-        self._is_reading = False
         if result.error:
+            self._is_reading = False
             self._timer = self._hub.clock.call_later(RETRY_S, self.go_on)
             return
         life, last = _end_of(result)
+        is_full = len(result.publications) >= _PAGE
         if life != self._life:
             self.gaps += 1
             self._life, self._order = life, 0
+            self._is_reading = False
             self.go_on()
             return
-        is_whole = result.complete or len(result.publications) >= _PAGE
-        self.gaps += not is_whole
-        for each in result.publications:
-            order = each.log if self._is_pattern else each.offset
-            if order > self._order:
-                if not self._accept(each):
-                    return
-                self._order = order
-        if len(result.publications) >= _PAGE:
-            self.go_on()
+        self.gaps += not (result.complete or is_full)
+        run = self._run
+        has_room = self._give(result.publications)
+        if run != self._run:
             return
-        self._order = max(self._order, last)
-        if self._missed > self._order:
+        self._is_reading = False
+        if not has_room:
+            return
+        if not is_full:
+            self._order = max(self._order, last)
+        if is_full or self._missed > self._order:
             self.go_on()
         else:
             self._is_behind = False
+
+    def _give(self, publications: Sequence[Publication]) -> bool:
+        """Give messages on, up to the first for which there is no room; then return False."""
+        for each in publications:
+            order = each.log if self._is_pattern else each.offset
+            if order > self._order:
+                if not self._accept(each):
+                    return False
+                self._order = order
+        return True
 
 
 def _end_of(result: ReadResult | ReadLogResult) -> tuple[str, int]:

@@ -312,7 +312,6 @@ class Sessions:
     def _save_away(self, away: Away) -> None:
         if self._keeping is not None:
 
-
             def saved(stored: bool) -> None:
                 if stored:
                     self._service.groups.settled(away.flights)
