@@ -98,15 +98,6 @@ def test_ids_go_round_and_never_meet_one_that_is_out() -> None:
     assert len(seen) == 65_534
 
 
-def test_what_waits_for_a_group_can_be_withdrawn() -> None:
-    window = Window(1, 10, 1_000_000)
-    for group in ("", "g", ""):
-        window.offer(Delivery(delivery(1, 1).publication, 1, group=group))
-    window.withdraw("g")
-    assert [each.group for each in window.waiting] == ["", ""]
-    assert window.waiting_bytes == sum(each.size_bytes for each in window.waiting)
-
-
 def test_a_released_message_takes_its_id_only() -> None:
     window = Window(1, 10, 1_000_000)
     flight = window.launch(delivery(1, 2))
@@ -116,3 +107,13 @@ def test_a_released_message_takes_its_id_only() -> None:
     other.put_back(flight)
     assert not other.has_room
     assert other.completed(flight.packet_id)
+
+
+def test_room_that_is_kept_is_nobody_elses() -> None:
+    window = Window(2, 10, 1_000_000)
+    window.reserved = 2
+    assert not window.has_room
+    assert window.offer(delivery(1, 1))
+    assert window.depart() is None
+    window.reserved = 1
+    assert window.depart() is not None

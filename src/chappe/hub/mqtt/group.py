@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 from chappe.hub.mqtt.away import Sent
 from chappe.hub.mqtt.choosing import Place, identity_of, owner_of, place_in_log
 from chappe.hub.mqtt.claim_log import ClaimLog, Counts, SharedClaimLog
-from chappe.hub.mqtt.claims import NOTHING, Changes, Claim, Entry, Wanted
+from chappe.hub.mqtt.claims import NOTHING, Changes, Claim, Entry, Wanted, order_of
 from chappe.hub.mqtt.intake import Intake
 from chappe.hub.mqtt.items import Item, Items, Tally
 from chappe.hub.mqtt.kinds import QOS_1, QOS_2
+from chappe.hub.mqtt.members import Members
 from chappe.model.error_codes import Code
 from chappe.model.publication import Publication
 from chappe.protocols.base import SincePosition
@@ -36,7 +37,7 @@ class Group:
     """The members of one shared subscription here.
 
     Attributes:
-        members: who is connected and follows, in the order in which they came; the first has waited longest.
+        members: who is connected and follows.
         log: whose each message is.
         is_ending: this node is going: others take what comes.
     """
@@ -44,16 +45,11 @@ class Group:
     def __init__(self, service: "MqttService", name: str, tally: Tally, counts: Counts) -> None:
         self.name = name
         self.pattern = split_shared(name)[1]
-        self.members: dict[MqttClient, Filter] = {}
+        self.members = Members()
         self.is_ending = False
-        # Members that follow anew what was interrupted.
-        self._broken: set[MqttClient] = set()
         self._service = service
         self._hub = hub = service.hub
         self._tally = tally
-        # From where each member brings everything, and from where its session was one.
-        self._places: dict[MqttClient, SincePosition | None] = {}
-        self._begins: dict[MqttClient, SincePosition | None] = {}
         broker = hub.broker
         if broker.shared or broker.durable:
             age_s = float(service.options.session_expiry_max_s or 604_800)
@@ -103,12 +99,10 @@ class Group:
         self, client: "MqttClient", one: Filter, place: SincePosition | None, begin: SincePosition | None
     ) -> None:
         """Let a client be a member, now that it follows the filter from a place on; see `Groups.arrived`."""
-        self.members[client] = one
+        self.members.put(client, one, place, begin)
         self._items.is_wanted = True
-        self._places[client] = place
-        self._begins.setdefault(client, begin)
-        if client in self._broken:
-            self._broken.discard(client)
+        if client in self.members.broken:
+            self.members.broken.discard(client)
             self._intake.resume()
         if client.expiry_s and one.qos:
             self._keep(client.client_id)
@@ -116,7 +110,7 @@ class Group:
 
     def begins_at(self, client: "MqttClient") -> SincePosition | None:
         """Return from where a member came."""
-        return self._begins.get(client)
+        return self.members.begins.get(client)
 
     def left(self, client: "MqttClient", stays: bool, code: int) -> None:
         """Learn that the connection of somebody who is or was a member ends.
@@ -186,15 +180,13 @@ class Group:
         sessions.make_sure(claim.client_id, sure)
 
     def _remove(self, client: "MqttClient") -> None:
-        self.members.pop(client, None)
-        self._places.pop(client, None)
-        self._begins.pop(client, None)
+        was_broken = client in self.members.broken
+        self.members.remove(client)
         if not self.members:
             self._stop_taking()
-        elif client in self._broken or not any(map(self._intake.is_before, self._places.values())):
+        elif was_broken or not self.members.bring(self._intake.is_before):
             # What the others' answers told of the feed has maybe not brought yet.
             self._intake.resume()
-        self._broken.discard(client)
 
     def _keep(self, client_id: str) -> None:
         if client_id not in self.log.claims.kept or client_id in self.log.draft.ended:
@@ -206,7 +198,7 @@ class Group:
 
     @property
     def _share(self) -> int:
-        return NOTHING if self.is_ending else max((one.qos for one in self.members.values()), default=NOTHING)
+        return NOTHING if self.is_ending else self.members.share
 
     def _tell(self) -> None:
         """Tell the others if the group is now more or less to them here than before."""
@@ -216,8 +208,7 @@ class Group:
             self._told_share = share
             draft.share = share
             if share != NOTHING:
-                place = next((each for each in self._begins.values() if each is not None), None)
-                draft.since = self._intake.begins_at(place)
+                draft.since = self._intake.begins_at(self.members.begin)
         self.log.flush()
 
     # --- Messages ----------------------------------------------------------------------------------------------------
@@ -285,7 +276,7 @@ class Group:
     def interrupted(self, client: "MqttClient") -> None:
         """Learn that a member follows no more, because the feed may have lost messages; it arrives anew."""
         if client in self.members:
-            self._broken.add(client)
+            self.members.broken.add(client)
             self._intake.pause()
 
     @property
@@ -317,7 +308,7 @@ class Group:
 
     def _give_plain(self, publication: Publication) -> None:
         if owner_of(identity_of(publication), self.log.claims.nodes) == self._hub.node:
-            heir = self._next()
+            heir = self.members.next()
             if heir is not None:
                 self._send(heir, publication, 0)
         else:
@@ -342,32 +333,19 @@ class Group:
 
     def _claim(self) -> None:
         while self._items.ready:
-            client = self._next_with_room()
+            client = self.members.next_with_room()
             if client is None:
                 return
             place, _ = self._items.ready.popitem(last=False)
             item = self._items.all[place]
             assert item.publication is not None
-            qos = min(self._service.qos_of(item.publication), self.members[client].qos)
+            qos = min(self._service.qos_of(item.publication), self.members.filters[client].qos)
             is_kept = qos == QOS_2 and self._service.sessions.is_kept(client)
             self._asked[place] = client
             if client.outbound is not None:
                 client.outbound.window.reserved += 1
             wanted = Wanted((*place, item.order), qos, client.client_id if is_kept else "")
             self.log.draft.claims.append(wanted)
-
-    def _next_with_room(self) -> "MqttClient | None":
-        chosen = next((each for each in self.members if _has_room(each)), None)
-        if chosen is not None:
-            self.members[chosen] = self.members.pop(chosen)
-        return chosen
-
-    def _next(self) -> "MqttClient | None":
-        """Return whose turn it is: the first with room for a message, or simply the first."""
-        chosen = self._next_with_room() or next(iter(self.members), None)
-        if chosen is not None:
-            self.members[chosen] = self.members.pop(chosen)
-        return chosen
 
     def _unask(self, place: Place) -> "MqttClient | None":
         """Take back that a member keeps room for a message."""
@@ -385,7 +363,7 @@ class Group:
             # Asked for when the log was another one; the one that is asked for since then is still to come.
             client = None
         publication = item.publication
-        one = self.members.get(client) if client is not None else None
+        one = self.members.filters.get(client) if client is not None else None
         qos = min(self._service.qos_of(publication), one.qos) if publication is not None and one is not None else -1
         is_kept = qos == QOS_2 and client is not None and self._service.sessions.is_kept(client)
         is_as_claimed = qos == claim.qos and is_kept == bool(claim.client_id)
@@ -402,7 +380,7 @@ class Group:
             self.done(publication)
 
     def _send(self, client: "MqttClient", publication: Publication, qos: int) -> None:
-        one = self.members[client]
+        one = self.members.filters[client]
         identifiers = (one.identifier,) if one.identifier else ()
         retain = one.retain_as_published and was_retained(publication)
         client.make_personal().launch(Delivery(publication, qos, retain, identifiers, self.name))
@@ -449,7 +427,7 @@ class Group:
                 self._mine[place] = claim
                 self._give_up(place)
             self._settle(place, claim)
-        for client, one in self.members.items():
+        for client, one in self.members.filters.items():
             self._service.sessions.sent_of(client.client_id, self.name).intersection_update(claims.claims)
             if client.expiry_s and one.qos:
                 self._keep(client.client_id)
@@ -525,20 +503,8 @@ class Group:
         self._floor_at = now
         first = self._items.first
         if first is not None:
-            place = min(place, self._intake.before(first), key=_order)
-        if place != floor and (place.position is None or _order(place) > _order(floor)):
+            place = min(place, self._intake.before(first), key=order_of)
+        (life, order), (told_life, told) = order_of(place), order_of(floor)
+        if life != told_life or order > told:
             self.log.draft.floor = place
             self.log.flush_soon()
-
-
-def _order(place: SincePosition) -> int:
-    return place.offset if place.position is None else int(place.position.rpartition(":")[2])
-
-
-def _has_room(client: "MqttClient") -> bool:
-    """Tell whether a client takes a message now; what comes before a SUBACK, or what it left on its way, is first."""
-    outbound, asking = client.outbound, client.asking
-    if outbound is None:
-        return True
-    is_busy = outbound.is_resuming or (asking is not None and asking.is_waiting)
-    return not is_busy and not outbound.window.waiting and outbound.window.has_room
