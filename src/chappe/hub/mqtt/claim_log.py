@@ -271,7 +271,7 @@ class SharedClaimLog(ClaimLog):
             self._later(self._read_page)
         elif result.position.epoch != self.epoch:
             self._read()
-        elif not result.unbroken and self.applied:
+        elif not result.unbroken and (self.applied or self.is_ready):
             self._miss(result)
         else:
             for each in result.publications:
