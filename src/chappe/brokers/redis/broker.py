@@ -38,6 +38,7 @@ class RedisBroker:
 
     Attributes:
         node: names this broker among those that share the servers.
+        has_log: log positions mean the same to all hubs: there is one server.
         callback_errors: exceptions of callbacks, which went to the event loop's handler.
     """
 
@@ -63,6 +64,7 @@ class RedisBroker:
         if partitions > 1:
             self._partition_of = lambda channel: (partition_of if self._is_cluster else spread)(channel, partitions)
         self._numbers = Numbers() if partitions > 1 else None
+        self.has_log = partitions == 1
         self._attached = Attached()
         self._sink: BrokerSink | None = None
         self._loop: asyncio.AbstractEventLoop
