@@ -13,7 +13,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,8 +30,9 @@ from tests.programmes.engines import shared_engine
 from tests.programmes.mqtt_client import STOP, Line, lines_of
 from tests.programmes.result import ROOT, Result
 
-#: What can be killed: both clients, the hub on each of its brokers, an engine under a hub.
-PARTS: Final = ("clients", "hub-sqlite", "hub-redis", "hub-nats", "redis", "nats")
+#: What can be killed: both clients, the hub on each of its brokers, an engine under a hub, two hubs with the members of
+#: a shared subscription.
+PARTS: Final = ("clients", "hub-sqlite", "hub-redis", "hub-nats", "redis", "nats", "group")
 TOPICS: Final = ("kills/a", "kills/b")
 QOS: Final = (1, 2)
 _SEED: Final = 20_261_127
@@ -75,11 +76,18 @@ def quiet_port() -> int:
 class Child:
     """A client as a process."""
 
-    def __init__(self, role: str, folder: Path, port: int, qos: int) -> None:
-        self.name = f"{role}-{qos}"
+    def __init__(self, role: str, folder: Path, port: int, qos: int, *, number: int = 0, prefix: str = "") -> None:
+        """Know what to start.
+
+        Args:
+            number: tells those of one role and QoS apart.
+            prefix: of what it follows.
+        """
+        self.name = f"{role}-{qos}{'-' * bool(number)}{number or ''}"
         self.qos = qos
         self.folder = folder
-        self._arguments = (role, self.name, str(port), str(folder), str(qos), *(f"{each}/{qos}" for each in TOPICS))
+        topics = (f"{prefix}{each}/{qos}" for each in TOPICS)
+        self._arguments = (role, self.name, str(port), str(folder), str(qos), *topics)
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -96,6 +104,24 @@ class Child:
     def lines(self) -> list[Line]:
         """Return what it did so far."""
         return list(lines_of(self.folder, self.name))
+
+
+class Crew:
+    """The members of a shared subscription, which have together what one subscriber would have, in any order."""
+
+    def __init__(self, folder: Path, ports: Sequence[int], qos: int) -> None:
+        """Have one member at each hub."""
+        self.name = f"crew-{qos}"
+        self.qos = qos
+        self.members = [
+            Child("subscribe", folder, port, qos, number=number, prefix="$share/crew/")
+            for number, port in enumerate(ports, 1)
+        ]
+
+    def lines(self) -> list[Line]:
+        """Return what they did so far; what they got in the order of the history."""
+        found = [line for each in self.members for line in each.lines()]
+        return sorted(found, key=lambda line: (line.did == "got", line.offset))
 
 
 @dataclass
@@ -122,25 +148,31 @@ class Outcome:
 
 
 class Traffic:
-    """A publisher and a subscriber for each QoS."""
+    """A publisher and a subscriber for each QoS; or a group of subscribers, with a member at each of several hubs."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, *ports: int) -> None:
         self._folder = folder
-        self.subscribers = [Child("subscribe", folder, port, qos) for qos in QOS]
-        self.publishers = [Child("publish", folder, port, qos) for qos in QOS]
+        self.crews = [Crew(folder, ports, qos) for qos in QOS] if len(ports) > 1 else []
+        self.readers = [Child("subscribe", folder, ports[0], qos) for qos in QOS] if not self.crews else []
+        self.subscribers: list[Child | Crew] = [*self.readers, *self.crews]
+        self.publishers = [Child("publish", folder, ports[0], qos) for qos in QOS]
+
+    @property
+    def following(self) -> list[Child]:
+        return [*self.readers, *(member for crew in self.crews for member in crew.members)]
 
     @property
     def children(self) -> list[Child]:
-        return [*self.subscribers, *self.publishers]
+        return [*self.following, *self.publishers]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run them all; the subscribers follow before anything is published."""
         try:
-            for child in self.subscribers:
+            for child in self.following:
                 await child.start()
             await self._until(
-                lambda: all(any(line.did == "subscribed" for line in each.lines()) for each in self.subscribers)
+                lambda: all(any(line.did == "subscribed" for line in each.lines()) for each in self.following)
             )
             for child in self.publishers:
                 await child.start()
@@ -259,7 +291,7 @@ def attempts(publisher: Child, channel: str, said: list[Line], history: History)
     return events
 
 
-def sights(subscriber: Child, channel: str, heard: list[Line], epoch: str) -> tuple[list[Event], int]:
+def sights(subscriber: Child | Crew, channel: str, heard: list[Line], epoch: str) -> tuple[list[Event], int]:
     """Return what a subscriber saw in a channel, and how much of it came again with QoS 1."""
     name = subscriber.name
     begun = next(line.time for line in heard if line.did == "subscribed")
@@ -290,7 +322,7 @@ def _pending(lines: list[Line]) -> set[int]:
     return pending
 
 
-def _has_all(publisher: Child, subscriber: Child) -> bool:
+def _has_all(publisher: Child, subscriber: Child | Crew) -> bool:
     sent = {payload_hash(line.text.encode()) for line in publisher.lines() if line.did == "sent"}
     return sent <= {line.hash for line in subscriber.lines()}
 
@@ -298,7 +330,7 @@ def _has_all(publisher: Child, subscriber: Child) -> bool:
 async def kill(part: str, kills: int) -> Outcome:
     """Kill what one of `PARTS` names so often under traffic; of the clients each so often."""
     kind, _, broker = part.partition("-")
-    name = broker or ("sqlite" if kind == "clients" else kind)
+    name = broker or {"clients": "sqlite", "group": "redis"}.get(kind, kind)
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         engine: Victim | None = None
@@ -306,16 +338,20 @@ async def kill(part: str, kills: int) -> Outcome:
         if name != "sqlite":
             shared = await stack.enter_async_context(shared_engine(name))
             engine, url = shared, shared.url
-        port, settings = quiet_port(), folder / "chappe.toml"
-        settings.write_text(_SETTINGS.format(url=url, port=port), encoding="utf-8")
-        hub = await stack.enter_async_context(HubProcess("--dev", "--config", str(settings)))
-        traffic = Traffic(folder, port)
+        hubs, ports = [], [quiet_port() for _ in range(2 if kind == "group" else 1)]
+        for number, port in enumerate(ports):
+            settings = folder / f"chappe-{number}.toml"
+            settings.write_text(_SETTINGS.format(url=url, port=port), encoding="utf-8")
+            hubs.append(await stack.enter_async_context(HubProcess("--dev", "--config", str(settings))))
+        traffic = Traffic(folder, *ports)
         await stack.enter_async_context(traffic.running())
-        victims: list[Victim] = [hub] if kind == "hub" else [engine] if engine is not None else [*traffic.children]
+        victims: list[Victim] = [*hubs] if kind in ("hub", "group") else [*traffic.children]
+        if engine is not None and kind not in ("hub", "group"):
+            victims = [engine]
         programmes = [KillProgramme(_SEED + number, kills) for number, _ in enumerate(victims)]
         await asyncio.gather(*(programme.run(victim) for programme, victim in zip(programmes, victims, strict=True)))
         await traffic.goes_on()
-        return await traffic.finish(hub.url)
+        return await traffic.finish(hubs[0].url)
 
 
 async def result(part: str, kills: int) -> Result:
@@ -325,9 +361,10 @@ async def result(part: str, kills: int) -> Result:
     done = {
         "clients": "SIGKILL of MQTT clients that keep their half of the session on disk, publishers and subscribers",
         "hub": f"SIGKILL of a hub on {broker} under MQTT traffic",
+        "group": "SIGKILL of two hubs on Redis at any time, each with a member of a shared subscription, under traffic",
     }.get(kind, f"SIGKILL of {kind} under a hub and MQTT traffic, on disk")
     details = "" if outcome.kept else "```\n" + "\n".join(map(str, outcome.verdict.findings[:10])) + "\n```"
-    times = f"{kills} kills" + (" of each of 4" if kind == "clients" else "")
+    times = f"{kills} kills" + {"clients": " of each of 4", "group": " of each of 2"}.get(kind, "")
     return Result(
         part=f"mqtt_{part}",
         done=f"{done}, QoS 1 and 2",

@@ -24,6 +24,7 @@ def test_every_part_of_the_programme_is_there() -> None:
     assert parts >= {f"{kind}-{engine}" for kind in ("kills", "partitions", "loss") for engine in faults.ENGINES}
     assert parts >= {"failover", "rolling-redis", "rolling-nats", "avalanche", "jitter"}
     assert parts >= {"mqtt_clients", "mqtt_hub-sqlite", "mqtt_hub-redis", "mqtt_hub-nats", "mqtt_redis", "mqtt_nats"}
+    assert "mqtt_group" in parts
     assert faults.order()[:-1] == list(faults.parts())
 
 
