@@ -32,7 +32,7 @@ TESTED_IN: dict[str, str] = {
     **{f"hub/mqtt/{name}.py": "hub/mqtt/test_client.py" for name in ("carrier", "inbound", "taking", "telling")},
     # Parts of the public `Hub`.
     **{f"{name}.py": "test_app.py" for name in ("publishing", "registering")},
-    **{f"hub/mqtt/{name}.py": "hub/mqtt/test_sessions.py" for name in ("away", "records")},
+    **{f"hub/mqtt/{name}.py": "hub/mqtt/test_sessions.py" for name in ("adoption", "away", "records")},
     **{f"hub/mqtt/{name}.py": "hub/mqtt/test_sharing.py" for name in ("group", "items", "members")},
     "transports/mqtt_listener.py": "server/test_mqtt.py",
     "transports/mqtt_link.py": "server/test_mqtt.py",

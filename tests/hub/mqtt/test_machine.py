@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from chappe.brokers.memory import MemoryBroker
 from chappe.hub.mqtt import MqttOptions, MqttService
-from chappe.hub.mqtt.sessions import GRACE_S
+from chappe.hub.mqtt.adoption import GRACE_S
 from chappe.protocols.mqtt import packets
 from chappe.protocols.mqtt.packets import NEVER_EXPIRES, SubscribeFilter
 from chappe.testing.fake_clock import FakeClock, FakeTimer

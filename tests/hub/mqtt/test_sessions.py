@@ -4,7 +4,7 @@ import pytest
 
 from chappe.hub.contracts import Claims
 from chappe.hub.mqtt import MqttOptions
-from chappe.hub.mqtt.sessions import GRACE_S
+from chappe.hub.mqtt.adoption import GRACE_S
 from chappe.protocols.mqtt import packets
 from chappe.protocols.mqtt.packets import NEVER_EXPIRES, Connect, Publish, Will, WillProperties
 from chappe.protocols.mqtt.reason_codes import ReasonCode

@@ -141,6 +141,11 @@ def before(place: SincePosition | None, pattern: str, publications: Iterable[Pub
     return SincePosition(position=f"{prefix}:{log}")
 
 
+def end_of(expiry_s: int, now: float) -> float:
+    """Return when a session ends whose connection ends now, monotonic seconds."""
+    return math.inf if expiry_s == packets.NEVER_EXPIRES else now + expiry_s
+
+
 def will_command(will: packets.Will, now_ms: int) -> base.Publish:
     """Return what a will publishes."""
     headers = headers_of(will.qos, will.retain, will.properties, now_ms)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from chappe.hub.mqtt.away import Sent
 from chappe.hub.mqtt.choosing import Place, identity_of, owner_of, place_in_log
 from chappe.hub.mqtt.claim_log import ClaimLog, Counts, SharedClaimLog
-from chappe.hub.mqtt.claims import NOTHING, Changes, Claim, Entry, Wanted, order_of
+from chappe.hub.mqtt.claims import NOTHING, Changes, Claim, Entry, Wanted
 from chappe.hub.mqtt.intake import Intake
 from chappe.hub.mqtt.items import Item, Items, Tally
 from chappe.hub.mqtt.kinds import QOS_1, QOS_2
@@ -107,10 +107,6 @@ class Group:
         if client.expiry_s and one.qos:
             self._keep(client.client_id)
         self._tell()
-
-    def begins_at(self, client: "MqttClient") -> SincePosition | None:
-        """Return from where a member came."""
-        return self.members.begins.get(client)
 
     def left(self, client: "MqttClient", stays: bool, code: int) -> None:
         """Learn that the connection of somebody who is or was a member ends.
@@ -496,15 +492,9 @@ class Group:
 
     def _tell_floor(self, now: float) -> None:
         """Tell up to where everything is done with, now and then."""
-        place = self._intake.place
-        floor = self.log.claims.floor
-        if place is None or floor is None or now - self._floor_at < _FLOOR_S or not self._can_claim:
-            return
-        self._floor_at = now
-        first = self._items.first
-        if first is not None:
-            place = min(place, self._intake.before(first), key=order_of)
-        (life, order), (told_life, told) = order_of(place), order_of(floor)
-        if life != told_life or order > told:
-            self.log.draft.floor = place
-            self.log.flush_soon()
+        if self._can_claim and now - self._floor_at >= _FLOOR_S:
+            self._floor_at = now
+            floor = self._intake.floor(self._items.first, self.log.claims.floor)
+            if floor is not None:
+                self.log.draft.floor = floor
+                self.log.flush_soon()

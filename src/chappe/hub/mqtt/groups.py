@@ -82,7 +82,7 @@ class Groups:
     def begins_at(self, client: "MqttClient", one: Filter) -> SincePosition | None:
         """Return from where a client was a member."""
         group = self._groups.get(one.name)
-        return group.begins_at(client) if group is not None else None
+        return group.members.begins.get(client) if group is not None else None
 
     def interrupted(self, client: "MqttClient", one: Filter) -> None:
         """Learn that a member follows its filter no more, and will again."""

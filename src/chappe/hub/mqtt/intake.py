@@ -56,9 +56,20 @@ class Intake:
         """Return what comes later in the log, or in the channel, by a higher number."""
         return (publication.log if self._is_pattern else publication.offset) if self._has_log else 0
 
-    def before(self, order: int) -> SincePosition:
-        """Return the place right before a message."""
-        return place_at(self._life, order - 1, is_pattern=self._is_pattern)
+    def floor(self, first: int | None, told: SincePosition | None) -> SincePosition | None:
+        """Return up to where everything is done with; None: it is no more than what was told, or nobody knows.
+
+        Args:
+            first: the order of the first message that is not.
+        """
+        place = self.place
+        if place is None or told is None:
+            return None
+        life, order = order_of(place)
+        order = order if first is None else min(order, first - 1)
+        told_life, told_order = order_of(told)
+        is_more = life != told_life or order > told_order
+        return place_at(life, order, is_pattern=self._is_pattern) if is_more else None
 
     def begins_at(self, place: SincePosition | None) -> SincePosition | None:
         """Return where a group begins whose first member came at a place; None: the broker cannot tell places."""

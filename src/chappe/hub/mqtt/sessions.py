@@ -4,16 +4,13 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec.structs import replace
-
-from chappe.hub.mqtt.away import Away, PendingWill, away_of, will_command
+from chappe.hub.mqtt.adoption import Adoption
+from chappe.hub.mqtt.away import Away, PendingWill, away_of, end_of, will_command
 from chappe.hub.mqtt.choosing import Place
 from chappe.hub.mqtt.keeping import Checkpoints, Keeping, Written
 from chappe.hub.mqtt.records import (
     Placed,
     Record,
-    away_from,
-    said_by,
     underway_of,
     will_of,
 )
@@ -21,14 +18,11 @@ from chappe.hub.permissions import Actor
 from chappe.model.error_codes import Code
 from chappe.model.errors import ChappeError
 from chappe.protocols.mqtt.packets import NEVER_EXPIRES
-from chappe.protocols.mqtt.window import Delivery, Flight
 
 if TYPE_CHECKING:
     from chappe.hub.mqtt.client import MqttClient
     from chappe.hub.mqtt.service import MqttService
 
-#: What clients get to come back in before the wills of those that a hub had when it ended are said, seconds.
-GRACE_S: Final = 10.0
 #: How long another node may take to let a client go, seconds.
 _TAKE_S: Final = 5.0
 #: After so many seconds a node knows which others there are.
@@ -43,7 +37,7 @@ class Sessions:
         live: connected clients by id.
         away: sessions without a connection that this node looks after, by client id.
         wills: those that wait, by client id.
-        expired, taken_over, wills_sent, adopted: counted.
+        expired, taken_over, wills_sent: counted.
     """
 
     def __init__(self, service: "MqttService") -> None:
@@ -52,19 +46,18 @@ class Sessions:
         self.live: dict[str, MqttClient] = {}
         self.away: dict[str, Away] = {}
         self.wills: dict[str, PendingWill] = {}
-        self.expired = self.taken_over = self.wills_sent = self.adopted = 0
+        self.expired = self.taken_over = self.wills_sent = 0
         self._keeping = Keeping(hub) if hub.broker.durable or hub.broker.shared else None
         self._checkpoints = Checkpoints(hub, service.options.checkpoint_s, self._save_client)
         if self._keeping is not None:
             self._keeping.on_lost = self._lose
-        # Sessions that are being taken up, with who waits for that.
-        self._adopting: dict[str, list[Callable[[bool], None]]] = {}
+            self._adoption = Adoption(service, self, self._keeping)
         self._cluster = hub.cluster
         if self._cluster is not None:
             self._cluster.bus.on(_TAKE, self._asked_to_give, str)
             self._cluster.bus.on(_CAME, self._came_elsewhere, list[str])
             self._cluster.bus.on(_NEEDS, self._needed_elsewhere, dict[str, list[str]])
-            self._cluster.nodes.on_gone.append(lambda node: self._adopt_all())
+            self._cluster.nodes.on_gone.append(lambda node: self._adoption.adopt_all())
             self._cluster.nodes.on_join.append(self._tell_needs)
             self._cluster.nodes.on_return.append(self._returned)
 
@@ -74,10 +67,10 @@ class Sessions:
             done()
         elif self._cluster is not None:
             # Who else is here is not known yet.
-            self._hub.clock.call_later(_KNOWN_S, self._adopt_all)
+            self._hub.clock.call_later(_KNOWN_S, self._adoption.adopt_all)
             done()
         else:
-            self._adopt_all(done)
+            self._adoption.adopt_all(done)
 
     def metrics(self) -> dict[str, float]:
         """Return what is counted here, by name of the metric."""
@@ -85,7 +78,7 @@ class Sessions:
             "chappe_mqtt_clients": len(self.live),
             "chappe_mqtt_sessions_away": len(self.away),
             "chappe_mqtt_sessions_expired_total": self.expired,
-            "chappe_mqtt_sessions_adopted_total": self.adopted,
+            "chappe_mqtt_sessions_adopted_total": self._adoption.adopted if self._keeping is not None else 0,
             "chappe_mqtt_taken_over_total": self.taken_over,
             "chappe_mqtt_wills_sent_total": self.wills_sent,
             **(self._keeping.metrics() if self._keeping is not None else {}),
@@ -152,7 +145,7 @@ class Sessions:
             return away
         if away is not None:
             self._service.groups.forget(away)
-            self._need(client.client_id, ())
+            self.need(client.client_id, ())
             if not client.expiry_s:
                 self._write_off(client.client_id)
         if will is not None:
@@ -181,7 +174,7 @@ class Sessions:
                     _TAKE, client.client_id, (record.node,), lambda answers: self._fetch(client, done), _TAKE_S
                 )
             else:
-                self._adopt(record, adopted)
+                self._adoption.adopt(record, adopted)
 
         def adopted(stored: bool) -> None:
             done(None if stored else ChappeError(Code.NOT_AVAILABLE))
@@ -197,7 +190,7 @@ class Sessions:
             elif record is None or client.session.is_over:
                 done(None)
             else:
-                self._adopt(record, lambda stored: done(None if stored else ChappeError(Code.NOT_AVAILABLE)))
+                self._adoption.adopt(record, lambda stored: done(None if stored else ChappeError(Code.NOT_AVAILABLE)))
 
         self._keeping.read(client.client_id, found)
 
@@ -216,23 +209,23 @@ class Sessions:
             delay_s = min(will.properties.will_delay_s or 0, client.expiry_s)
         if not is_own or not client.expiry_s:
             if is_own:
-                self._need(client_id, ())
+                self.need(client_id, ())
                 if self._keeping is not None:
                     self._keeping.forget(client_id)
             if pending is not None:
                 self._say(client_id, pending)
             return
-        away = away_of(client, _end_of(client.expiry_s, clock.now()))
-        self._hold(away, pending if delay_s else None, float(delay_s or 0))
-        self._save_away(away)
+        away = away_of(client, end_of(client.expiry_s, clock.now()))
+        self.hold(away, pending if delay_s else None, float(delay_s or 0))
+        self.save_away(away)
         if pending is not None and not delay_s:
             self._say(client_id, pending)
 
-    def _hold(self, away: Away, will: PendingWill | None, will_s: float) -> None:
+    def hold(self, away: Away, will: PendingWill | None, will_s: float) -> None:
         """Look after a session without a connection."""
         clock, client_id = self._hub.clock, away.client_id
         self.away[client_id] = away
-        self._need(client_id, [one for one, _ in away.filters])
+        self.need(client_id, [one for one, _ in away.filters])
         if away.expires_at < math.inf:
             away.timer = clock.call_later(max(0.0, away.expires_at - clock.now()), lambda: self._expire(away))
         if will is not None:
@@ -245,7 +238,7 @@ class Sessions:
             return
         self.expired += 1
         self._service.groups.forget(away)
-        self._need(away.client_id, ())
+        self.need(away.client_id, ())
         del self.away[away.client_id]
         will = self.wills.pop(away.client_id, None)
         self._write_off(away.client_id)
@@ -258,7 +251,7 @@ class Sessions:
             self._say(client_id, pending)
             away = self.away.get(client_id)
             if away is not None:
-                self._save_away(away)
+                self.save_away(away)
 
     def _say(self, client_id: str, pending: PendingWill) -> None:
         """Publish a will, with the rights of its client; what it may not say is not said."""
@@ -302,14 +295,15 @@ class Sessions:
     def changed(self, client: "MqttClient", then: Callable[[], None]) -> None:
         """Keep what the filters of a client need, and go on when they are written down."""
         if client.expiry_s:
-            self._need(client.client_id, client.filters.all())
+            self.need(client.client_id, client.filters.all())
         self.save(client, lambda stored: then() if stored else client.session.close(Code.INSUFFICIENT_STATE))
 
     def _save_client(self, client: "MqttClient") -> None:
         if self._keeping is not None and client.expiry_s and self.live.get(client.client_id) is client:
             self._keeping.save(client.client_id, lambda: self._record_now(client.client_id))
 
-    def _save_away(self, away: Away) -> None:
+    def save_away(self, away: Away) -> None:
+        """Write a session without a connection down."""
         if self._keeping is not None:
 
             def saved(stored: bool) -> None:
@@ -387,105 +381,7 @@ class Sessions:
         sent = away.sent if away is not None else client.sent if client is not None else None
         return (sent or {}).get(group, set())
 
-    # --- Taken up ----------------------------------------------------------------------------------------------------
-
-    def _adopt_all(self, done: Callable[[], None] | None = None) -> None:
-        """Look after the sessions of nodes that are gone; of several nodes that are left one takes each."""
-        assert self._keeping is not None
-        cluster = self._cluster
-
-        def found(records: list[Record]) -> None:
-            left = len(records)
-
-            def adopted(stored: bool = True) -> None:
-                nonlocal left
-                left -= 1
-                if not left and done is not None:
-                    done()
-
-            if not records and done is not None:
-                done()
-            for record in records:
-                self._need(record.client_id, [each.filter for each in record.filters], told=False)
-                is_known = record.client_id in self.live or record.client_id in self.away
-                is_elsewhere = cluster is not None and (
-                    record.node in cluster.nodes.others or cluster.node_for(record.client_id) is not None
-                )
-                if is_known or is_elsewhere or (cluster is not None and record.node == self._hub.node):
-                    adopted()
-                elif cluster is None:
-                    self._recall(record, adopted)
-                else:
-                    self._adopt_if_gone(record, adopted)
-
-        self._keeping.read_all(found)
-
-    def _adopt_if_gone(self, found: Record, done: Callable[[bool], None]) -> None:
-        """Take up a session of a node that is gone, unless another one did meanwhile."""
-        assert self._keeping is not None
-
-        def read(record: Record | None, answered: bool) -> None:
-            if record is not None and record.node == found.node:
-                self._adopt(record, done)
-            else:
-                done(False)
-
-        self._keeping.read(found.client_id, read)
-
-    def _adopt(self, record: Record, done: Callable[[bool], None]) -> None:
-        """Take up a session as its record was read; `done` learns whether it is here.
-
-        Nobody else writes that record from then on: a node that has the session and was taken for gone finds out
-        before it sends anything for which it has to be written.
-        """
-        assert self._keeping is not None
-        client_id = record.client_id
-        waiting = self._adopting.get(client_id)
-        if waiting is not None:
-            waiting.append(done)
-            return
-        self._adopting[client_id] = [done]
-
-        def written(stored: bool) -> None:
-            if stored:
-                self._recall(record, finish)
-            else:
-                finish(False)
-
-        def finish(stored: bool) -> None:
-            for told in self._adopting.pop(client_id):
-                told(stored)
-
-        self._keeping.save(client_id, lambda: replace(record, node=self._hub.node), written)
-
-    def _recall(self, record: Record, done: Callable[[bool], None]) -> None:
-        """Look after a session that was written down, as if its connection had ended now, if it had one."""
-        assert self._keeping is not None
-
-        def recalled(flights: list[Flight], waiting: list[Delivery]) -> None:
-            if record.client_id not in self.live and record.client_id not in self.away:
-                self._hold_again(record, flights, waiting)
-            done(True)
-
-        self._keeping.recall(record, recalled)
-
-    def _hold_again(self, record: Record, flights: list[Flight], waiting: list[Delivery]) -> None:
-        clock = self._hub.clock
-        self.adopted += 1
-        expires_at = _end_of(record.expiry_s, clock.now())
-        if record.expires_ms:
-            expires_at = clock.now() + (record.expires_ms - clock.wall_ms()) / 1_000
-        away = away_from(record, flights, waiting, expires_at)
-        pending, will_s = None, 0.0
-        if record.will is not None:
-            command, claims = said_by(record.will)
-            pending = PendingWill(command, None, claims)
-            will_s = max(record.will.delay_s, GRACE_S)
-            if record.will.due_ms:
-                will_s = max(0.0, (record.will.due_ms - clock.wall_ms()) / 1_000)
-        self._hold(away, pending, will_s)
-        self._save_away(away)
-        self._service.groups.settle(away)
+    # --- Lost -------------------------------------------------------------------------------------------------------
 
     def _lose(self, client_id: str, record: Record) -> None:
         """Let go of a session that another node took over, because it took this one for gone."""
@@ -507,7 +403,7 @@ class Sessions:
         for client in tuple(self.live.values()):
             self._save_client(client)
         for away in tuple(self.away.values()):
-            self._save_away(away)
+            self.save_away(away)
 
     # --- Other nodes -------------------------------------------------------------------------------------------------
 
@@ -544,7 +440,7 @@ class Sessions:
             self.taken_over += 1
             client.session.close(Code.STALE, "another connection has this client id")
 
-    def _need(self, client_id: str, filters: Any, *, told: bool = True) -> None:
+    def need(self, client_id: str, filters: Any, *, told: bool = True) -> None:
         """Keep what a session needs, here and on the other nodes."""
         changed = self._service.retention.need(client_id, filters)
         if changed and told and self._cluster is not None:
@@ -562,10 +458,6 @@ class Sessions:
         found = {client_id: patterns for client_id, patterns in needs.items() if patterns}
         if found:
             self._cluster.bus.tell(_NEEDS, found, node)
-
-
-def _end_of(expiry_s: int, now: float) -> float:
-    return math.inf if expiry_s == NEVER_EXPIRES else now + expiry_s
 
 
 def _not_yours() -> ChappeError:
