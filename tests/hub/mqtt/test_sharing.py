@@ -349,3 +349,34 @@ def test_a_group_is_written_down_in_one_when_its_log_is_long_and_when_the_last_m
     payloads = publish(nodes[1], 5, first=5)
     # Nothing of what is done is in the log any more: only the last word about it.
     assert came(nodes[1].joined("one", clean=False, expiry_s=600)) == once(payloads)
+
+
+def test_a_node_that_was_taken_for_gone_lets_go_of_sessions_that_others_took_over() -> None:
+    nodes = Boxes(2)
+    one = member(nodes[0], "one", SHARED, 2, expiry_s=600)
+    two = member(nodes[1], "two", SHARED, 2, expiry_s=600)
+    payloads = publish(nodes[1], 20)
+    nodes.kill(0)
+    nodes.pass_time(GONE_S)
+    got = came(two)
+    nodes.engine.nodes[0].restore()
+    nodes.pass_time(GONE_S)
+    assert one.line.closed is not None
+    assert nodes[0].service.metrics()["chappe_mqtt_records_lost_total"] == 1
+    assert not nodes[0].service.sessions.live
+    assert got + came(nodes[0].joined("one", clean=False, expiry_s=600), two) == once(payloads)
+
+
+def test_without_one_log_of_all_servers_each_message_goes_to_one_member_too() -> None:
+    nodes = Boxes(2)
+    for box in nodes.boxes:
+        box.broker.has_log = False  # type: ignore[attr-defined]
+    members = [member(box, f"m{n}", SHARED, 1) for n, box in enumerate(nodes.boxes)]
+    payloads = publish(nodes[1], 20)
+    got = came(*members)
+    assert got == once(payloads)
+    assert nodes[0].service.groups._groups[SHARED].log.claims.floor is None
+    payloads += publish(nodes[1], 20, first=20)
+    nodes.kill(0)
+    nodes.pass_time(GONE_S)
+    assert got + came(members[1]) == once(payloads)
