@@ -324,3 +324,17 @@ def test_ra_4_who_may_not_be_there_is_told_by_the_end(make_world: Callable[..., 
     client = guarded.client("raw")
     assert client.link.closed is not None
     assert client.link.closed[0] == Code.INVALID_TOKEN
+
+
+def test_between_the_commands_of_one_frame_others_have_a_turn(make_world: Callable[..., World]) -> None:
+    world = make_world()
+    client, other = world.client(name="Ada"), world.client(name="Bob")
+    other.command("subscribe", channel="a")
+    told: list[int] = []
+    world.hub.breathe = lambda: told.append(len([each for each in other.received() if each["type"] == "publication"]))
+    client.send([{"type": "publish", "id": number, "channel": "a", "data": number} for number in range(10, 13)])
+    world.settle()
+    # After the first and the second: behind the last there is nothing that anybody waits for.
+    assert len(told) == 2
+    client.command("publish", channel="a", data=1)
+    assert len(told) == 2

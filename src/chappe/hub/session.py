@@ -293,6 +293,8 @@ class Session:
                 # By a command before it in the same frame: nothing may enter a channel or lock on its behalf any more.
                 return
             self.take(command)
+            if command is not commands[-1]:
+                self.hub.breathe()
         if self._backlog or self._answers:
             self._limit_backlog()
 
