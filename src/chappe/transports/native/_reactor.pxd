@@ -87,6 +87,7 @@ cdef class Reactor:
     cdef double _serve_until_s
     cdef double _now_s
     cdef double _looked_at_s  # when those who ask for little were looked after
+    cdef double _served_since_s
     cdef double _elsewhere_s  # what that took in all
     cdef double _dirty_since_s  # the first of the links below is waiting
     cdef uint64_t _bytes_in
@@ -103,7 +104,7 @@ cdef class Reactor:
     cdef bint _must_write(self)
     cdef void _serve(self)
     cdef void _serve_one(self, NativeLink link, bint receives)
-    cdef void _look(self, double quick_s)
+    cdef void _look(self)
     cdef void _look_if_due(self)
     cdef void _write_from(self, Py_ssize_t first)
     cdef bint _serve_if_quick(self, Event event, double most_s)

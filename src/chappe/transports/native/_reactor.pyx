@@ -103,6 +103,8 @@ cdef enum:
 cdef double TURN_S = 0.001
 #: How often those who cost little are looked for while others are served.
 cdef double LOOK_S = 0.0001
+#: How long one link is served before anybody is looked for.
+cdef double LONG_S = 0.00005
 #: What a link may have cost lately, each time that it was served, to be served out of turn: half of one.
 cdef double QUICK_S = 0.0005
 cdef double SLICE_S = 0.004
@@ -366,7 +368,7 @@ cdef class Reactor:
         if not self._round and self._event_at == self._event_count:
             self._fetch()
         else:
-            self._look(QUICK_S)
+            self._look()
         while self._round:
             link = self._round.pop()
             link._is_ready = False
@@ -395,6 +397,7 @@ cdef class Reactor:
         """Serve a link from the kernel, or with what is here of it already, and note what it took."""
         cdef double began_s = self._now_s, elsewhere_s = self._elsewhere_s
         self._served = link
+        self._served_since_s = began_s
         try:
             if receives:
                 link._on_readable()
@@ -406,15 +409,19 @@ cdef class Reactor:
         self._look_if_due()
 
     cdef void _look_if_due(self):
-        """Look after those who ask for little, if others took long enough by the clock as it was read last."""
-        if self._now_s - self._looked_at_s >= LOOK_S and not self._is_looking and self._batch_window_s <= 0:
-            self._look(QUICK_S)
+        """Look after those who ask for little, if one link took long enough by the clock as it was read last.
 
-    cdef void _look(self, double quick_s):
+        Where all ask for little, each has its turn soon, and what they bring is written together.
+        """
+        if self._now_s - self._served_since_s >= LONG_S and self._now_s - self._looked_at_s >= LOOK_S:
+            if not self._is_looking and self._batch_window_s <= 0:
+                self._look()
+
+    cdef void _look(self):
         """Serve who asks for little, in the middle of what takes long: it would wait for all who ask for much.
 
-        Whoever did not cost more than `quick_s` the last time is served, those first that cost least, and what that
-        brings is written at once. It takes no longer than others took since the last time, so that nobody starves.
+        Whoever did not cost much the last time is served, those first that cost least, and what that brings is written
+        at once. It takes no longer than others took since the last time, so that nobody starves.
         """
         cdef epoll_event[EVENTS] events
         cdef double began_s = self._now_s, most_s = QUICK_S / 16
@@ -424,7 +431,7 @@ cdef class Reactor:
         cdef Py_ssize_t dirty = self._dirty_count
         self._is_looking = True
         try:
-            while left and most_s <= quick_s:
+            while left and most_s <= QUICK_S:
                 for i in range(count):
                     if events[i].events & EPOLLIN and self._serve_if_quick(_event_of(&events[i]), most_s):
                         # Served once: the kernel names it again if there is more.
@@ -487,7 +494,7 @@ cdef class Reactor:
             return
         self._is_serving = True
         try:
-            self._look(QUICK_S)
+            self._look()
         finally:
             self._is_serving = is_serving
             if not is_serving:
@@ -573,22 +580,16 @@ cdef class Reactor:
 
     cdef void _flush(self):
         """Write to the links that wait for it, one slice of them."""
-        cdef Py_ssize_t i, count = min(self._dirty_count, <Py_ssize_t>SLICE), done = 0, settled = 0
-        cdef double until_s
+        cdef Py_ssize_t i, count = min(self._dirty_count, <Py_ssize_t>SLICE), done, settled = 0
+        cdef double deadline_s
         cdef NativeLink link
         cdef list news = []
         if not count:
             self._window_is_open = False
             return
-        self._now_s = sq_now_s()
-        until_s = self._now_s + SLICE_S
-        while done < count and self._now_s < until_s:
-            with nogil:
-                done += sq_write_many(self._outlets + done, count - done, self._now_s + LOOK_S)
-                self._now_s = sq_now_s()
-            if done < count and self._batch_window_s <= 0:
-                # Only what costs next to nothing is read before all is written.
-                self._look(QUICK_S / 16)
+        with nogil:
+            deadline_s = sq_now_s() + SLICE_S
+            done = sq_write_many(self._outlets, count, deadline_s)
         try:
             for i in range(done):
                 link = <NativeLink>self._dirty[i]
