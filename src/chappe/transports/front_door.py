@@ -363,8 +363,8 @@ class FrontDoor(HttpToolsProtocol):
         self.leave_uvicorn()
         lobby.enter(link, request.address, endpoint.first_look_s)
         lobby.upgrades += 1
-        lobby.hub.breathe()
         link.begin(endpoint.open(link), behind)
+        lobby.hub.breathe()
 
     def _hand_over(self, head: bytes, deflate: Deflate | None) -> CarrierLink:
         """Give the connection to a link that sends `head` first: a native one if it is plain TCP and nothing waits.
