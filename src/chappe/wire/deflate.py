@@ -113,7 +113,7 @@ def inflate(data: bytes, max_bytes: int, breathe: Callable[[], None] | None = No
     for _ in range(MAX_FINAL_BLOCKS):
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            piece = _inflated(inflater, rest, ceiling - len(plain) + 1, breathe)
+            piece, rest = _inflated(inflater, rest, ceiling - len(plain) + 1, breathe)
         except zlib.error:
             raise InflateError(1002, "a compressed message is no deflated data") from None
         if piece is None:
@@ -121,26 +121,32 @@ def inflate(data: bytes, max_bytes: int, breathe: Callable[[], None] | None = No
         plain = plain + piece if plain else piece
         if not inflater.eof:
             raise InflateError(1002, "a compressed message breaks off")
-        rest = inflater.unused_data
         # A sender may end with a final block of its own and strip nothing.
         if not rest or rest == _TAIL + _END:
             return plain
     raise InflateError(1008, f"a compressed message has more than {MAX_FINAL_BLOCKS} final blocks")
 
 
-def _inflated(inflater: "zlib._Decompress", data: bytes, most: int, breathe: Callable[[], None] | None) -> bytes | None:
-    """Return what a decompressor makes of bytes; None: so many or more."""
-    at_once = most if breathe is None else _PIECE_BYTES
-    pieces, left = [], most
+def _inflated(
+    inflater: "zlib._Decompress", data: bytes, most: int, breathe: Callable[[], None] | None
+) -> tuple[bytes | None, bytes]:
+    """Return what a decompressor makes of bytes, None: so many or more; and what is behind its end."""
+    at_once = max(most, len(data)) if breathe is None else _PIECE_BYTES
+    pieces: list[bytes] = []
+    left, at, given = most, 0, b""
     while True:
-        piece = inflater.decompress(data, min(left, at_once))
+        if not given:
+            # A slice: what is not used of it is copied each time.
+            given = data[at : at + at_once]
+            at += len(given)
+        piece = inflater.decompress(given, min(left, at_once))
         left -= len(piece)
         if not left:
-            return None
+            return None, b""
         pieces.append(piece)
-        if len(piece) < at_once:
-            return piece if len(pieces) == 1 else b"".join(pieces)
-        data = inflater.unconsumed_tail
+        given = inflater.unconsumed_tail
+        if inflater.eof or (len(piece) < at_once and not given and at >= len(data)):
+            return (piece if len(pieces) == 1 else b"".join(pieces)), inflater.unused_data + data[at:]
         if breathe is not None:
             breathe()
 

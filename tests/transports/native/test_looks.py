@@ -1,9 +1,11 @@
 """Those who ask for little are looked for while others are served, and nothing gets out of order by that."""
 
+import asyncio
 import functools
 import random
 import socket
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -166,8 +168,9 @@ async def test_who_is_looked_for_gets_at_most_half_of_the_time() -> None:
             theirs.send(masked(b"x"))
         while order.count("heavy") < 20:
             place.reactor.process()
-        # Ten that ask again as soon as they are answered: 0.1 ms for each tenth of a millisecond of the others.
-        assert order.count("quick") <= 20 * 10
+        # The others took 6 ms, in which ten that ask again as soon as they are answered could have had 60 answers; on a
+        # machine that does something else in between a few more.
+        assert order.count("quick") <= 90
 
 
 async def test_everybody_hears_everything_in_order_whoever_is_looked_for_and_when() -> None:
@@ -200,6 +203,21 @@ async def test_everybody_hears_everything_in_order_whoever_is_looked_for_and_whe
 
 async def test_a_hub_that_waits_for_company_is_left_to_wait() -> None:
     with a_place(batch_window_s=0.005) as place:
+        _, quick = an_answering_link(place)
+        heavy = [place.connect(Listener(lambda payload: spin(0.002)))[1] for _ in range(3)]
+        await asyncio.sleep(0.01)
+        read_all(quick)
+        for theirs in heavy:
+            theirs.send(masked(b"x"))
+        place.reactor.process()
+        quick.send(masked(b"now?"))
+        # In the middle of a long round it is served, but what it is answered waits for company.
+        place.reactor.process()
+        assert read_all(quick) == b""
+
+
+async def test_a_hub_that_waits_for_company_does_not_breathe() -> None:
+    with a_place(batch_window_s=0.005) as place:
         receiver = Listener()
         _, quick = place.connect(receiver)
         for _ in range(KNOWN_MESSAGES + 2):
@@ -218,8 +236,31 @@ def test_a_large_message_is_inflated_in_pieces() -> None:
     for size in (1, 16_383, 16_384, 16_385, 49_152, 1_000_000):
         breaths.clear()
         assert inflate(compress(bytes(size)), 1_048_576, lambda: breaths.append(1)) == bytes(size)
-        assert len(breaths) == size // 16_384
+        assert len(breaths) == (size - 1) // 16_384
     breaths.clear()
     with pytest.raises(InflateError, match="more than 65536 bytes"):
         inflate(compress(bytes(1_000_000)), 65_536, lambda: breaths.append(1))
     assert len(breaths) == 4
+
+
+def test_what_is_large_and_no_smaller_compressed_is_not_copied_for_each_piece() -> None:
+    noise = random.Random(1).randbytes(4 * 1_048_576)
+    deflater = zlib.compressobj(1, zlib.DEFLATED, -15)
+    data = (deflater.compress(noise) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    breaths: list[int] = []
+    assert inflate(data, 2**23, lambda: breaths.append(1)) == noise
+    assert len(breaths) >= 256
+
+
+@pytest.mark.parametrize("breathe", [None, lambda: None], ids=["whole", "pieces"])
+def test_a_message_of_several_final_blocks_is_inflated_the_same_in_pieces(breathe: Callable[[], None] | None) -> None:
+    def final(payload: bytes) -> bytes:
+        deflater = zlib.compressobj(6, zlib.DEFLATED, -15)
+        return deflater.compress(payload) + deflater.flush()
+
+    noise = random.Random(1).randbytes(40_000)
+    assert inflate(final(noise) + final(bytes(50_000)) + compress(b"!"), 2**20, breathe) == noise + bytes(50_000) + b"!"
+    with pytest.raises(InflateError, match="breaks off"):
+        inflate(compress(noise)[:-10], 2**20, breathe)
+    with pytest.raises(InflateError, match="no deflated data"):
+        inflate(noise, 2**20, breathe)

@@ -86,7 +86,7 @@ cdef class Reactor:
     cdef int _messages
     cdef double _serve_until_s
     cdef double _now_s
-    cdef double _looked_at_s  # when those who ask for little were looked after
+    cdef double _look_due_s  # when those who ask for little may be looked for again
     cdef double _served_since_s
     cdef double _elsewhere_s  # what that took in all
     cdef double _dirty_since_s  # the first of the links below is waiting

@@ -7,8 +7,8 @@ were ready have been served - or after 3 ms, a link at a time, without the GIL.
 
 Fairness: a callback serves messages for 1 ms or 256 of them, then the loop has its turn, and who was not served yet is
 first in the next one. Links that cost little do not wait for those that cost much: every 0.1 ms, between two messages
-of others, they are looked for, and get up to half of the time; what takes long elsewhere in the process lets them be
-looked for as well (`breathe`). A fan-out to many links is written in slices, and nothing is read before all of it is
+of others, they are looked for, but not before the others had as much time as they; what takes long elsewhere in the
+process lets them be looked for as well (`breathe`). A fan-out to many links is written in slices, and nothing is read before all of it is
 written: TCP slows publishers down to what readers get.
 """
 
@@ -367,7 +367,7 @@ cdef class Reactor:
         self._serve_until_s = self._now_s + TURN_S
         if not self._round and self._event_at == self._event_count:
             self._fetch()
-        else:
+        elif self._now_s >= self._look_due_s:
             self._look()
         while self._round:
             link = self._round.pop()
@@ -413,7 +413,7 @@ cdef class Reactor:
 
         Where all ask for little, each has its turn soon, and what they bring is written together.
         """
-        if self._now_s - self._served_since_s >= LONG_S and self._now_s - self._looked_at_s >= LOOK_S:
+        if self._now_s - self._served_since_s >= LONG_S and self._now_s >= self._look_due_s:
             if not self._is_looking and self._batch_window_s <= 0:
                 self._look()
 
@@ -421,11 +421,11 @@ cdef class Reactor:
         """Serve who asks for little, in the middle of what takes long: it would wait for all who ask for much.
 
         Whoever did not cost much the last time is served, those first that cost least, and what that brings is written
-        at once. It takes no longer than others took since the last time, so that nobody starves.
+        at once. The next look comes when others had as long as this one took, so that nobody starves.
         """
         cdef epoll_event[EVENTS] events
         cdef double began_s = self._now_s, most_s = QUICK_S / 16
-        cdef double until_s = began_s + min(TURN_S / 2, max(LOOK_S, began_s - self._looked_at_s))
+        cdef double until_s = began_s + LOOK_S
         cdef int i, left = max(0, epoll_wait(self.epfd, events, EVENTS, 0)), count = left
         cdef int most = self._messages + TURN_MESSAGES // 2
         cdef Py_ssize_t dirty = self._dirty_count
@@ -444,9 +444,10 @@ cdef class Reactor:
                 most_s *= 2
         finally:
             self._is_looking = False
-        if self._dirty_count > dirty:
+        if self._dirty_count > dirty and self._batch_window_s <= 0:
             self._write_from(dirty)
-        self._looked_at_s = self._now_s = sq_now_s()
+        self._now_s = sq_now_s()
+        self._look_due_s = self._now_s + max(LOOK_S, self._now_s - began_s)
         self._elsewhere_s += self._now_s - began_s
 
     cdef void _write_from(self, Py_ssize_t first):
@@ -470,7 +471,7 @@ cdef class Reactor:
         # This happens in the middle of one of its messages.
         if link is self._served:
             return False
-        if link._is_dirty:
+        if link._is_dirty and self._batch_window_s <= 0:
             # Its turn to be written to is later; its answer goes now, with what is before it.
             link._on_readable()
             outlet = &link._out
@@ -490,7 +491,7 @@ cdef class Reactor:
         if self._is_looking or self.epfd < 0:
             return
         self._now_s = sq_now_s()
-        if self._now_s - self._looked_at_s < LOOK_S or self._batch_window_s > 0:
+        if self._now_s < self._look_due_s or self._batch_window_s > 0:
             return
         self._is_serving = True
         try:
@@ -516,7 +517,7 @@ cdef class Reactor:
         self._round, self._ready = self._ready, []
         self._round.reverse()
         self._event_at = 0
-        self._looked_at_s = self._now_s
+        self._look_due_s = self._now_s + LOOK_S
         self._event_count = max(0, epoll_wait(self.epfd, events, EVENTS, 0))
         for i in range(self._event_count):
             self._events[i] = _event_of(&events[i])
