@@ -20,4 +20,4 @@ def test_what_is_too_late_or_too_large_is_missed() -> None:
     late = Outcome(name="b", strikes=1, quiet_s=[0.001], during_s=[0.0013], grown_bytes=0)
     large = Outcome(name="c", strikes=1, quiet_s=[0.001], during_s=[0.001], grown_bytes=MOST_BYTES + 1)
     assert [each.kept for each in (good, late, large)] == [True, False, False]
-    assert report([good, late, large], 90, 10, 1).count("**missed**") == 2
+    assert report([good, late, large], 90, 10, 1, "alone").count("**missed**") == 2
