@@ -257,8 +257,8 @@ def report(found: Sequence[Outcome], connections: int, seconds: float, rounds: i
         "",
         f"{datetime.datetime.now(tz=datetime.UTC).date()}, {describe()}, chappe {version('chappe')}.",
         "",
-        "| attack | strikes | hub busy | p50 quiet ms | attacked | p99 quiet ms | attacked | ratio | newcomer p50, max ms |"
-        " grew by MB | |",
+        "| attack | strikes | hub busy | p50 quiet ms | attacked | p99 quiet ms | attacked | ratio "
+        "| newcomer p50, max ms | grew by MB | |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in found:
