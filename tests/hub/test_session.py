@@ -324,3 +324,42 @@ def test_ra_4_who_may_not_be_there_is_told_by_the_end(make_world: Callable[..., 
     client = guarded.client("raw")
     assert client.link.closed is not None
     assert client.link.closed[0] == Code.INVALID_TOKEN
+
+
+def test_between_the_commands_of_one_frame_others_have_a_turn(make_world: Callable[..., World]) -> None:
+    world = make_world()
+    client, other = world.client(name="Ada"), world.client(name="Bob")
+    other.command("subscribe", channel="a")
+    told: list[int] = []
+    world.hub.breathe = lambda: told.append(len([each for each in other.received() if each["type"] == "publication"]))
+    client.send([{"type": "publish", "id": number, "channel": "a", "data": number} for number in range(10, 13)])
+    world.settle()
+    # After the first and the second: behind the last there is nothing that anybody waits for.
+    assert len(told) == 2
+    client.command("publish", channel="a", data=1)
+    assert len(told) == 2
+
+
+def test_no_look_at_others_lets_a_frame_overtake_one_that_waited_for_a_hook(make_world: Callable[..., World]) -> None:
+    world = make_world()
+    gate = Gate()
+
+    async def think(session: Session, draft: Draft) -> None:
+        await gate
+
+    world.hub.hooks.add_publish("slow", think)
+    world.hub.hooks.message.append(lambda session, message: None)
+    ada, bob = world.client(name="Ada"), world.client(name="Bob")
+    bob.command("subscribe", channel="a")
+    world.settle()
+    ada.command("publish", channel="slow", data=1)
+    ada.send([{"type": "publish", "id": 10 + number, "channel": "a", "data": number} for number in range(3)])
+    # The next frame is still in the kernel, where whoever looks finds it.
+    later = [[{"type": "publish", "id": 20, "channel": "a", "data": 3}]]
+    world.hub.breathe = lambda: ada.send(later.pop()) if later else None
+    gate.open()
+    world.settle()
+    if later:
+        ada.send(later.pop())
+    world.settle()
+    assert [each["data"] for each in bob.received() if each["type"] == "publication"] == [0, 1, 2, 3]

@@ -1,6 +1,6 @@
-"""Attacks over time: each goes on for a while, beside a healthy client whose every answer is timed.
+"""Attacks over time: each goes on for a while, beside healthy clients whose every answer is timed.
 
-As a program (`make attacks`) it writes benchmarks/ATTACKS.md. Hub, attacker and healthy client are a process each; the
+As a program (`make attacks`) it writes benchmarks/ATTACKS.md. Hub, attacker and healthy clients are a process each; the
 attacker has an address of its own, and the hub its default limits.
 """
 
@@ -31,8 +31,15 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 REPORT: Final = ROOT / "benchmarks" / "ATTACKS.md"
 MOST_RATIO: Final = 1.2
 MOST_BYTES: Final = 50_000_000
-#: Between two questions of the healthy client.
+#: Between two questions of a healthy client: it stays below the rate of a session.
 _PACE_S: Final = 0.025
+#: Healthy clients, every other of which publishes to itself. A 99th percentile needs thousands of answers: of a few
+#: hundred, two late ones would be it.
+_CLIENTS: Final = 10
+#: Between two newcomers that connect and ask once, seconds.
+_NEWCOMER_S: Final = 0.25
+#: After an attack the hub has 90 connections to let go of, seconds.
+_SETTLING_S: Final = 3.0
 #: Default limits of a hub that is no development one; the healthy client's own rate stays below all of them.
 LIMITS: Final = {
     # A development hub has no rates.
@@ -46,24 +53,30 @@ _PATIENCE_S: Final = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a healthy client noticed of an attack.
+    """What healthy clients noticed of an attack.
 
     Attributes:
         strikes: how often the attacker struck.
-        before_s, during_s: from when a question was due to its answer, sorted.
+        quiet_s, during_s: from each question to its answer, without and with the attack, sorted.
         grown_bytes: the most that the hub grew.
+        ratios: how much longer the 99th percentile became in each round.
+        newcomers_s: from connecting to the first answer during the attack, sorted.
+        busy: of its core the hub used during the attack.
     """
 
     name: str
     strikes: int
-    before_s: list[float]
+    quiet_s: list[float]
     during_s: list[float]
     grown_bytes: int
+    ratios: tuple[float, ...] = ()
+    newcomers_s: tuple[float, ...] = ()
+    busy: float = 0.0
 
     @property
     def ratio(self) -> float:
         """Return how much longer the 99th percentile became."""
-        return percentile(self.during_s, 0.99) / (percentile(self.before_s, 0.99) or 1.0)
+        return _ratio(self.during_s, self.quiet_s)
 
     @property
     def kept(self) -> bool:
@@ -71,29 +84,61 @@ class Outcome:
         return self.ratio <= MOST_RATIO and self.grown_bytes <= MOST_BYTES
 
 
-async def attack(name: str, connections: int, seconds: float) -> Outcome:
-    """Measure a healthy client before and during an attack."""
+def _ratio(during_s: list[float], quiet_s: list[float]) -> float:
+    return percentile(sorted(during_s), 0.99) / (percentile(sorted(quiet_s), 0.99) or 1.0)
+
+
+async def attack(name: str, connections: int, seconds: float, rounds: int = 1) -> Outcome:
+    """Measure healthy clients without and with an attack, in turns: the machine changes from minute to minute."""
+    quiet: list[list[float]] = []
+    during: list[list[float]] = []
+    newcomers_s: list[float] = []
+    strikes, busy_s = 0, 0.0
     async with program("serving", "memory://", 0, json.dumps(LIMITS)) as (hub, port):
         process = psutil.Process(hub.pid)
         _apart(process, 0)
-        async with websockets.connect(f"ws://127.0.0.1:{port}/ws", proxy=None) as client:
-            before_s = await ask(client, seconds)
+        async with contextlib.AsyncExitStack() as stack:
+            url = f"ws://127.0.0.1:{port}/ws"
+            clients = [
+                Healthy(await stack.enter_async_context(websockets.connect(url, proxy=None)), number)
+                for number in range(_CLIENTS)
+            ]
+            for client in clients:
+                await client.begin()
+            # What is done for the first time takes longer.
+            await ask(clients, 0.5)
             resting = process.memory_info().rss
             async with peak(process) as most:
-                async with program("attacking", name, port, connections) as (attacker, _):
-                    # On a core with the healthy client it runs when that does not: its answers are what is timed.
-                    os.sched_setscheduler(attacker.pid, os.SCHED_IDLE, os.sched_param(0))
-                    _apart(psutil.Process(attacker.pid), 1)
-                    during_s = await ask(client, seconds)
-                assert attacker.stdout is not None
-                strikes = int(await attacker.stdout.readline())
+                for number in range(rounds):
+                    if number:
+                        await asyncio.sleep(_SETTLING_S)
+                    quiet.append(await ask(clients, seconds))
+                    async with program("attacking", name, port, connections) as (attacker, _):
+                        # On a core with the healthy clients it runs when they do not: their answers are what is timed.
+                        os.sched_setscheduler(attacker.pid, os.SCHED_IDLE, os.sched_param(0))
+                        _apart(psutil.Process(attacker.pid), 1)
+                        began_s = _cpu_s(process)
+                        async with newcomers(url) as came_s:
+                            during.append(await ask(clients, seconds))
+                        busy_s += _cpu_s(process) - began_s
+                        newcomers_s += came_s
+                    assert attacker.stdout is not None
+                    strikes += int(await attacker.stdout.readline())
     return Outcome(
         name=name,
         strikes=strikes,
-        before_s=sorted(before_s),
-        during_s=sorted(during_s),
+        quiet_s=sorted(each for part in quiet for each in part),
+        during_s=sorted(each for part in during for each in part),
         grown_bytes=max(most) - resting,
+        ratios=tuple(sorted(map(_ratio, during, quiet))),
+        newcomers_s=tuple(sorted(newcomers_s)),
+        busy=busy_s / (rounds * seconds),
     )
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _apart(process: psutil.Process, core: int) -> None:
@@ -103,26 +148,78 @@ def _apart(process: psutil.Process, core: int) -> None:
         process.cpu_affinity([cores[core]])
 
 
-async def ask(client: websockets.ClientConnection, seconds: float) -> list[float]:
-    """Ask at an even pace, whatever the answers take; return from when each was due to its answer."""
+class Healthy:
+    """A client that asks at an even pace: for a pong, or for what it publishes to come back."""
+
+    def __init__(self, connection: websockets.ClientConnection, number: int) -> None:
+        self._connection = connection
+        self._channel = f"load/healthy/{number}" if number % 2 else ""
+
+    async def begin(self) -> None:
+        """Subscribe, if it publishes."""
+        if self._channel:
+            await self._connection.send(json.dumps({"type": "subscribe", "id": 1, "channel": self._channel}))
+            assert json.loads(await self._connection.recv())["type"] == "reply"
+
+    async def ask(self, begin: float, seconds: float) -> list[float]:
+        """Ask and return how long each answer took; none may be missing or come twice."""
+        count = int(seconds / _PACE_S)
+        asked: list[float] = []
+        took: list[float] = []
+
+        async def put() -> None:
+            for number in range(count):
+                await asyncio.sleep(begin + number * _PACE_S - time.perf_counter())
+                asked.append(time.perf_counter())
+                await self._connection.send(json.dumps(self._question(number)))
+
+        putting = asyncio.create_task(put())
+        async with asyncio.timeout(seconds + _PATIENCE_S):
+            while len(took) < count:
+                heard = json.loads(await self._connection.recv())
+                if heard["type"] == "reply" and self._channel:
+                    continue
+                answer = heard["data"] if heard["type"] == "publication" else heard["id"]
+                assert (heard["type"], answer) == ("publication" if self._channel else "pong", len(took)), heard
+                took.append(time.perf_counter() - asked[answer])
+        await putting
+        return took
+
+    def _question(self, number: int) -> dict[str, object]:
+        if not self._channel:
+            return {"type": "ping", "id": number}
+        return {"type": "publish", "id": number + 2, "channel": self._channel, "data": number}
+
+
+async def ask(clients: Sequence[Healthy], seconds: float) -> list[float]:
+    """Let clients ask in turn, whatever the answers take; return how long each took."""
     # Not the loop's time, which knows whole milliseconds.
-    count, begin, took = int(seconds / _PACE_S), time.perf_counter(), []
-    asked: list[float] = []
+    begin, step_s = time.perf_counter(), _PACE_S / len(clients)
+    took = await asyncio.gather(*(each.ask(begin + n * step_s, seconds) for n, each in enumerate(clients)))
+    return [each for one in took for each in one]
 
-    async def put() -> None:
-        for number in range(count):
-            await asyncio.sleep(begin + number * _PACE_S - time.perf_counter())
-            asked.append(time.perf_counter())
-            await client.send(json.dumps({"type": "ping", "id": number}))
 
-    putting = asyncio.create_task(put())
-    async with asyncio.timeout(seconds + _PATIENCE_S):
-        for number in range(count):
-            answer = json.loads(await client.recv())
-            assert answer == {"type": "pong", "id": number}, answer
-            took.append(time.perf_counter() - asked[number])
-    await putting
-    return took
+@contextlib.asynccontextmanager
+async def newcomers(url: str) -> AsyncIterator[list[float]]:
+    """Connect now and then, ask once and go, until the block ends; notes from connecting to each answer."""
+    came_s: list[float] = []
+
+    async def come() -> None:
+        while True:
+            began = time.perf_counter()
+            async with websockets.connect(url, proxy=None, open_timeout=_PATIENCE_S) as client:
+                await client.send('{"type":"ping","id":1}')
+                await client.recv()
+                came_s.append(time.perf_counter() - began)
+            await asyncio.sleep(_NEWCOMER_S)
+
+    coming = asyncio.create_task(come())
+    try:
+        yield came_s
+    finally:
+        coming.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await coming
 
 
 @contextlib.asynccontextmanager
@@ -143,48 +240,69 @@ async def peak(process: psutil.Process) -> AsyncIterator[list[int]]:
         found.append(process.memory_info().rss)
 
 
-def report(found: Sequence[Outcome], connections: int, seconds: float) -> str:
+def report(found: Sequence[Outcome], connections: int, seconds: float, rounds: int, order: str) -> str:
     """Return benchmarks/ATTACKS.md."""
+    most = LIMITS["limits.connections_per_address"]
     lines = [
         "# What attacks do to others",
         "",
         "Written by `make attacks`.",
         "",
-        f"Each attack goes on for {seconds:g} s on {connections} connections at a time, against a hub with a limit of",
-        f"{LIMITS['limits.connections_per_address']} connections for an address. Beside it a healthy client asks",
-        f"{1 / _PACE_S:g} times a second; times are from when a question was due to its answer.",
+        f"Each attack goes on for {seconds:g} s, {rounds} times with as long a quiet time before each, with",
+        f"{connections} connections at a time; an address may have {most}. Beside it {_CLIENTS} healthy clients ask",
+        f"{1 / _PACE_S:g} times a second each, half of them for a pong, half for what they publish to come back.",
+        "Times are from question to answer, the ratio is that of the 99th percentiles (in brackets: of the best and",
+        f"the worst round). Newcomers connect, ask once and go, {1 / _NEWCOMER_S:g} each second. The hub has a core of",
+        f"its own, and {order}.",
         "",
         f"{datetime.datetime.now(tz=datetime.UTC).date()}, {describe()}, chappe {version('chappe')}.",
         "",
-        "| attack | strikes | p99 before ms | p99 during ms | ratio | hub grew by MB | |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| attack | strikes | hub busy | p50 quiet ms | attacked | p99 quiet ms | attacked | ratio "
+        "| newcomer p50, max ms | grew by MB | |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in found:
-        before, during = (percentile(values, 0.99) * 1_000 for values in (each.before_s, each.during_s))
-        grown = each.grown_bytes / 1_000_000
+        times = (percentile(values, q) * 1_000 for q in (0.5, 0.99) for values in (each.quiet_s, each.during_s))
+        low, high = (each.ratios[0], each.ratios[-1]) if each.ratios else (each.ratio, each.ratio)
+        came = "-"
+        if each.newcomers_s:
+            came = f"{percentile(list(each.newcomers_s), 0.5) * 1_000:.1f}, {each.newcomers_s[-1] * 1_000:.0f}"
         lines.append(
-            f"| {each.name.replace('_', ' ')} | {each.strikes:,} | {before:.2f} | {during:.2f} | {each.ratio:.2f} "
-            f"| {grown:.1f} | {'kept' if each.kept else '**missed**'} |"
+            f"| {each.name.replace('_', ' ')} | {each.strikes:,} | {each.busy:.0%} "
+            f"| {' | '.join(f'{time:.2f}' for time in times)} | {each.ratio:.2f} ({low:.2f}-{high:.2f}) | {came} "
+            f"| {each.grown_bytes / 1_000_000:.1f} | {'kept' if each.kept else '**missed**'} |"
         )
     demanded = f"p99 within {MOST_RATIO - 1:.0%}, memory within {MOST_BYTES / 1_000_000:g} MB"
-    return "\n".join([*lines, "", f"Demanded: {demanded}; no answer lost, which the client asserts.", ""])
+    return "\n".join([*lines, "", f"Demanded: {demanded}; no answer lost, which the clients assert.", ""])
 
 
-async def run(names: Sequence[str], connections: int, seconds: float) -> list[Outcome]:
+def come_first() -> str:
+    """Let this process go before the attacker, as if it was on another machine; return what came of it."""
+    _apart(psutil.Process(), 1)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except PermissionError:
+        return "attacker (SCHED_IDLE) and clients share the other"
+    return "on the other the clients (SCHED_FIFO) come before the attacker (SCHED_IDLE), as from another machine"
+
+
+async def run(names: Sequence[str], connections: int, seconds: float, rounds: int) -> list[Outcome]:
     """Attack in every way named, one after the other."""
-    return [await attack(name, connections, seconds) for name in names]
+    return [await attack(name, connections, seconds, rounds) for name in names]
 
 
 def main() -> int:
     """Run it and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=90)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=sorted(ATTACKS), action="append")
     parser.add_argument("--print", action="store_true", help="print the report and write no file")
     options = parser.parse_args()
-    found = uvloop.run(run(options.only or list(ATTACKS), options.connections, options.seconds))
-    text = report(found, options.connections, options.seconds)
+    order = come_first()
+    found = uvloop.run(run(options.only or list(ATTACKS), options.connections, options.seconds, options.rounds))
+    text = report(found, options.connections, options.seconds, options.rounds, order)
     print(text)
     if not options.print:
         REPORT.write_text(text, encoding="utf-8")

@@ -1,7 +1,9 @@
 """Frames are encoded once for all who are sent them, and compressed where that pays."""
 
 import json
+import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
@@ -10,6 +12,7 @@ from websockets.protocol import CLIENT, OPEN, Protocol
 
 from chappe.model.frame import Bundle, Frame
 from chappe.transports.encoding import deflated, plain
+from chappe.wire.deflate import compress
 
 LONG = json.dumps([{"name": f"user {n}"} for n in range(100)]).encode()
 SHORT = b'{"type":"pong"}'
@@ -35,6 +38,21 @@ def test_below_the_threshold_and_where_it_would_grow_both_share_the_plain_bytes(
     noise = bytes(range(256)) * 8
     for frame, min_bytes in [(Frame(SHORT, True), 1_024), (Frame(noise[:200], False), 0), (Frame(b"", True), 0)]:
         assert deflated(frame, min_bytes) is plain(frame)
+
+
+def test_what_is_compressed_already_is_not_tried_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def counted(payload: bytes) -> bytes:
+        tried.append(len(payload))
+        return compress(payload)
+
+    monkeypatch.setattr("chappe.transports.encoding.compress", counted)
+    dense, text = Frame(random.Random(1).randbytes(60_000), False), Frame(LONG * 20, True)
+    assert deflated(dense, 1_024) is plain(dense)
+    assert tried == [2_048]
+    assert len(deflated(text, 1_024)) < len(text.payload) / 4
+    assert tried == [2_048, 2_048, len(text.payload)]
 
 
 def test_a_bundle_is_compressed_frame_by_frame() -> None:

@@ -30,7 +30,8 @@ class Door:
 
 
 async def test_one_in_a_turn_where_each_takes_all_of_it_and_in_order() -> None:
-    turns, gone_on, turned = HeadTurns(asyncio.get_running_loop()), list[int](), list[int]()
+    breathed: list[int] = []
+    turns, gone_on, turned = HeadTurns(asyncio.get_running_loop(), lambda: breathed.append(1)), list[int](), list[int]()
     assert turns.has_time()
     for number in range(5):
         turns.postpone(Door(number, gone_on))
@@ -40,10 +41,13 @@ async def test_one_in_a_turn_where_each_takes_all_of_it_and_in_order() -> None:
     assert gone_on == [0, 1, 2, 3, 4]
     assert set(turned) >= {1, 2, 3, 4}
     assert turns.postponed == 5
+    # Those who ask for little had a turn behind each.
+    assert len(breathed) == 5
 
 
 async def test_a_turn_has_its_time_and_the_next_one_its_own() -> None:
-    turns = HeadTurns(asyncio.get_running_loop())
+    breathed: list[int] = []
+    turns = HeadTurns(asyncio.get_running_loop(), lambda: breathed.append(1))
     assert turns.has_time()
     Door(0, []).go_on()
     assert not turns.has_time()

@@ -40,9 +40,18 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return Certificate(tmp_path_factory.mktemp("pacing"))
 
 
-@pytest.mark.parametrize("by_tls", [False, True], ids=["plain", "tls"])
-async def test_beyond_its_burst_an_address_is_served_at_its_rate(by_tls: bool, certificate: Certificate) -> None:
-    async with front_door(limits=PACED, certificate=certificate if by_tls else None) as server:
+@pytest.fixture(params=["plain", "aiofastnet", "asyncio"])
+def shown(
+    request: pytest.FixtureRequest, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> Certificate | None:
+    """By what the connections come: a certificate for TLS, by aiofastnet or by the loop itself."""
+    if request.param == "asyncio":
+        monkeypatch.setattr("chappe.server.tls.find_spec", lambda name: None)
+    return None if request.param == "plain" else certificate
+
+
+async def test_beyond_its_burst_an_address_is_served_at_its_rate(shown: Certificate | None) -> None:
+    async with front_door(limits=PACED, certificate=shown) as server:
         waited = await asyncio.gather(*(ask(server) for _ in range(12)))
         # Nine of twelve on a machine that connects them all at once.
         assert server.lobby.admission.delayed >= 3
@@ -65,15 +74,16 @@ async def test_who_leaves_before_its_turn_is_forgotten_and_who_drips_is_heard() 
         writer.close()
 
 
-async def test_who_would_wait_too_long_is_cut_and_counted() -> None:
+async def test_who_would_wait_too_long_is_cut_and_counted(shown: Certificate | None) -> None:
     limits = Limits(address_connects_per_s=0.01, address_connects_burst=1)
-    async with front_door(limits=limits) as server:
+    async with front_door(limits=limits, certificate=shown) as server:
         await ask(server)
         for _ in range(3):
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            with contextlib.suppress(ConnectionError):
+            # By TLS within the handshake, or behind it.
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=server.tls)
                 assert await reader.read(1) == b""
-            writer.close()
+                writer.close()
         assert server.lobby.admission.refused["address_connects"] == 3
 
 

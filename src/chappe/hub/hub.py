@@ -154,6 +154,8 @@ class HubCore:
         self.locking: Locking = self.cluster.locking if self.cluster is not None else Locking(self)
         self.calling = Calling(self)
         self.handlers: dict[type, Handler] = self._make_handlers()
+        # Where one message makes much work, between its pieces: those who ask for little have a turn.
+        self.breathe: Callable[[], None] = _nothing
         self.make_handle: Callable[[Session], Any] = lambda session: session
         self.retention: Callable[[str, Namespace], Namespace] | None = None
         self.followers: dict[str, Follower] = {}
@@ -470,6 +472,10 @@ class HubCore:
                 change = channel.audience.discard if command.background else channel.audience.add
                 change(session.protocol.encoder, session.outlet)
         session.answer(base.Done(command.id))
+
+
+def _nothing() -> None:
+    """Have nobody who waits."""
 
 
 def _check_levels(namespaces: Namespaces, broker: Broker) -> None:

@@ -279,9 +279,13 @@ class Session:
                 self._limit_backlog()
                 return
             self._show(payload.decode() if text else payload)
-        self._take(payload, text)
+        self._take(payload, text, self.hub.breathe)
 
-    def _take(self, payload: bytes, text: bool) -> None:
+    def _take(self, payload: bytes, text: bool, between: Callable[[], None] | None = None) -> None:
+        """Carry out the commands of a message; `between` is called between them.
+
+        Others have a turn only in the middle of what the carrier brings: it brings nothing more of this session then.
+        """
         try:
             commands = self.protocol.receive(payload, text)
         except RemoteProtocolError as error:
@@ -293,6 +297,8 @@ class Session:
                 # By a command before it in the same frame: nothing may enter a channel or lock on its behalf any more.
                 return
             self.take(command)
+            if between is not None and command is not commands[-1]:
+                between()
         if self._backlog or self._answers:
             self._limit_backlog()
 

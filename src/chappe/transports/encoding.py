@@ -1,8 +1,14 @@
 """Frames as WebSocket connections send them, made once and shared: plain, and compressed for who agreed to that."""
 
+from typing import Final
+
 from chappe.model.frame import Bundle, Frame
 from chappe.wire.deflate import compress
 from chappe.wire.websocket import encode_frame
+
+#: Of a message of twice the size and more, so much is tried first: 64 KiB that are compressed already (images, other
+#: archives) would take 2 ms to find out that it was for nothing.
+_SAMPLE_BYTES: Final = 2_048
 
 
 def plain(frame: Frame) -> bytes:
@@ -35,8 +41,13 @@ def deflated(frame: Frame, min_bytes: int) -> bytes:
 
 
 def _smaller(frame: Frame, min_bytes: int) -> bytes:
-    if len(frame.payload) >= min_bytes:
+    if len(frame.payload) >= min_bytes and not _is_dense(frame.payload):
         compressed = compress(frame.payload)
         if len(compressed) < len(frame.payload):
             return encode_frame(compressed, frame.text, True)
     return plain(frame)
+
+
+def _is_dense(payload: bytes) -> bool:
+    """Whether a large message looks as if it could not be made smaller, by its beginning."""
+    return len(payload) >= 2 * _SAMPLE_BYTES and len(compress(payload[:_SAMPLE_BYTES])) > _SAMPLE_BYTES * 15 // 16

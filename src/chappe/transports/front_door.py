@@ -8,6 +8,7 @@ import asyncio
 import math
 import os
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import unquote
@@ -76,6 +77,7 @@ class FrontDoor(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the peer a time to say what it wants."""
         super().connection_made(transport)
+        self.lobby.hub.breathe()
         self._certificate = read_certificate(transport.get_extra_info("peercert"))
         lobby, address = self.lobby, self.client[0] if self.client else ""
         # All clients behind a proxy have its address: they are counted when their own is known.
@@ -130,6 +132,7 @@ class FrontDoor(HttpToolsProtocol):
         else:
             self._unread = data
             self._postpone()
+        self.lobby.hub.breathe()
 
     def _postpone(self) -> None:
         # The peer has said what it had to: no time of its own runs while it waits for us.
@@ -218,6 +221,7 @@ class FrontDoor(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with what waits, and read on only when nothing does."""
         super().on_response_complete()
+        self.lobby.hub.breathe()
         if self.transport.is_closing():
             return
         if self.pipeline:
@@ -342,6 +346,7 @@ class FrontDoor(HttpToolsProtocol):
             lobby.rejected += 1
             self._answer(Rejected(401, error.reason, {"WWW-Authenticate": "Bearer"}))
             return
+        lobby.hub.breathe()
         head = _switching_protocols(accept, endpoint.subprotocol, deflate)
         if lobby.admission.turns_away(request.address):
             lobby.rejected += 1
@@ -359,6 +364,7 @@ class FrontDoor(HttpToolsProtocol):
         lobby.enter(link, request.address, endpoint.first_look_s)
         lobby.upgrades += 1
         link.begin(endpoint.open(link), behind)
+        lobby.hub.breathe()
 
     def _hand_over(self, head: bytes, deflate: Deflate | None) -> CarrierLink:
         """Give the connection to a link that sends `head` first: a native one if it is plain TCP and nothing waits.
@@ -375,7 +381,8 @@ class FrontDoor(HttpToolsProtocol):
             return link
         # The loop closes its own descriptor, without a word to the peer, since ours holds the connection.
         descriptor = os.dup(transport.get_extra_info("socket").fileno())
-        native = lobby.reactor.attach(descriptor, head, inflate=None if deflate is None else inflate)
+        inflater = None if deflate is None else partial(inflate, breathe=lobby.reactor.breathe)
+        native = lobby.reactor.attach(descriptor, head, inflate=inflater)
         transport.abort()
         return native
 

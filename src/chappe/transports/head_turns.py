@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
 #: Parsing in one turn of the loop, seconds: five heads of the largest size, and the apps that answer them take longer.
@@ -23,9 +24,14 @@ class HeadTurns:
         postponed: how often bytes had to wait.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin on a loop."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, breathe: Callable[[], None]) -> None:
+        """Begin on a loop.
+
+        Args:
+            breathe: called between requests: those who ask for little have a turn.
+        """
         self._loop = loop
+        self._breathe = breathe
         # When this turn's time is over; 0: nothing was parsed in it yet.
         self._until_s = 0.0
         self._waiting: deque[Waiter] = deque()
@@ -48,3 +54,4 @@ class HeadTurns:
         self._until_s = 0.0
         while self._waiting and self.has_time():
             self._waiting.popleft().go_on()
+            self._breathe()

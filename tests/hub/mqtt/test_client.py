@@ -258,3 +258,11 @@ def test_too_many_packets_before_connack_end_the_connection() -> None:
     device = Device(box)
     device.send(Connect("a"), *(packets.Pingreq() for _ in range(100)))
     assert device.line.closed is not None
+
+
+def test_between_the_packets_of_one_piece_others_have_a_turn(box: Box) -> None:
+    writer, told = box.joined("writer"), list[int]()
+    box.hub.breathe = lambda: told.append(box.service.packets_in)
+    before = box.service.packets_in
+    writer.send(*(Publish("a", b"x", 0) for _ in range(5)))
+    assert told == [before + count for count in range(1, 5)]

@@ -351,6 +351,8 @@ class MqttClient(Resident):
                 return
             self.service.packets_in += 1
             session.receive(packet, False)  # type: ignore[arg-type]
+            if packet is not found[-1]:
+                self.hub.breathe()
         if self._reader.error is not None and not session.is_over:
             self._break_off(self._reader.error)
 

@@ -217,7 +217,8 @@ cdef class NativeLink:
 
     cdef void _on_readable(self):
         cdef Reactor reactor = self._reactor
-        cdef ssize_t size = recv(self._out.fd, reactor._scratch, SCRATCH, MSG_DONTWAIT)
+        cdef uint8_t *scratch = reactor._aside if reactor._is_looking else reactor._scratch
+        cdef ssize_t size = recv(self._out.fd, scratch, SCRATCH, MSG_DONTWAIT)
         cdef size_t done
         if size < 0:
             if errno != EAGAIN and errno != EINTR:
@@ -235,16 +236,16 @@ cdef class NativeLink:
             self._answer_probes(True)
         if self._is_bare:
             if not self._is_finishing:
-                self._take_bare(reactor._scratch, size)
+                self._take_bare(scratch, size)
         elif self._codec is None:
             if self.bytes_in > SCRATCH:
                 # An event stream takes nothing; a little may be a pipelined request that nobody will answer.
                 self._finish()
         elif not self._is_finishing:
             try:
-                done = self._feed(reactor._scratch, size)
+                done = self._feed(scratch, size)
                 if done < <size_t>size and not self._gone:
-                    self._keep(reactor._scratch + done, size - done)
+                    self._keep(scratch + done, size - done)
             except BaseException:
                 self._lose()
                 raise
@@ -297,6 +298,7 @@ cdef class NativeLink:
             self._deliver(payload, text)
             # Looked at whatever comes of it: the turn ends by this clock.
             is_out_of_time = reactor._is_out_of_time()
+            reactor._look_if_due()
             if self._gone:
                 return size
             if is_out_of_time or messages >= LINK_MESSAGES or (self.paused and not self.closing):

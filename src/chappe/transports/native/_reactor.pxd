@@ -58,7 +58,9 @@ cdef class Reactor:
     cdef uint32_t _max_messages
     cdef double _close_timeout_s
     cdef double _batch_window_s
+    # What is received; and what is, while that is not done with.
     cdef uint8_t *_scratch
+    cdef uint8_t *_aside
     # All links, by index; free slots form a list.
     cdef Slot *_slots
     cdef uint32_t _slot_count
@@ -74,14 +76,19 @@ cdef class Reactor:
     cdef int _event_count
     cdef list _ready
     cdef list _round
+    cdef NativeLink _served
     # Links that end as soon as nothing iterates over them.
     cdef list _failing
     cdef bint _is_serving
+    cdef bint _is_looking
     cdef bint _is_scheduled
     cdef bint _window_is_open
     cdef int _messages
     cdef double _serve_until_s
     cdef double _now_s
+    cdef double _look_due_s  # when those who ask for little may be looked for again
+    cdef double _served_since_s
+    cdef double _elsewhere_s  # what that took in all
     cdef double _dirty_since_s  # the first of the links below is waiting
     cdef uint64_t _bytes_in
     cdef uint64_t _bytes_out
@@ -96,7 +103,10 @@ cdef class Reactor:
     cdef bint _turn_is_over(self)
     cdef bint _must_write(self)
     cdef void _serve(self)
-    cdef void _serve_quick(self)
+    cdef void _serve_one(self, NativeLink link, bint receives)
+    cdef void _look(self)
+    cdef void _look_if_due(self)
+    cdef void _write_from(self, Py_ssize_t first)
     cdef bint _serve_if_quick(self, Event event, double most_s)
     cdef NativeLink _link_of(self, Event event)
     cdef void _fetch(self)

@@ -6,9 +6,10 @@ parse, and one Python call for each whole message. What is sent is queued and wr
 were ready have been served - or after 3 ms, a link at a time, without the GIL.
 
 Fairness: a callback serves messages for 1 ms or 256 of them, then the loop has its turn, and who was not served yet is
-first in the next one. Links that cost little do not wait for those that cost much: up to half a turn is theirs. A fan-out
-to many links is written in slices, and nothing is read before all of it is written: TCP slows publishers down to what
-readers get.
+first in the next one. Links that cost little do not wait for those that cost much: every 0.1 ms, between two messages
+of others, they are looked for, but not before the others had as much time as they; what takes long elsewhere in the
+process lets them be looked for as well (`breathe`). A fan-out to many links is written in slices, and nothing is read before all of it is
+written: TCP slows publishers down to what readers get.
 """
 
 import os
@@ -100,6 +101,10 @@ cdef enum:
     NO_SLOT = 0xFFFFFFFF
 
 cdef double TURN_S = 0.001
+#: How often those who cost little are looked for while others are served.
+cdef double LOOK_S = 0.0001
+#: How long one link is served before anybody is looked for.
+cdef double LONG_S = 0.00005
 #: What a link may have cost lately, each time that it was served, to be served out of turn: half of one.
 cdef double QUICK_S = 0.0005
 cdef double SLICE_S = 0.004
@@ -165,8 +170,9 @@ cdef class Reactor:
         self._failing = []
         self._free_slot = NO_SLOT
         self._scratch = <uint8_t *>PyMem_Malloc(SCRATCH)
+        self._aside = <uint8_t *>PyMem_Malloc(SCRATCH)
         self._events = <Event *>PyMem_Malloc(EVENTS * sizeof(Event))
-        if self._scratch is NULL or self._events is NULL:
+        if self._scratch is NULL or self._aside is NULL or self._events is NULL:
             raise MemoryError
         self.epfd = epoll_create1(EPOLL_CLOEXEC)
         if self.epfd < 0:
@@ -181,6 +187,7 @@ cdef class Reactor:
         if self.epfd >= 0:
             close_fd(self.epfd)
         PyMem_Free(self._scratch)
+        PyMem_Free(self._aside)
         PyMem_Free(self._events)
         PyMem_Free(self._slots)
         PyMem_Free(self._dirty)
@@ -358,17 +365,14 @@ cdef class Reactor:
         self._messages = 0
         self._now_s = sq_now_s()
         self._serve_until_s = self._now_s + TURN_S
-        cdef double began_s
         if not self._round and self._event_at == self._event_count:
             self._fetch()
-        else:
-            self._serve_quick()
+        elif self._now_s >= self._look_due_s:
+            self._look()
         while self._round:
             link = self._round.pop()
             link._is_ready = False
-            began_s = self._now_s
-            link._take_stash()
-            link._weigh(self._now_s - began_s)
+            self._serve_one(link, False)
             if self._turn_is_over():
                 return
         while self._event_at < self._event_count:
@@ -385,44 +389,119 @@ cdef class Reactor:
                 self._fail_later(link)
             elif link._stash is NULL and link._watched & EPOLLIN and event.events & (EPOLLIN | EPOLLERR | EPOLLHUP):
                 # Served out of turn since the kernel named it, it may have bytes here that come first, or be paused.
-                began_s = self._now_s
-                link._on_readable()
-                link._weigh(self._now_s - began_s)
+                self._serve_one(link, True)
                 if self._turn_is_over():
                     return
 
-    cdef void _serve_quick(self):
-        """In the middle of a long round, serve who asks for little: it would wait for all who ask for much.
+    cdef void _serve_one(self, NativeLink link, bint receives):
+        """Serve a link from the kernel, or with what is here of it already, and note what it took."""
+        cdef double began_s = self._now_s, elsewhere_s = self._elsewhere_s
+        self._served = link
+        self._served_since_s = began_s
+        try:
+            if receives:
+                link._on_readable()
+            else:
+                link._take_stash()
+        finally:
+            self._served = None
+        link._weigh(self._now_s - began_s - (self._elsewhere_s - elsewhere_s))
+        self._look_if_due()
 
-        Whoever did not cost much the last time is served out of turn, those first that cost least, and what that brings
-        is written at once. The round goes on in the same turn, so that nobody starves.
+    cdef void _look_if_due(self):
+        """Look after those who ask for little, if one link took long enough by the clock as it was read last.
+
+        Where all ask for little, each has its turn soon, and what they bring is written together.
+        """
+        if self._now_s - self._served_since_s >= LONG_S and self._now_s >= self._look_due_s:
+            if not self._is_looking and self._batch_window_s <= 0:
+                self._look()
+
+    cdef void _look(self):
+        """Serve who asks for little, in the middle of what takes long: it would wait for all who ask for much.
+
+        Whoever did not cost much the last time is served, those first that cost least, and what that brings is written
+        at once. The next look comes when others had as long as this one took, so that nobody starves.
         """
         cdef epoll_event[EVENTS] events
-        cdef double most_s = QUICK_S / 16, until_s = self._now_s + TURN_S / 2
+        cdef double began_s = self._now_s, most_s = QUICK_S / 16
+        cdef double until_s = began_s + LOOK_S
         cdef int i, left = max(0, epoll_wait(self.epfd, events, EVENTS, 0)), count = left
-        while left and most_s <= QUICK_S:
-            for i in range(count):
-                if events[i].events & EPOLLIN and self._serve_if_quick(_event_of(&events[i]), most_s):
-                    # Served once: the kernel names it again if there is more.
-                    events[i].events = 0
-                    left -= 1
-                    # Whatever is sent is written when this turn ends.
-                    self._dirty_since_s = 0.0
-                    if self._now_s >= until_s or self._messages >= TURN_MESSAGES // 2:
-                        # The other half of the turn is the round's.
-                        return
-            most_s *= 2
+        cdef int most = self._messages + TURN_MESSAGES // 2
+        cdef Py_ssize_t dirty = self._dirty_count
+        self._is_looking = True
+        try:
+            while left and most_s <= QUICK_S:
+                for i in range(count):
+                    if events[i].events & EPOLLIN and self._serve_if_quick(_event_of(&events[i]), most_s):
+                        # Served once: the kernel names it again if there is more.
+                        events[i].events = 0
+                        left -= 1
+                        if self._now_s >= until_s or self._messages >= most:
+                            # The rest of the time is the others'.
+                            left = 0
+                            break
+                most_s *= 2
+        finally:
+            self._is_looking = False
+        if self._dirty_count > dirty and self._batch_window_s <= 0:
+            self._write_from(dirty)
+        self._now_s = sq_now_s()
+        self._look_due_s = self._now_s + max(LOOK_S, self._now_s - began_s)
+        self._elsewhere_s += self._now_s - began_s
+
+    cdef void _write_from(self, Py_ssize_t first):
+        """Write to the links that wait for it since a moment; they are looked after when all are."""
+        cdef Py_ssize_t i, done
+        cdef double deadline_s
+        with nogil:
+            deadline_s = sq_now_s() + LOOK_S
+            done = sq_write_many(self._outlets + first, self._dirty_count - first, deadline_s)
+        for i in range(first, first + done):
+            sq_settle(&(<NativeLink>self._dirty[i])._out.queue)
 
     cdef bint _serve_if_quick(self, Event event, double most_s):
         """Serve a link if it cost no more than that lately; return whether it did."""
         cdef NativeLink link = self._link_of(event)
         cdef double began_s = self._now_s
+        cdef sq_outlet *outlet
         # Who is new may cost anything.
         if link is None or link.messages_in < KNOWN_MESSAGES or link._cost_s > most_s or link._stash is not NULL:
             return False
-        link._on_readable()
+        # This happens in the middle of one of its messages.
+        if link is self._served:
+            return False
+        if link._is_dirty and self._batch_window_s <= 0:
+            # Its turn to be written to is later; its answer goes now, with what is before it.
+            link._on_readable()
+            outlet = &link._out
+            sq_write_many(&outlet, 1, 0)
+            sq_settle(&outlet.queue)
+        else:
+            link._on_readable()
         link._weigh(self._now_s - began_s)
         return True
+
+    def breathe(self):
+        """Look after those who ask for little, in the middle of what takes long elsewhere in the process.
+
+        It costs a look at the clock; not for the middle of anything that their messages must not come before.
+        """
+        cdef bint is_serving = self._is_serving
+        if self._is_looking or self.epfd < 0:
+            return
+        self._now_s = sq_now_s()
+        if self._now_s < self._look_due_s or self._batch_window_s > 0:
+            return
+        self._is_serving = True
+        try:
+            self._look()
+        finally:
+            self._is_serving = is_serving
+            if not is_serving:
+                self._settle()
+                if self.has_more():
+                    self._schedule()
 
     cdef NativeLink _link_of(self, Event event):
         """Return the link of an event, or None if it has ended."""
@@ -438,6 +517,7 @@ cdef class Reactor:
         self._round, self._ready = self._ready, []
         self._round.reverse()
         self._event_at = 0
+        self._look_due_s = self._now_s + LOOK_S
         self._event_count = max(0, epoll_wait(self.epfd, events, EVENTS, 0))
         for i in range(self._event_count):
             self._events[i] = _event_of(&events[i])
