@@ -30,7 +30,7 @@ def test_a_server_listens_on_its_core_until_the_end_of_the_block() -> None:
 def test_a_server_that_ends_is_told_with_its_last_words() -> None:
     with (
         pytest.raises(StartError, match="program did not start: no licence"),
-        running(program("import sys; print('well'); sys.exit('no licence')")),
+        running(program("import sys; print('well', flush=True); sys.exit('no licence')")),
     ):
         pass
 

@@ -123,7 +123,6 @@ class Lobby:
         """Begin on the running loop."""
         self.heartbeat.start()
         loop = asyncio.get_running_loop()
-        self._turns = HeadTurns(loop, lambda: self.hub.breathe())
         self._commons = Commons(
             loop,
             self.hub.limits,
@@ -136,6 +135,7 @@ class Lobby:
         if self.data_plane == "native":
             self.reactor = _make_reactor(self, loop)
             self.hub.breathe = self.reactor.breathe
+        self._turns = HeadTurns(loop, self.hub.breathe)
 
     def stop(self) -> None:
         """End; every link must be gone, or goes without a word."""

@@ -1,5 +1,22 @@
 # Part of _reactor.pyx: a link and its reactor use each other's insides on the way of every message.
 
+cdef enum:
+    SEARCHED = 1000         # frames looked at for one that may be dropped; behind so many answers a reader is beyond help
+    MOST_LATEST = 64        # keys remembered beyond twice what waits
+
+#: How long what a failed peer still sends is thrown away, so that it reads our goodbye and not a reset, seconds.
+cdef double LINGER_S = 1.0
+#: Pings a peer may send a second, on average over a window, before it is cut (quality, "Messages").
+cdef uint32_t PINGS_PER_S = 10
+cdef double PING_WINDOW_S = 5.0
+
+cdef object DISCONNECT = SlowConsumer.DISCONNECT
+cdef object LATEST = SlowConsumer.LATEST
+#: A comment; no blank line behind it, which some readers take for the end of an empty event.
+cdef bytes COMMENT = b"2\r\n:\n\r\n"
+cdef bytes LAST_CHUNK = b"0\r\n\r\n"
+cdef frozenset SPECIFIED_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
+
 
 @cython.no_gc
 cdef class NativeLink:

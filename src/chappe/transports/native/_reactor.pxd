@@ -1,7 +1,9 @@
 """Reactor and links as other native modules use them."""
 
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from chappe.transports.native._linux cimport Event
 from chappe.wire._websocket cimport WebSocketCodec
 
 
@@ -32,16 +34,23 @@ cdef extern from "send_queue.h" nogil:
     Py_ssize_t sq_write_many(sq_outlet **outlets, Py_ssize_t count, double deadline_s)
 
 
+# These hold Python objects, so they need the GIL.
+cdef extern from *:
+    """
+    #include "send_queue.h"
+    """
+    bint sq_push(send_queue *queue, PyObject *data, PyObject *frame, int *moved)
+    sq_entry *sq_at(send_queue *queue, uint32_t index)
+    void sq_drop(send_queue *queue, uint32_t index)
+    void sq_settle(send_queue *queue)
+    void sq_clear(send_queue *queue)
+    size_t sq_charged(send_queue *queue)
+
+
 cdef struct Slot:
     void *link  # an owned NativeLink, or NULL
     uint32_t generation
     uint32_t next_free
-
-
-cdef struct Event:
-    uint32_t index
-    uint32_t generation
-    uint32_t events
 
 
 cdef class Reactor:

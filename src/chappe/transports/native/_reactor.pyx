@@ -8,8 +8,8 @@ were ready have been served - or after 3 ms, a link at a time, without the GIL.
 Fairness: a callback serves messages for 1 ms or 256 of them, then the loop has its turn, and who was not served yet is
 first in the next one. Links that cost little do not wait for those that cost much: every 0.1 ms, between two messages
 of others, they are looked for, but not before the others had as much time as they; what takes long elsewhere in the
-process lets them be looked for as well (`breathe`). A fan-out to many links is written in slices, and nothing is read before all of it is
-written: TCP slows publishers down to what readers get.
+process lets them be looked for as well (`breathe`). A fan-out to many links is written in slices, and nothing is read
+before all of it is written: TCP slows publishers down to what readers get.
 """
 
 import os
@@ -21,8 +21,13 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcpy, memmove
 
+from chappe.transports.native._linux cimport (
+    close_fd, EPOLL_CLOEXEC, epoll_create1, epoll_ctl, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, epoll_event,
+    epoll_wait, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, Event, event_of, F_GETFL, F_SETFL, fcntl, IPPROTO_TCP,
+    MSG_DONTWAIT, O_NONBLOCK, recv, setsockopt, SHUT_RDWR, SHUT_WR, shutdown, TCP_NODELAY,
+)
 from chappe.wire._websocket cimport make_frame, ws_within_message
 
 from chappe.model.error_codes import Code
@@ -32,71 +37,12 @@ WEBSOCKET = 0
 SSE = 1
 PACKETS = 2
 
-cdef extern from "sys/epoll.h" nogil:
-    ctypedef union epoll_data_t:
-        uint64_t u64
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int epoll_create1(int flags)
-    int epoll_ctl(int epfd, int operation, int fd, epoll_event *event)
-    int epoll_wait(int epfd, epoll_event *events, int count, int timeout_ms)
-    enum:
-        EPOLL_CLOEXEC
-        EPOLL_CTL_ADD
-        EPOLL_CTL_MOD
-        EPOLL_CTL_DEL
-        EPOLLIN
-        EPOLLOUT
-        EPOLLERR
-        EPOLLHUP
-
-cdef extern from "sys/socket.h" nogil:
-    ssize_t recv(int fd, void *data, size_t size, int flags)
-    int shutdown(int fd, int how)
-    int setsockopt(int fd, int level, int option, const void *value, uint32_t size)
-    enum:
-        MSG_DONTWAIT
-        SHUT_WR
-        SHUT_RDWR
-
-cdef extern from "netinet/in.h" nogil:
-    enum:
-        IPPROTO_TCP
-
-cdef extern from "netinet/tcp.h" nogil:
-    enum:
-        TCP_NODELAY
-
-cdef extern from "fcntl.h" nogil:
-    int fcntl(int fd, int command, int value)
-    enum:
-        F_GETFL
-        F_SETFL
-        O_NONBLOCK
-
-cdef extern from "unistd.h" nogil:
-    int close_fd "close"(int fd)
-
-cdef extern from *:
-    """
-    #include "send_queue.h"
-    """
-    bint sq_push(send_queue *queue, PyObject *data, PyObject *frame, int *moved)
-    sq_entry *sq_at(send_queue *queue, uint32_t index)
-    void sq_drop(send_queue *queue, uint32_t index)
-    void sq_settle(send_queue *queue)
-    void sq_clear(send_queue *queue)
-    size_t sq_charged(send_queue *queue)
-
 cdef enum:
     SCRATCH = 65536         # received at once; more would let one link take the whole turn
     EVENTS = 256            # asked of the kernel at once
     TURN_MESSAGES = 256     # of all links in one callback
     LINK_MESSAGES = 64      # of one link before others have their turn
     SLICE = 2000            # links written to before the loop has its turn
-    SEARCHED = 1000         # frames looked at for one that may be dropped; behind so many answers a reader is beyond help
-    MOST_LATEST = 64        # keys remembered beyond twice what waits
     KNOWN_MESSAGES = 10     # of a link before what they cost tells what the next will
     NO_SLOT = 0xFFFFFFFF
 
@@ -110,27 +56,8 @@ cdef double QUICK_S = 0.0005
 cdef double SLICE_S = 0.004
 #: How long what is to be written may wait for the end of a round of many turns, seconds.
 cdef double ROUND_S = 0.003
-#: How long what a failed peer still sends is thrown away, so that it reads our goodbye and not a reset, seconds.
-cdef double LINGER_S = 1.0
-#: Pings a peer may send a second, on average over a window, before it is cut (quality, "Messages").
-cdef uint32_t PINGS_PER_S = 10
-cdef double PING_WINDOW_S = 5.0
 
-cdef object DISCONNECT = SlowConsumer.DISCONNECT
-cdef object LATEST = SlowConsumer.LATEST
-#: A comment; no blank line behind it, which some readers take for the end of an empty event.
-cdef bytes COMMENT = b"2\r\n:\n\r\n"
-cdef bytes LAST_CHUNK = b"0\r\n\r\n"
-cdef frozenset SPECIFIED_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 cdef object _reactors = weakref.WeakSet()
-
-
-cdef inline Event _event_of(epoll_event *told) noexcept:
-    cdef Event event
-    event.index = <uint32_t>told.data.u64
-    event.generation = <uint32_t>(told.data.u64 >> 32)
-    event.events = told.events
-    return event
 
 
 cdef class Reactor:
@@ -427,17 +354,16 @@ cdef class Reactor:
         cdef double began_s = self._now_s, most_s = QUICK_S / 16
         cdef double until_s = began_s + LOOK_S
         cdef int i, left = max(0, epoll_wait(self.epfd, events, EVENTS, 0)), count = left
-        cdef int most = self._messages + TURN_MESSAGES // 2
         cdef Py_ssize_t dirty = self._dirty_count
         self._is_looking = True
         try:
             while left and most_s <= QUICK_S:
                 for i in range(count):
-                    if events[i].events & EPOLLIN and self._serve_if_quick(_event_of(&events[i]), most_s):
+                    if events[i].events & EPOLLIN and self._serve_if_quick(event_of(&events[i]), most_s):
                         # Served once: the kernel names it again if there is more.
                         events[i].events = 0
                         left -= 1
-                        if self._now_s >= until_s or self._messages >= most:
+                        if self._now_s >= until_s:
                             # The rest of the time is the others'.
                             left = 0
                             break
@@ -465,20 +391,19 @@ cdef class Reactor:
         cdef NativeLink link = self._link_of(event)
         cdef double began_s = self._now_s
         cdef sq_outlet *outlet
-        # Who is new may cost anything.
-        if link is None or link.messages_in < KNOWN_MESSAGES or link._cost_s > most_s or link._stash is not NULL:
+        cdef bint was_dirty
+        # Who is new may cost anything; and this may happen in the middle of one of its messages.
+        if link is None or link.messages_in < KNOWN_MESSAGES or link._cost_s > most_s or link is self._served:
             return False
-        # This happens in the middle of one of its messages.
-        if link is self._served:
+        if link._stash is not NULL:
             return False
-        if link._is_dirty and self._batch_window_s <= 0:
+        was_dirty = link._is_dirty
+        link._on_readable()
+        if was_dirty and self._batch_window_s <= 0:
             # Its turn to be written to is later; its answer goes now, with what is before it.
-            link._on_readable()
             outlet = &link._out
             sq_write_many(&outlet, 1, 0)
             sq_settle(&outlet.queue)
-        else:
-            link._on_readable()
         link._weigh(self._now_s - began_s)
         return True
 
@@ -520,7 +445,7 @@ cdef class Reactor:
         self._look_due_s = self._now_s + LOOK_S
         self._event_count = max(0, epoll_wait(self.epfd, events, EVENTS, 0))
         for i in range(self._event_count):
-            self._events[i] = _event_of(&events[i])
+            self._events[i] = event_of(&events[i])
 
     cdef void _mark_ready(self, NativeLink link):
         if not link._is_ready:
