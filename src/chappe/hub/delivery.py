@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from chappe.hub.channels import Channel
-from chappe.hub.cluster import is_own
+from chappe.hub.cluster import OWN_PREFIX
 from chappe.hub.contracts import Link
 from chappe.hub.subscription import Stage, Subscription
 from chappe.model.error_codes import Code
@@ -42,7 +42,7 @@ class Delivery:
         """Deliver stored publications."""
         for publication in batch:
             try:
-                if is_own(publication.channel):
+                if publication.channel.startswith(OWN_PREFIX):
                     self._take_own(publication)
                 else:
                     self._deliver(publication)

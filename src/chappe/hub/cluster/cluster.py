@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from chappe.hub.cluster.bus import PREFIX, Bus, Tell
+from chappe.hub.cluster.bus import Bus, Tell
 from chappe.hub.cluster.heirs import Heirs
 from chappe.hub.cluster.locking import SharedLocking
 from chappe.hub.cluster.names import SharedNames
@@ -205,8 +205,3 @@ class Cluster:
     def _unsubscribe(self, sender: str, body: _Sessions, answer: Tell) -> None:
         found = self._hub.find_sessions(body.get("user"), body.get("session"), None)
         answer(self._hub.subscribing.end_all(found, body.get("channel", "")) if found else -1)
-
-
-def is_own(channel: str) -> bool:
-    """Tell whether a channel is the hub's own and none of its clients'."""
-    return channel.startswith(PREFIX)
