@@ -24,8 +24,9 @@ import websockets
 
 from chappe.bench.machine import describe
 from chappe.model.limits import Limits
+from tests.programmes.arriving import PAUSE_S
 from tests.programmes.attacking import ATTACKS
-from tests.programmes.jitter import percentile, program
+from tests.programmes.jitter import percentile, program, tell
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 REPORT: Final = ROOT / "benchmarks" / "ATTACKS.md"
@@ -36,8 +37,6 @@ _PACE_S: Final = 0.025
 #: Healthy clients, every other of which publishes to itself. A 99th percentile needs thousands of answers: of a few
 #: hundred, two late ones would be it.
 _CLIENTS: Final = 10
-#: Between two newcomers that connect and ask once, seconds.
-_NEWCOMER_S: Final = 0.25
 #: After an attack the hub has 90 connections to let go of, seconds.
 _SETTLING_S: Final = 3.0
 #: Default limits of a hub that is no development one; the healthy client's own rate stays below all of them.
@@ -60,7 +59,7 @@ class Outcome:
         quiet_s, during_s: from each question to its answer, without and with the attack, sorted.
         grown_bytes: the most that the hub grew.
         ratios: how much longer the 99th percentile became in each round.
-        newcomers_s: from connecting to the first answer during the attack, sorted.
+        newcomers_s: from connecting to the first answer without and with the attack, sorted.
         busy: of its core the hub used during the attack.
     """
 
@@ -70,7 +69,7 @@ class Outcome:
     during_s: list[float]
     grown_bytes: int
     ratios: tuple[float, ...] = ()
-    newcomers_s: tuple[float, ...] = ()
+    newcomers_s: tuple[list[float], list[float]] = ([], [])
     busy: float = 0.0
 
     @property
@@ -92,12 +91,15 @@ async def attack(name: str, connections: int, seconds: float, rounds: int = 1) -
     """Measure healthy clients without and with an attack, in turns: the machine changes from minute to minute."""
     quiet: list[list[float]] = []
     during: list[list[float]] = []
-    newcomers_s: list[float] = []
     strikes, busy_s = 0, 0.0
-    async with program("serving", "memory://", 0, json.dumps(LIMITS)) as (hub, port):
+    async with (
+        program("serving", "memory://", 0, json.dumps(LIMITS)) as (hub, port),
+        contextlib.AsyncExitStack() as stack,
+    ):
         process = psutil.Process(hub.pid)
         _apart(process, 0)
-        async with contextlib.AsyncExitStack() as stack:
+        async with program("arriving", port) as (arriving, _):
+            _apart(psutil.Process(arriving.pid), 1)
             url = f"ws://127.0.0.1:{port}/ws"
             clients = [
                 Healthy(await stack.enter_async_context(websockets.connect(url, proxy=None)), number)
@@ -112,18 +114,20 @@ async def attack(name: str, connections: int, seconds: float, rounds: int = 1) -
                 for number in range(rounds):
                     if number:
                         await asyncio.sleep(_SETTLING_S)
+                    await tell(arriving, "quiet")
                     quiet.append(await ask(clients, seconds))
                     async with program("attacking", name, port, connections) as (attacker, _):
                         # On a core with the healthy clients it runs when they do not: their answers are what is timed.
                         os.sched_setscheduler(attacker.pid, os.SCHED_IDLE, os.sched_param(0))
                         _apart(psutil.Process(attacker.pid), 1)
                         began_s = _cpu_s(process)
-                        async with newcomers(url) as came_s:
-                            during.append(await ask(clients, seconds))
+                        await tell(arriving, "attacked")
+                        during.append(await ask(clients, seconds))
+                        await tell(arriving, "")
                         busy_s += _cpu_s(process) - began_s
-                        newcomers_s += came_s
                     assert attacker.stdout is not None
                     strikes += int(await attacker.stdout.readline())
+            came_s = await _end(arriving)
     return Outcome(
         name=name,
         strikes=strikes,
@@ -131,9 +135,18 @@ async def attack(name: str, connections: int, seconds: float, rounds: int = 1) -
         during_s=sorted(each for part in during for each in part),
         grown_bytes=max(most) - resting,
         ratios=tuple(sorted(map(_ratio, during, quiet))),
-        newcomers_s=tuple(sorted(newcomers_s)),
+        newcomers_s=(sorted(came_s.get("quiet", [])), sorted(came_s.get("attacked", []))),
         busy=busy_s / (rounds * seconds),
     )
+
+
+async def _end(arriving: asyncio.subprocess.Process) -> dict[str, list[float]]:
+    """End the newcomers and return how long they took."""
+    assert arriving.stdin is not None
+    assert arriving.stdout is not None
+    arriving.stdin.close()
+    came_s: dict[str, list[float]] = json.loads(await arriving.stdout.readline())
+    return came_s
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -200,29 +213,6 @@ async def ask(clients: Sequence[Healthy], seconds: float) -> list[float]:
 
 
 @contextlib.asynccontextmanager
-async def newcomers(url: str) -> AsyncIterator[list[float]]:
-    """Connect now and then, ask once and go, until the block ends; notes from connecting to each answer."""
-    came_s: list[float] = []
-
-    async def come() -> None:
-        while True:
-            began = time.perf_counter()
-            async with websockets.connect(url, proxy=None, open_timeout=_PATIENCE_S) as client:
-                await client.send('{"type":"ping","id":1}')
-                await client.recv()
-                came_s.append(time.perf_counter() - began)
-            await asyncio.sleep(_NEWCOMER_S)
-
-    coming = asyncio.create_task(come())
-    try:
-        yield came_s
-    finally:
-        coming.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await coming
-
-
-@contextlib.asynccontextmanager
 async def peak(process: psutil.Process) -> AsyncIterator[list[int]]:
     """Note the memory of a process every tenth of a second until the block ends."""
     found = [process.memory_info().rss]
@@ -252,21 +242,22 @@ def report(found: Sequence[Outcome], connections: int, seconds: float, rounds: i
         f"{connections} connections at a time; an address may have {most}. Beside it {_CLIENTS} healthy clients ask",
         f"{1 / _PACE_S:g} times a second each, half of them for a pong, half for what they publish to come back.",
         "Times are from question to answer, the ratio is that of the 99th percentiles (in brackets: of the best and",
-        f"the worst round). Newcomers connect, ask once and go, {1 / _NEWCOMER_S:g} each second. The hub has a core of",
-        f"its own, and {order}.",
+        f"the worst round). Newcomers, of a process of their own, connect, ask once and go, {1 / PAUSE_S:g} each",
+        f"second. The hub has a core of its own, and {order}.",
         "",
         f"{datetime.datetime.now(tz=datetime.UTC).date()}, {describe()}, chappe {version('chappe')}.",
         "",
         "| attack | strikes | hub busy | p50 quiet ms | attacked | p99 quiet ms | attacked | ratio "
-        "| newcomer p50, max ms | grew by MB | |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| newcomer p50, max quiet ms | attacked | grew by MB | |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in found:
         times = (percentile(values, q) * 1_000 for q in (0.5, 0.99) for values in (each.quiet_s, each.during_s))
         low, high = (each.ratios[0], each.ratios[-1]) if each.ratios else (each.ratio, each.ratio)
-        came = "-"
-        if each.newcomers_s:
-            came = f"{percentile(list(each.newcomers_s), 0.5) * 1_000:.1f}, {each.newcomers_s[-1] * 1_000:.0f}"
+        came = " | ".join(
+            f"{percentile(values, 0.5) * 1_000:.1f}, {values[-1] * 1_000:.0f}" if values else "-"
+            for values in each.newcomers_s
+        )
         lines.append(
             f"| {each.name.replace('_', ' ')} | {each.strikes:,} | {each.busy:.0%} "
             f"| {' | '.join(f'{time:.2f}' for time in times)} | {each.ratio:.2f} ({low:.2f}-{high:.2f}) | {came} "

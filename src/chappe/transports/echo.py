@@ -1,5 +1,6 @@
 """`/echo`: every frame returns unchanged to its sender."""
 
+from collections.abc import Callable
 from typing import Final
 
 from chappe.hub.contracts import Claims, Link, Timer
@@ -18,10 +19,12 @@ _TIMER_S: Final = 0.001
 class Echo:
     """Answers each message with itself."""
 
-    __slots__ = ("_full_at", "_hub", "_is_paced", "_link", "_token")
+    __slots__ = ("_full_at", "_hub", "_is_paced", "_link", "_send", "_token")
 
     def __init__(self, link: Link, hub: HubCore) -> None:
         self._link = link
+        # An echo is nobody else's: while a native link compresses a large one, others may have a turn.
+        self._send: Callable[[Frame], None] = getattr(link, "send_in_pieces", link.send)
         self._hub = hub
         self._is_paced = hub.limits.messages_per_s > 0
         self._full_at = 0.0
@@ -29,7 +32,7 @@ class Echo:
 
     def receive(self, payload: bytes, text: bool) -> None:
         """Send a message back; who sends too many is read no more until there is a token (`limits.messages_per_s`)."""
-        self._link.send(Frame(payload, text))
+        self._send(Frame(payload, text))
         if self._is_paced:
             self._count()
 

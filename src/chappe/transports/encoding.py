@@ -1,5 +1,6 @@
 """Frames as WebSocket connections send them, made once and shared: plain, and compressed for who agreed to that."""
 
+from collections.abc import Callable
 from typing import Final
 
 from chappe.model.frame import Bundle, Frame
@@ -23,26 +24,27 @@ def plain(frame: Frame) -> bytes:
     return data
 
 
-def deflated(frame: Frame, min_bytes: int) -> bytes:
+def deflated(frame: Frame, min_bytes: int, breathe: Callable[[], None] | None = None) -> bytes:
     """Return what a connection with compression sends: plain where compression would not pay.
 
     Args:
         frame: a bundle is compressed frame by frame, each a message of its own.
         min_bytes: the same for all connections of a hub, which share what is made.
+        breathe: called between pieces of a large message, so that others do not wait for it.
     """
     data = frame.websocket_deflated
     if data is None:
         if isinstance(frame, Bundle):
-            data = b"".join([deflated(part, min_bytes) for part in frame.frames])
+            data = b"".join([deflated(part, min_bytes, breathe) for part in frame.frames])
         else:
-            data = _smaller(frame, min_bytes)
+            data = _smaller(frame, min_bytes, breathe)
         frame.websocket_deflated = data
     return data
 
 
-def _smaller(frame: Frame, min_bytes: int) -> bytes:
+def _smaller(frame: Frame, min_bytes: int, breathe: Callable[[], None] | None) -> bytes:
     if len(frame.payload) >= min_bytes and not _is_dense(frame.payload):
-        compressed = compress(frame.payload)
+        compressed = compress(frame.payload, breathe)
         if len(compressed) < len(frame.payload):
             return encode_frame(compressed, frame.text, True)
     return plain(frame)

@@ -189,6 +189,6 @@ def _make_reactor(lobby: Lobby, loop: asyncio.AbstractEventLoop) -> "Reactor":
         lobby.leave,
         lobby.heartbeat.end_by,
         portable.CLOSE_TIMEOUT_S,
-        lambda frame: deflated(frame, lobby.compression_min_bytes),
+        lambda frame, breathe=None: deflated(frame, lobby.compression_min_bytes, breathe),
         lobby.batch_window_s,
     )

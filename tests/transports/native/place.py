@@ -40,7 +40,7 @@ class Listener:
 class Place:
     """What a server would have, without a server."""
 
-    def __init__(self, limits: Limits, batch_window_s: float) -> None:
+    def __init__(self, limits: Limits, batch_window_s: float, deflated: Callable[..., bytes] | None = None) -> None:
         self.counters = LinkCounters()
         self.gone: list[NativeLink] = []
         self.endings: list[tuple[NativeLink, float]] = []
@@ -52,12 +52,16 @@ class Place:
             self.gone.append,
             lambda link, seconds: self.endings.append((link, seconds)),
             5.0,
-            None,
+            deflated,
             batch_window_s,
         )
 
     def connect(
-        self, receiver: Any = None, carrier: int = WEBSOCKET, buffer_bytes: int = 0
+        self,
+        receiver: Any = None,
+        carrier: int = WEBSOCKET,
+        buffer_bytes: int = 0,
+        inflate: Callable[[bytes, int], bytes] | None = None,
     ) -> tuple[NativeLink, socket.socket]:
         """Return a link that has begun, and its peer's end."""
         ours, theirs = socket.socketpair()
@@ -65,7 +69,7 @@ class Place:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
         theirs.setblocking(False)
         self.sockets.append(theirs)
-        link = self.reactor.attach(ours.detach(), b"", carrier)
+        link = self.reactor.attach(ours.detach(), b"", carrier, inflate)
         link.begin(Listener() if receiver is None else receiver)
         return link, theirs
 
@@ -83,9 +87,11 @@ class Place:
 
 
 @contextlib.contextmanager
-def a_place(limits: Limits | None = None, batch_window_s: float = 0.0) -> Iterator[Place]:
+def a_place(
+    limits: Limits | None = None, batch_window_s: float = 0.0, deflated: Callable[..., bytes] | None = None
+) -> Iterator[Place]:
     """Make a place for the length of a block."""
-    place = Place(limits or Limits(), batch_window_s)
+    place = Place(limits or Limits(), batch_window_s, deflated)
     try:
         yield place
     finally:

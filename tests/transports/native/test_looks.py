@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import json
 import random
 import socket
 import time
@@ -11,8 +12,10 @@ from collections.abc import Callable
 
 import pytest
 
+from chappe.model.frame import Frame
 from chappe.transports.native import NativeLink
 from chappe.wire.deflate import InflateError, compress, inflate
+from chappe.wire.websocket import encode_frame
 from tests.transports.native.place import Listener, Place, a_place, frame, is_ended, masked, on_the_wire, read_all
 
 #: As in the reactor: messages after which it is known what a link costs.
@@ -148,6 +151,45 @@ async def test_a_link_that_is_ended_by_who_was_looked_for_hears_no_more() -> Non
         assert is_ended(theirs)
 
 
+async def test_who_asks_for_as_much_waits_for_its_turn() -> None:
+    with a_place() as place:
+        order: list[str] = []
+        asked: list[str] = []
+
+        def busy(name: str, payload: bytes) -> None:
+            spin(0.0004)
+            if payload == b"now":
+                other = {"one": "other", "other": "one"}[name]
+                if not asked:
+                    # Asked while this is not done with.
+                    asked.append(other)
+                    theirs[other].send(masked(b"now"))
+                spin(0.0002)
+                place.reactor.breathe()
+                order.append(name)
+
+        theirs = {name: place.connect(Listener(functools.partial(busy, name)))[1] for name in ("one", "other")}
+        for _ in range(KNOWN_MESSAGES + 2):
+            for each in theirs.values():
+                each.send(masked(b"."))
+            place.serve()
+        theirs["one"].send(masked(b"now"))
+        place.serve()
+        assert order == ["one", "other"]
+
+
+async def test_who_took_long_once_is_looked_for_again() -> None:
+    with a_place() as place:
+        _, quick = an_answering_link(place, lambda payload: spin(0.01) if payload == b"long" else None)
+        quick.send(masked(b"long"))
+        place.serve()
+        assert read_all(quick) == on_the_wire(b"long")
+        quick.send(masked(b"now?"))
+        spin(0.02)
+        place.reactor.breathe()
+        assert read_all(quick) == on_the_wire(b"now?")
+
+
 async def test_who_is_looked_for_gets_at_most_half_of_the_time() -> None:
     with a_place() as place:
         order: list[str] = []
@@ -231,6 +273,35 @@ async def test_a_hub_that_waits_for_company_does_not_breathe() -> None:
         assert receiver.heard[-1] == b"."
         place.serve()
         assert receiver.heard[-1] == b"now?"
+
+
+async def test_who_asks_for_little_is_answered_while_an_answer_to_another_is_compressed() -> None:
+    answers: list[bytes] = []
+
+    def deflated(frame: Frame, breathe: Callable[[], None] | None = None) -> bytes:
+        if breathe is not None:
+            quick.send(masked(b"now?"))
+            spin(0.0002)
+            breathe()
+            answers.append(read_all(quick))
+        return encode_frame(b"small", False, True)
+
+    with a_place(deflated=deflated) as place:
+        _, quick = an_answering_link(place)
+        heavy, theirs = place.connect(Listener(lambda payload: heavy.send_in_pieces(frame(payload))), inflate=inflate)
+        theirs.send(masked(b"large"))
+        place.serve()
+        assert answers == [on_the_wire(b"now?")]
+        assert read_all(theirs) == encode_frame(b"small", False, True)
+
+
+@pytest.mark.parametrize("payload", [bytes(60_000), json.dumps([*range(11_000)]).encode()], ids=["zeros", "json"])
+def test_a_large_message_is_deflated_to_the_same_bytes_in_pieces(payload: bytes) -> None:
+    breaths: list[int] = []
+    for size in (0, 1, 16_384, 16_385, 60_000):
+        breaths.clear()
+        assert compress(payload[:size], lambda: breaths.append(1)) == compress(payload[:size])
+        assert len(breaths) == (-(-size // 16_384) if size > 16_384 else 0)
 
 
 def test_a_large_message_is_inflated_in_pieces() -> None:

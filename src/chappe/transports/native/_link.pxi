@@ -70,6 +70,15 @@ cdef class NativeLink:
                 None if frame.policy is DISCONNECT or frame.channel is None else frame,
             )
 
+    def send_in_pieces(self, frame):
+        """Send a frame, with turns for those who ask for little while a large one is compressed.
+
+        Only for what is sent to nobody else, and what no message of others may come before.
+        """
+        if self._is_deflating and self._reactor._deflated is not None and not self.closing:
+            self._reactor._deflated(frame, self._reactor.breathe)
+        self.send(frame)
+
     def ping(self):
         """Send a ping; an SSE stream a comment; a bare connection nothing."""
         self.pinged_at = sq_now_s()
@@ -268,12 +277,13 @@ cdef class NativeLink:
                 raise
 
     cdef void _weigh(self, double took_s):
-        """Note what serving it took, by a quarter: the machine may have been elsewhere once, and a link may be two."""
+        """Note what serving it took, by a quarter, and at most twice as much: the machine may have been elsewhere once."""
+        if took_s <= 0.0:
+            # Nothing was there to be read.
+            return
         if self._cost_s:
-            took_s = 0.75 * self._cost_s + 0.25 * took_s
-        # Of none, when nothing was there to be read, nothing is learnt.
-        if took_s > 0.0:
-            self._cost_s = took_s
+            took_s = 0.75 * self._cost_s + 0.25 * min(took_s, 2.0 * self._cost_s)
+        self._cost_s = took_s
 
     cdef void _take_stash(self):
         """Go on with bytes that are here already."""

@@ -51,8 +51,10 @@ cdef double TURN_S = 0.001
 cdef double LOOK_S = 0.0001
 #: How long one link is served before anybody is looked for.
 cdef double LONG_S = 0.00005
-#: What a link may have cost lately, each time that it was served, to be served out of turn: half of one.
-cdef double QUICK_S = 0.0005
+#: What a link may have cost lately, each time that it was served, to be served out of turn; up to half of one if it is
+#: a quarter of what is being served: who costs as much as that has no claim to come first.
+cdef double QUICK_S = 0.0002
+cdef double QUICK_BESIDE_S = 0.0005
 cdef double SLICE_S = 0.004
 #: How long what is to be written may wait for the end of a round of many turns, seconds.
 cdef double ROUND_S = 0.003
@@ -78,7 +80,8 @@ cdef class Reactor:
             on_gone: told once of each link whose connection is over.
             end_by: told of each link that must be aborted (`link.abort()`) in so many seconds if it is there then.
             close_timeout_s: how long a peer has to answer our close frame, and to read what was written.
-            deflated: returns a frame's compressed bytes, for links that negotiated it; kept in the frame.
+            deflated: returns a frame's compressed bytes, for links that negotiated it; kept in the frame. What it is
+                given beside the frame it calls between pieces of a large one.
             batch_window_s: how long what is sent waits for company; 0: until the end of the turn.
         """
         self._loop = loop
@@ -351,13 +354,15 @@ cdef class Reactor:
         at once. The next look comes when others had as long as this one took, so that nobody starves.
         """
         cdef epoll_event[EVENTS] events
-        cdef double began_s = self._now_s, most_s = QUICK_S / 16
+        cdef double began_s = self._now_s, limit_s = QUICK_S, most_s = QUICK_S / 16
         cdef double until_s = began_s + LOOK_S
         cdef int i, left = max(0, epoll_wait(self.epfd, events, EVENTS, 0)), count = left
         cdef Py_ssize_t dirty = self._dirty_count
+        if self._served is not None:
+            limit_s = max(QUICK_S, min(QUICK_BESIDE_S, self._served._cost_s / 4))
         self._is_looking = True
         try:
-            while left and most_s <= QUICK_S:
+            while left:
                 for i in range(count):
                     if events[i].events & EPOLLIN and self._serve_if_quick(event_of(&events[i]), most_s):
                         # Served once: the kernel names it again if there is more.
@@ -367,7 +372,9 @@ cdef class Reactor:
                             # The rest of the time is the others'.
                             left = 0
                             break
-                most_s *= 2
+                if most_s >= limit_s:
+                    break
+                most_s = min(2 * most_s, limit_s)
         finally:
             self._is_looking = False
         if self._dirty_count > dirty and self._batch_window_s <= 0:
