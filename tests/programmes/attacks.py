@@ -10,17 +10,23 @@ import contextlib
 import datetime
 import json
 import os
+import socket
+import statistics
+import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 import uvloop
-import websockets
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
 
 from chappe.bench.machine import describe
 from chappe.model.limits import Limits
@@ -48,6 +54,8 @@ LIMITS: Final = {
     "server.drain_timeout_s": 0.2,
 }
 _PATIENCE_S: Final = 20.0
+#: Linux: the time at which the last bytes came is told with them, a timespec of the wall clock (socket(7)).
+_SO_TIMESTAMPNS: Final = 35
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,26 +64,32 @@ class Outcome:
 
     Attributes:
         strikes: how often the attacker struck.
-        quiet_s, during_s: from each question to its answer, without and with the attack, sorted.
+        quiet_s, during_s: of each round, from each question to its answer, without and with the attack.
         grown_bytes: the most that the hub grew.
-        ratios: how much longer the 99th percentile became in each round.
         newcomers_s: from connecting to the first answer without and with the attack, sorted.
         busy: of its core the hub used during the attack.
     """
 
     name: str
     strikes: int
-    quiet_s: list[float]
-    during_s: list[float]
+    quiet_s: list[list[float]]
+    during_s: list[list[float]]
     grown_bytes: int
-    ratios: tuple[float, ...] = ()
     newcomers_s: tuple[list[float], list[float]] = ([], [])
     busy: float = 0.0
 
     @property
     def ratio(self) -> float:
-        """Return how much longer the 99th percentile became."""
-        return _ratio(self.during_s, self.quiet_s)
+        """Return how much longer the 99th percentile became, of the median round."""
+        return middle(self.during_s, 0.99) / (middle(self.quiet_s, 0.99) or 1.0)
+
+    @property
+    def ratios(self) -> list[float]:
+        """Return the same of each round beside the quiet time before it, sorted."""
+        return sorted(
+            middle([during], 0.99) / middle([quiet], 0.99)
+            for during, quiet in zip(self.during_s, self.quiet_s, strict=True)
+        )
 
     @property
     def kept(self) -> bool:
@@ -83,8 +97,9 @@ class Outcome:
         return self.ratio <= MOST_RATIO and self.grown_bytes <= MOST_BYTES
 
 
-def _ratio(during_s: list[float], quiet_s: list[float]) -> float:
-    return percentile(sorted(during_s), 0.99) / (percentile(sorted(quiet_s), 0.99) or 1.0)
+def middle(rounds: list[list[float]], q: float) -> float:
+    """Return the median of what a quantile is in each round: a machine that stood still once spoils one of them."""
+    return statistics.median(percentile(sorted(took_s), q) for took_s in rounds)
 
 
 async def attack(name: str, connections: int, seconds: float, rounds: int = 1) -> Outcome:
@@ -100,13 +115,9 @@ async def attack(name: str, connections: int, seconds: float, rounds: int = 1) -
         _apart(process, 0)
         async with program("arriving", port) as (arriving, _):
             _apart(psutil.Process(arriving.pid), 1)
-            url = f"ws://127.0.0.1:{port}/ws"
-            clients = [
-                Healthy(await stack.enter_async_context(websockets.connect(url, proxy=None)), number)
-                for number in range(_CLIENTS)
-            ]
+            clients = [await Healthy.connect(port, number) for number in range(_CLIENTS)]
             for client in clients:
-                await client.begin()
+                stack.callback(client.close)
             # What is done for the first time takes longer.
             await ask(clients, 0.5)
             resting = process.memory_info().rss
@@ -131,10 +142,9 @@ async def attack(name: str, connections: int, seconds: float, rounds: int = 1) -
     return Outcome(
         name=name,
         strikes=strikes,
-        quiet_s=sorted(each for part in quiet for each in part),
-        during_s=sorted(each for part in during for each in part),
+        quiet_s=quiet,
+        during_s=during,
         grown_bytes=max(most) - resting,
-        ratios=tuple(sorted(map(_ratio, during, quiet))),
         newcomers_s=(sorted(came_s.get("quiet", [])), sorted(came_s.get("attacked", []))),
         busy=busy_s / (rounds * seconds),
     )
@@ -162,46 +172,98 @@ def _apart(process: psutil.Process, core: int) -> None:
 
 
 class Healthy:
-    """A client that asks at an even pace: for a pong, or for what it publishes to come back."""
+    """A client that asks at an even pace: for a pong, or for what it publishes to come back.
 
-    def __init__(self, connection: websockets.ClientConnection, number: int) -> None:
-        self._connection = connection
+    When an answer came is the kernel's word: how long a client then waits for its core is nothing that the hub did.
+    """
+
+    def __init__(self, connection: socket.socket, protocol: ClientProtocol, number: int) -> None:
+        self._socket = connection
+        self._protocol = protocol
         self._channel = f"load/healthy/{number}" if number % 2 else ""
+        self._asked_ns: list[int] = []
+        self._took_s: list[float] = []
+        self._more = asyncio.Event()
+        self._is_over = False
 
-    async def begin(self) -> None:
-        """Subscribe, if it publishes."""
-        if self._channel:
-            await self._connection.send(json.dumps({"type": "subscribe", "id": 1, "channel": self._channel}))
-            assert json.loads(await self._connection.recv())["type"] == "reply"
+    @classmethod
+    async def connect(cls, port: int, number: int) -> "Healthy":
+        """Connect, and subscribe if it publishes."""
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setblocking(False)
+        protocol = ClientProtocol(parse_uri(f"ws://127.0.0.1:{port}/ws"))
+        client = cls(connection, protocol, number)
+        protocol.send_request(protocol.connect())
+        client._flush()
+        asyncio.get_running_loop().add_reader(connection, client._read)
+        await client._until(lambda: protocol.state is State.OPEN)
+        if client._channel:
+            client._say({"type": "subscribe", "id": 1, "channel": client._channel})
+        return client
+
+    def close(self) -> None:
+        """Go without a word."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
 
     async def ask(self, begin: float, seconds: float) -> list[float]:
         """Ask and return how long each answer took; none may be missing or come twice."""
         count = int(seconds / _PACE_S)
-        asked: list[float] = []
-        took: list[float] = []
-
-        async def put() -> None:
-            for number in range(count):
-                await asyncio.sleep(begin + number * _PACE_S - time.perf_counter())
-                asked.append(time.perf_counter())
-                await self._connection.send(json.dumps(self._question(number)))
-
-        putting = asyncio.create_task(put())
-        async with asyncio.timeout(seconds + _PATIENCE_S):
-            while len(took) < count:
-                heard = json.loads(await self._connection.recv())
-                if heard["type"] == "reply" and self._channel:
-                    continue
-                answer = heard["data"] if heard["type"] == "publication" else heard["id"]
-                assert (heard["type"], answer) == ("publication" if self._channel else "pong", len(took)), heard
-                took.append(time.perf_counter() - asked[answer])
-        await putting
-        return took
+        self._asked_ns, self._took_s = [], []
+        for number in range(count):
+            await asyncio.sleep(begin + number * _PACE_S - time.perf_counter())
+            self._asked_ns.append(time.time_ns())
+            self._say(self._question(number))
+        async with asyncio.timeout(_PATIENCE_S):
+            await self._until(lambda: len(self._took_s) == count)
+        return self._took_s
 
     def _question(self, number: int) -> dict[str, object]:
         if not self._channel:
             return {"type": "ping", "id": number}
         return {"type": "publish", "id": number + 2, "channel": self._channel, "data": number}
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            assert not self._is_over, "the hub ended the connection"
+            self._more.clear()
+            await self._more.wait()
+
+    def _say(self, message: dict[str, object]) -> None:
+        self._protocol.send_text(json.dumps(message).encode())
+        self._flush()
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            assert self._socket.send(data) == len(data), "the hub does not read"
+
+    def _read(self) -> None:
+        data, notes, _, _ = self._socket.recvmsg(65_536, socket.CMSG_SPACE(16))
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._is_over = True
+            self._more.set()
+            return
+        self._protocol.receive_data(data)
+        self._flush()
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                (stamp,) = (
+                    note for level, kind, note in notes if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS)
+                )
+                seconds, nanoseconds = struct.unpack("qq", stamp)
+                self._hear(json.loads(bytes(event.data)), seconds * 1_000_000_000 + nanoseconds)
+        self._more.set()
+
+    def _hear(self, heard: dict[str, Any], came_ns: int) -> None:
+        if heard["type"] == "reply" and self._channel:
+            return
+        answer = heard["data"] if heard["type"] == "publication" else heard["id"]
+        wanted = ("publication" if self._channel else "pong", len(self._took_s))
+        assert (heard["type"], answer) == wanted, heard
+        self._took_s.append((came_ns - self._asked_ns[answer]) / 1_000_000_000)
 
 
 async def ask(clients: Sequence[Healthy], seconds: float) -> list[float]:
@@ -241,9 +303,10 @@ def report(found: Sequence[Outcome], connections: int, seconds: float, rounds: i
         f"Each attack goes on for {seconds:g} s, {rounds} times with as long a quiet time before each, with",
         f"{connections} connections at a time; an address may have {most}. Beside it {_CLIENTS} healthy clients ask",
         f"{1 / _PACE_S:g} times a second each, half of them for a pong, half for what they publish to come back.",
-        "Times are from question to answer, the ratio is that of the 99th percentiles (in brackets: of the best and",
-        f"the worst round). Newcomers, of a process of their own, connect, ask once and go, {1 / PAUSE_S:g} each",
-        f"second. The hub has a core of its own, and {order}.",
+        "Times are from question to when the kernel had the answer, each figure is the median of what it is in each",
+        "round, the ratio that of the 99th percentiles (in brackets: of the best and the worst round beside the quiet",
+        "time before it). Newcomers, of a process of their own, connect, ask once and go,",
+        f"{1 / PAUSE_S:g} each second. The hub has a core of its own, and {order}.",
         "",
         f"{datetime.datetime.now(tz=datetime.UTC).date()}, {describe()}, chappe {version('chappe')}.",
         "",
@@ -252,15 +315,15 @@ def report(found: Sequence[Outcome], connections: int, seconds: float, rounds: i
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in found:
-        times = (percentile(values, q) * 1_000 for q in (0.5, 0.99) for values in (each.quiet_s, each.during_s))
-        low, high = (each.ratios[0], each.ratios[-1]) if each.ratios else (each.ratio, each.ratio)
+        times = (middle(rounds, q) * 1_000 for q in (0.5, 0.99) for rounds in (each.quiet_s, each.during_s))
         came = " | ".join(
             f"{percentile(values, 0.5) * 1_000:.1f}, {values[-1] * 1_000:.0f}" if values else "-"
             for values in each.newcomers_s
         )
         lines.append(
             f"| {each.name.replace('_', ' ')} | {each.strikes:,} | {each.busy:.0%} "
-            f"| {' | '.join(f'{time:.2f}' for time in times)} | {each.ratio:.2f} ({low:.2f}-{high:.2f}) | {came} "
+            f"| {' | '.join(f'{time:.2f}' for time in times)} "
+            f"| {each.ratio:.2f} ({each.ratios[0]:.2f}-{each.ratios[-1]:.2f}) | {came} "
             f"| {each.grown_bytes / 1_000_000:.1f} | {'kept' if each.kept else '**missed**'} |"
         )
     demanded = f"p99 within {MOST_RATIO - 1:.0%}, memory within {MOST_BYTES / 1_000_000:g} MB"
@@ -287,7 +350,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=90)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=sorted(ATTACKS), action="append")
     parser.add_argument("--print", action="store_true", help="print the report and write no file")
     options = parser.parse_args()
