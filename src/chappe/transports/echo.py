@@ -56,6 +56,8 @@ class Echo:
         self._token = self._hub.clock.call_later(wait_s, self._read_again) if wait_s > _TIMER_S else None
         if self._token is None:
             self._link.resume()
+        # Many that had to wait may go on at the same time.
+        self._hub.breathe()
 
     def dropped(self, channel: str, count: int) -> None:
         """Nothing is dropped: an echo belongs to no channel."""

@@ -178,6 +178,59 @@ async def test_who_asks_for_as_much_waits_for_its_turn() -> None:
         assert order == ["one", "other"]
 
 
+@pytest.mark.parametrize("greed", ["paused", "many"])
+async def test_who_asks_for_more_than_is_taken_comes_behind_others_until_it_does_no_more(greed: str) -> None:
+    with a_place() as place:
+        receiver = Listener()
+        greedy, theirs = place.connect(receiver)
+        for _ in range(KNOWN_MESSAGES + 2):
+            theirs.send(masked(b"."))
+            place.serve()
+        if greed == "paused":
+            greedy.pause()
+            greedy.resume()
+        else:
+            theirs.send(masked(b".") * 65)
+            place.serve()
+
+        def is_looked_for(payload: bytes) -> bool:
+            theirs.send(masked(payload))
+            spin(0.0002)
+            place.reactor.breathe()
+            found = receiver.heard[-1] == payload
+            place.serve()
+            assert receiver.heard[-1] == payload
+            return found
+
+        assert not is_looked_for(b"at once")
+        for _ in range(20):
+            theirs.send(masked(b"."))
+            place.serve()
+        assert is_looked_for(b"later")
+
+
+async def test_beside_links_that_were_paused_others_need_not_wait_for_a_round_of_many_short_ones() -> None:
+    with a_place() as place:
+        served: list[bytes] = []
+
+        def some(payload: bytes) -> None:
+            spin(0.00003)
+            served.append(read_all(quick))
+            if len(served) == 2:
+                quick.send(masked(b"now?"))
+
+        _, quick = an_answering_link(place)
+        greedy, _ = an_answering_link(place)
+        many = [place.connect(Listener(some))[1] for _ in range(30)]
+        greedy.pause()
+        greedy.resume()
+        for theirs in many:
+            theirs.send(masked(b"x"))
+        place.serve()
+        # It is looked for every 0.1 ms; all of them together take 0.9 ms.
+        assert on_the_wire(b"now?") in served[:20]
+
+
 async def test_who_took_long_once_is_looked_for_again() -> None:
     with a_place() as place:
         _, quick = an_answering_link(place, lambda payload: spin(0.01) if payload == b"long" else None)

@@ -285,6 +285,11 @@ cdef class NativeLink:
             took_s = 0.75 * self._cost_s + 0.25 * min(took_s, 2.0 * self._cost_s)
         self._cost_s = took_s
 
+    cdef void _be_greedy(self):
+        """Note that it asks for more than is taken."""
+        self._cost_s = max(self._cost_s, GREEDY_S)
+        self._reactor._greedy_until_s = sq_now_s() + GREED_S
+
     cdef void _take_stash(self):
         """Go on with bytes that are here already."""
         if self._stash is NULL or (self.paused and not self.closing):
@@ -330,6 +335,8 @@ cdef class NativeLink:
                 return size
             if is_out_of_time or messages >= LINK_MESSAGES or (self.paused and not self.closing):
                 break
+        if messages >= LINK_MESSAGES and offset < size:
+            self._be_greedy()
         if not messages:
             # A piece of a large message took its time too.
             reactor._is_out_of_time()
@@ -385,10 +392,12 @@ cdef class NativeLink:
         self.abort()
 
     def pause(self):
-        """Stop reading."""
+        """Stop reading; who is known, and asks for more than is taken, comes behind the others until it does no more."""
         # What we do not read does not come late.
         self.message_began = 0.0
         self.paused = True
+        if self.messages_in >= KNOWN_MESSAGES:
+            self._be_greedy()
         self._watch()
 
     def resume(self):

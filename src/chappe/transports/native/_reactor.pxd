@@ -98,6 +98,7 @@ cdef class Reactor:
     cdef double _look_due_s  # when those who ask for little may be looked for again
     cdef double _served_since_s
     cdef double _elsewhere_s  # what that took in all
+    cdef double _greedy_until_s  # links that were paused lately may have a turn
     cdef double _dirty_since_s  # the first of the links below is waiting
     cdef uint64_t _bytes_in
     cdef uint64_t _bytes_out
@@ -119,6 +120,7 @@ cdef class Reactor:
     cdef bint _serve_if_quick(self, Event event, double most_s)
     cdef NativeLink _link_of(self, Event event)
     cdef void _fetch(self)
+    cdef void _write_out(self)
     cdef void _flush(self)
     cdef void _grow_dirty(self) except *
     cdef bint _has_news(self, NativeLink link)
@@ -181,6 +183,7 @@ cdef class NativeLink:
     cdef void _drop_older(self, object frame)
     cdef void _queue_control(self)
     cdef void _weigh(self, double took_s)
+    cdef void _be_greedy(self)
     cdef void _on_readable(self)
     cdef void _take_stash(self)
     cdef size_t _feed(self, uint8_t *data, size_t size) except? 0

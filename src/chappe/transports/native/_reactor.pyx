@@ -55,7 +55,15 @@ cdef double LONG_S = 0.00005
 #: a quarter of what is being served: who costs as much as that has no claim to come first.
 cdef double QUICK_S = 0.0002
 cdef double QUICK_BESIDE_S = 0.0005
+#: What a link counts as that asks for more than is taken: it had to be paused, or brought more messages at once than it
+#: may. Six messages later it is quick again.
+cdef double GREEDY_S = 0.001
+#: How long after that those who ask for little are looked for beside links that take a few us each: there are many of
+#: these, and all that were paused for the same reason go on at the same time.
+cdef double GREED_S = 0.25
 cdef double SLICE_S = 0.004
+#: The same in that time.
+cdef double GREEDY_SLICE_S = 0.0002
 #: How long what is to be written may wait for the end of a round of many turns, seconds.
 cdef double ROUND_S = 0.003
 
@@ -180,11 +188,11 @@ cdef class Reactor:
                     self._flush()
             elif self._must_write():
                 # Nothing more is read before all is written.
-                self._flush()
+                self._write_out()
             else:
                 self._serve()
                 if self._must_write():
-                    self._flush()
+                    self._write_out()
             self._end_failing()
         finally:
             self._is_serving = False
@@ -343,9 +351,10 @@ cdef class Reactor:
 
         Where all ask for little, each has its turn soon, and what they bring is written together.
         """
-        if self._now_s - self._served_since_s >= LONG_S and self._now_s >= self._look_due_s:
-            if not self._is_looking and self._batch_window_s <= 0:
-                self._look()
+        if self._now_s < self._look_due_s or self._is_looking or self._batch_window_s > 0:
+            return
+        if self._now_s - self._served_since_s >= LONG_S or self._now_s < self._greedy_until_s:
+            self._look()
 
     cdef void _look(self):
         """Serve who asks for little, in the middle of what takes long: it would wait for all who ask for much.
@@ -511,6 +520,18 @@ cdef class Reactor:
         self._window_is_open = True
         self.process()
 
+    cdef void _write_out(self):
+        """Write one slice; while some ask for more than is taken, in pieces with looks in between."""
+        cdef double until_s
+        self._flush()
+        self._now_s = sq_now_s()
+        until_s = min(self._greedy_until_s, self._now_s + SLICE_S)
+        while self._dirty_count and self._now_s < until_s:
+            if self._now_s >= self._look_due_s:
+                self._look()
+            self._flush()
+            self._now_s = sq_now_s()
+
     cdef void _flush(self):
         """Write to the links that wait for it, one slice of them."""
         cdef Py_ssize_t i, count = min(self._dirty_count, <Py_ssize_t>SLICE), done, settled = 0
@@ -521,7 +542,8 @@ cdef class Reactor:
             self._window_is_open = False
             return
         with nogil:
-            deadline_s = sq_now_s() + SLICE_S
+            deadline_s = sq_now_s()
+            deadline_s += GREEDY_SLICE_S if deadline_s < self._greedy_until_s else SLICE_S
             done = sq_write_many(self._outlets, count, deadline_s)
         try:
             for i in range(done):
