@@ -135,7 +135,7 @@ MINUTES ?= 80
 soak: setup redis ## load a hub with 2,000 clients that come and go, fit what grows, write benchmarks/soak (80 minutes; MINUTES=...)
 	@$(BIN)/python -m tests.programmes.soak --minutes $(MINUTES)
 
-attacks: setup ## attack a hub in twelve ways, measure healthy clients beside it, write benchmarks/ATTACKS.md (13 minutes, idle machine)
+attacks: setup ## attack a hub in twelve ways, measure healthy clients beside it, write benchmarks/ATTACKS.md (8 minutes, idle machine)
 	@$(BIN)/python -m tests.programmes.attacks
 
 models: setup ## run the state machines of the whole hub and of MQTT sessions 20,000 times each (about an hour)

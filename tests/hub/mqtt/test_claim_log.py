@@ -131,3 +131,37 @@ def test_what_nobody_understands_is_counted(payload: bytes) -> None:
     assert one.counts.malformed == 1
     one.say(nodes, 1)
     assert len(one.entries) == 1
+
+
+def test_all_that_is_done_is_written_down_and_read_by_who_comes() -> None:
+    nodes = Boxes(2)
+    one = Reader(nodes, 0)
+    one.say(nodes, 1)
+    for number in range(2, 20_002):
+        one.log.draft.done.append((f"{'x' * 170}/{number % 50}", "e", number, number))
+    one.log.flush()
+    nodes.clock.advance(2.0)
+    one.log.save()
+    nodes.clock.advance(0.1)
+    two = Reader(nodes, 1)
+    assert len(two.log.claims.done) == 20_000
+    assert two.log.claims.done == one.log.claims.done
+    assert two.counts.gaps == one.counts.too_large == 0
+
+
+def test_what_does_not_fit_into_one_is_not_shortened() -> None:
+    nodes = Boxes(2)
+    one = Reader(nodes, 0)
+    one.say(nodes, 1)
+    one.log.save()
+    for number in range(2, 8_002):
+        one.log.draft.done.append((f"{'x' * 170}/{number}", "e", 1, number))
+    one.log.flush()
+    nodes.clock.advance(2.0)
+    one.log.save()
+    nodes.clock.advance(0.1)
+    assert one.counts.too_large >= 1
+    # From what was written down before, and what was said since.
+    two = Reader(nodes, 1)
+    assert two.log.claims.done == one.log.claims.done
+    assert two.counts.gaps == 0

@@ -231,6 +231,59 @@ async def test_beside_links_that_were_paused_others_need_not_wait_for_a_round_of
         assert on_the_wire(b"now?") in served[:20]
 
 
+async def test_who_asks_for_much_every_other_time_counts_as_one_that_asks_for_much() -> None:
+    with a_place() as place:
+        heard: list[bytes] = []
+
+        def take(payload: bytes) -> None:
+            heard.append(payload)
+            if payload == b"much":
+                spin(0.002)
+
+        _, theirs = place.connect(Listener(take))
+        for number in range(40):
+            theirs.send(masked(b"much" if number % 2 else b"."))
+            place.serve()
+        theirs.send(masked(b"now?"))
+        spin(0.0002)
+        place.reactor.breathe()
+        assert heard[-1] != b"now?"
+
+
+async def test_newcomers_do_not_wait_for_all_that_others_make_to_be_written() -> None:
+    with a_place() as place:
+        readers = [place.connect()[0] for _ in range(600)]
+        heard: list[bytes] = []
+        is_on = False
+
+        def publish(payload: bytes) -> None:
+            if is_on:
+                news = frame(b"news")
+                for reader in readers:
+                    reader.send(news)
+                theirs.send(masked(b"next"))
+
+        _, theirs = place.connect(Listener(publish))
+        greedy, _ = an_answering_link(place)
+        for _ in range(KNOWN_MESSAGES + 2):
+            theirs.send(masked(b"."))
+            place.serve()
+        _, newcomer = place.connect(Listener(heard.append))
+        is_on = True
+        theirs.send(masked(b"next"))
+        greedy.pause()
+        greedy.resume()
+        for _ in range(5):
+            place.reactor.process()
+        newcomer.send(masked(b"here"))
+        turns = 0
+        while not heard:
+            turns += 1
+            assert turns < 50
+            place.reactor.process()
+        is_on = False
+
+
 async def test_who_took_long_once_is_looked_for_again() -> None:
     with a_place() as place:
         _, quick = an_answering_link(place, lambda payload: spin(0.01) if payload == b"long" else None)

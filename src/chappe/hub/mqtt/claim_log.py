@@ -6,14 +6,14 @@ next one. It holds when it comes back, in the order of the log, whatever the ans
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from chappe.hub.cluster.bus import PREFIX
 from chappe.hub.contracts import Append, Outcome, Read, ReadResult, Timer
-from chappe.hub.mqtt.claims import Changes, Claims, Entry, Snapshot, Spot, Wanted
+from chappe.hub.mqtt.claims import Changes, Claims, Entry, Snapshot, Spot, Wanted, order_of
 from chappe.hub.namespaces import Level, Namespace
 from chappe.model.position import Position
 from chappe.model.publication import Kind, Publication
@@ -27,13 +27,16 @@ _CHANNEL: Final = f"{PREFIX}mqtt-groups/"
 _KEPT_ENTRIES: Final = 2_048
 #: Entries after which all of it is written down in one: whoever comes reads no more than twice as many.
 SNAPSHOT_ENTRIES: Final = 256
-#: Bytes of one of those; NATS takes a megabyte.
-_SNAPSHOT_BYTES: Final = 393_216
+#: Bytes of one of those, and of any other entry; NATS takes a megabyte.
+_SNAPSHOT_BYTES: Final = 917_504
+_ENTRY_BYTES: Final = 262_144
 #: Entries read at once, and claims and other places in one.
 _PAGE: Final = 500
 _AT_ONCE: Final = 1_000
 #: Until the engine is asked again that did not answer, seconds.
 RETRY_S: Final = 0.5
+#: How long is known that a group is over, seconds.
+_OVER_S: Final = 60.0
 #: What is done with is told together, so often, seconds.
 DONE_S: Final = 0.05
 
@@ -62,6 +65,7 @@ class Draft:
         self.gone: list[tuple[str, int]] = []
         self.kept: dict[str, None] = {}
         self.ended: dict[str, None] = {}
+        self.over: dict[str, None] = {}
         self.done: list[Spot] = []
         self.freed: list[tuple[Spot, int]] = []
         self.claims: list[Wanted] = []
@@ -69,7 +73,7 @@ class Draft:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to say."""
-        told = self.gone or self.kept or self.ended or self.done or self.freed or self.claims
+        told = self.gone or self.kept or self.ended or self.over or self.done or self.freed or self.claims
         return not told and self.share is None and self.floor is None
 
     def keep(self, client_id: str) -> None:
@@ -83,26 +87,66 @@ class Draft:
         self.ended[client_id] = None
 
     def take(self, number: int) -> Entry:
-        """Return as much of it as goes into one entry, under a number; begin again with the rest."""
-        done, self.done = self.done[:_AT_ONCE], self.done[_AT_ONCE:]
-        freed, self.freed = self.freed[:_AT_ONCE], self.freed[_AT_ONCE:]
-        claims, self.claims = self.claims[:_AT_ONCE], self.claims[_AT_ONCE:]
+        """Return as much of it as goes into one entry, under a number; begin again with the rest.
+
+        What sessions were sent is told before that they are over, and that before what is claimed anew.
+        """
+        room = _Room()
+        gone, self.gone = room.cut(self.gone, lambda each: _size_of(each[0]))
+        kept, rest = room.cut(list(self.kept), _size_of)
+        self.kept = dict.fromkeys(rest)
+        done, self.done = room.cut(self.done, _size_of_spot)
+        freed, self.freed = room.cut(self.freed, lambda each: _size_of_spot(each[0]))
+        over, rest = room.cut(list(self.over), _size_of)
+        self.over = dict.fromkeys(rest)
+        claims, self.claims = room.cut(self.claims, lambda each: _size_of_spot(each.spot) + _size_of(each.client_id))
+        ended, rest = room.cut(list(self.ended), _size_of)
+        self.ended = dict.fromkeys(rest)
         entry = Entry(
             self._node,
             number,
-            self.gone,
+            gone,
             self.share,
             self.since,
-            list(self.kept),
+            kept,
             done,
             freed,
             claims,
-            list(self.ended),
+            ended,
             self.floor,
+            over,
         )
-        self.gone, self.kept, self.ended = [], {}, {}
         self.share = self.since = self.floor = None
         return entry
+
+
+_Told = TypeVar("_Told")
+
+
+class _Room:
+    """What still goes into an entry; nothing more behind what did not."""
+
+    def __init__(self) -> None:
+        self._bytes = _ENTRY_BYTES
+        self._is_full = False
+
+    def cut(self, told: list[_Told], size_of: Callable[[_Told], int]) -> tuple[list[_Told], list[_Told]]:
+        """Return what goes into it, and the rest."""
+        count = 0
+        while count < len(told) and not self._is_full:
+            self._bytes -= size_of(told[count])
+            self._is_full = self._bytes < 0 or count >= _AT_ONCE
+            count += not self._is_full
+        return told[:count], told[count:]
+
+
+def _size_of(text: str) -> int:
+    """Return what a text takes at most, bytes."""
+    return 5 + (len(text) if text.isascii() else 4 * len(text))
+
+
+def _size_of_spot(spot: Spot) -> int:
+    return 40 + _size_of(spot[0]) + _size_of(spot[1])
 
 
 class ClaimLog:
@@ -171,10 +215,11 @@ class Counts:
         failures: that were not answered, and written again.
         gaps: how often a part of a log was gone before it was read.
         malformed: entries that nobody understands.
+        too_large: how often all of it was too much to be written down in one.
     """
 
     def __init__(self) -> None:
-        self.entries = self.failures = self.gaps = self.malformed = 0
+        self.entries = self.failures = self.gaps = self.malformed = self.too_large = 0
 
 
 class SharedClaimLog(ClaimLog):
@@ -352,7 +397,12 @@ class SharedClaimLog(ClaimLog):
             return None
         try:
             found: Entry | Snapshot = _decode(publication.payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            for place in (found.floor, found.since if isinstance(found, Entry) else None):
+                if place is not None:
+                    order_of(place)
+            if isinstance(found, Snapshot) and any(len(numbers) % 2 for _, _, numbers in found.done):
+                raise ValueError("an odd count")
+        except (msgspec.DecodeError, ValueError, RecursionError):
             self._counts.malformed += 1
             return None
         return found
@@ -413,14 +463,18 @@ class SharedClaimLog(ClaimLog):
     def save(self) -> None:
         """Write all of it down in one, for whoever comes; or that there is nothing."""
         self._unsaved = 0
-        payload = b""
-        if not self.claims.is_over:
-            snapshot = self.claims.snapshot(self.applied)
-            payload = _encode(snapshot)
-            while len(payload) > _SNAPSHOT_BYTES and snapshot.done:
-                snapshot = replace(snapshot, done=snapshot.done[len(snapshot.done) // 2 + 1 :])
-                payload = _encode(snapshot)
-        self._hub.broker.append((self._append(payload, retain=True),), lambda outcomes: None)
+        entry = self._append(b"", retain=True)
+        if self.claims.is_over:
+            # Nothing of it is needed any more, and names cost nothing: it does not stay.
+            entry = replace(entry, namespace=replace(self._namespace, history_count=1, history_age_s=_OVER_S))
+        else:
+            payload = _encode(self.claims.snapshot(self.applied))
+            if len(payload) > _SNAPSHOT_BYTES:
+                # Never a part of it: who begins with that would claim what is done with. The one before stands.
+                self._counts.too_large += 1
+                return
+            entry = self._append(payload, retain=True)
+        self._hub.broker.append((entry,), lambda outcomes: None)
 
     def _later(self, call: Callable[[], None]) -> None:
         def go() -> None:

@@ -48,6 +48,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, tag="e", gc=False):
         since: where the group begins, if it has no place yet.
         kept, ended: sessions that are members, connected or not, and those that are not any more.
         done: messages that need no other member.
+        over: sessions that are over: what was claimed for one and not named as done before was never sent.
         freed: claims that were not sent, or are given up, each with its offset.
         floor: before it everything is done with.
     """
@@ -63,6 +64,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, tag="e", gc=False):
     claims: list[Wanted] = []
     ended: list[str] = []
     floor: SincePosition | None = None
+    over: list[str] = []
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -83,14 +85,18 @@ class Present(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True, tag="s", gc=False):
-    """All that the log said up to an offset."""
+    """All that the log said up to an offset.
+
+    Attributes:
+        done: of each channel and epoch, offset and order of one message after the other.
+    """
 
     offset: int
     floor: SincePosition | None
     nodes: dict[str, Present]
     kept: list[str]
     claims: list[tuple[Place, Claim]]
-    done: list[Spot]
+    done: list[tuple[str, str, list[int]]]
     numbers: dict[str, int]
 
 
@@ -153,9 +159,17 @@ class Claims:
 
     def snapshot(self, offset: int) -> Snapshot:
         """Return all of it, at the offset of the last entry."""
-        done = [(*place, order) for place, order in self.done.items()]
+        done: dict[tuple[str, str], list[int]] = {}
+        for (channel, epoch, place), order in self.done.items():
+            done.setdefault((channel, epoch), []).extend((place, order))
         return Snapshot(
-            offset, self.floor, dict(self.nodes), list(self.kept), list(self.claims.items()), done, self._numbers
+            offset,
+            self.floor,
+            dict(self.nodes),
+            list(self.kept),
+            list(self.claims.items()),
+            [(channel, epoch, numbers) for (channel, epoch), numbers in done.items()],
+            self._numbers,
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -163,7 +177,11 @@ class Claims:
         self.nodes = dict(snapshot.nodes)
         self.kept = dict.fromkeys(snapshot.kept)
         self.claims = dict(snapshot.claims)
-        self.done = {each[:3]: each[3] for each in snapshot.done}
+        self.done = {
+            (channel, epoch, offset): order
+            for channel, epoch, numbers in snapshot.done
+            for offset, order in zip(numbers[::2], numbers[1::2], strict=True)
+        }
         self._numbers = dict(snapshot.numbers)
         self._set_floor(snapshot.floor)
 
@@ -189,6 +207,8 @@ class Claims:
         self._finish(entry.done, changes)
         for spot, claimed_at in entry.freed:
             self._free(spot[:3], claimed_at, changes)
+        # Before the claims: they may be for a new session of the same client.
+        self._free_all(set(entry.over), changes)
         self._claim(entry, offset, changes)
         for client_id in entry.ended:
             self.kept.pop(client_id, None)
@@ -222,7 +242,10 @@ class Claims:
     def _finish(self, spots: Iterable[Spot], changes: Changes) -> None:
         for each in spots:
             place, order = each[:3], each[3]
-            self.claims.pop(place, None)
+            claim = self.claims.pop(place, None)
+            if claim is not None:
+                # Who has a message from a record does not know where it is among the others.
+                order = claim.order
             if not self.is_done(place, order):
                 self.done[place] = order
                 changes.finished.append(place)
@@ -235,6 +258,11 @@ class Claims:
         if claim is not None and claim.offset == claimed_at:
             del self.claims[place]
             changes.freed.append((place, claim.order))
+
+    def _free_all(self, over: set[str], changes: Changes) -> None:
+        if over:
+            for place, claim in [each for each in self.claims.items() if each[1].client_id in over]:
+                self._free(place, claim.offset, changes)
 
     def _leave(self, node: str, changes: Changes) -> None:
         """Free what a node has of QoS 1; what it has of QoS 2 its sessions take with them [MQTT-4.8.2-4]."""

@@ -6,6 +6,7 @@ decides who is quick, and nothing else.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from chappe.hub.mqtt.away import Sent
@@ -117,7 +118,7 @@ class Group:
         self.is_ending = self.is_ending or (code == Code.SHUTDOWN and self._hub.cluster is not None)
         self.give_back(client.outbound.window.flights if client.outbound is not None else {}, stays=stays)
         if not stays:
-            self._end(client.client_id)
+            self._end(client.client_id, (client.sent or {}).get(self.name, ()))
         self._tell()
 
     def quit(self, client: "MqttClient") -> None:
@@ -126,10 +127,10 @@ class Group:
         self._end(client.client_id)
         self._tell()
 
-    def forget(self, client_id: str, flights: dict[int, Flight]) -> None:
-        """Learn that a session without a connection is over."""
+    def forget(self, client_id: str, flights: dict[int, Flight], sent: Iterable[Place]) -> None:
+        """Learn that a session without a connection is over, and what it was sent with QoS 2."""
         self.give_back(flights, stays=False)
-        self._end(client_id)
+        self._end(client_id, sent)
         self.log.flush()
 
     def give_back(self, flights: dict[int, Flight], *, stays: bool) -> None:
@@ -188,9 +189,20 @@ class Group:
         if client_id not in self.log.claims.kept or client_id in self.log.draft.ended:
             self.log.draft.keep(client_id)
 
-    def _end(self, client_id: str) -> None:
-        if not self.log.is_ready or client_id in self.log.claims.kept or client_id in self.log.draft.kept:
-            self.log.draft.end(client_id)
+    def _end(self, client_id: str, sent: Iterable[Place] | None = None) -> None:
+        """Say that a client is no member any more; with what it was sent: and that its session is over."""
+        draft, is_ready = self.log.draft, self.log.is_ready
+        if not is_ready or client_id in self.log.claims.kept or client_id in draft.kept:
+            draft.end(client_id)
+        if sent is None:
+            return
+        claims = self.log.claims.claims
+        for place in sent:
+            claim = claims.get(place)
+            draft.done.append((*place, claim.order if claim is not None else 0))
+        if not is_ready or any(claim.client_id == client_id for claim in claims.values()):
+            # What was claimed for it elsewhere, and is not in its record, was never sent.
+            draft.over[client_id] = None
 
     @property
     def _share(self) -> int:
@@ -240,22 +252,34 @@ class Group:
             self._goes_again = True
             return
         self._is_going = True
-        while True:
-            self._goes_again = False
-            if self._items.ready and self._can_claim:
-                self._claim()
-            self.log.flush()
-            if not self._goes_again:
-                break
-        self._is_going = False
-        if self._items.has_room:
+        try:
+            while True:
+                self._goes_again = False
+                if self._items.ready and self._can_claim:
+                    self._claim()
+                self.log.flush()
+                if not self._goes_again:
+                    break
+        finally:
+            self._is_going = False
+        if self._items.has_much_room:
+            # Not for each that goes: messages are read in pages.
             self._intake.go_on()
+
+    def made_room(self, client: "MqttClient") -> None:
+        """Learn that a client takes a message now, if it is a member."""
+        self.members.made_room(client)
+        self.go_on()
 
     def audit(self) -> None:
         """Claim what nobody does, and find out what did not come."""
         self.log.check()
         if not self.log.is_ready:
             return
+        self.members.look_again()
+        if self._items.has_room and not self._items.ready:
+            # What is in memory others have, and do not get on with.
+            self._intake.go_on()
         self._items.audit()
         self._expel()
         self._tell_floor(self._hub.clock.now())
@@ -348,6 +372,7 @@ class Group:
         client = self._asked.pop(place, None)
         if client is not None and client.outbound is not None:
             client.outbound.window.reserved -= 1
+            self.members.made_room(client)
         return client
 
     def _launch(self, place: Place, claim: Claim, item: Item) -> None:
@@ -393,16 +418,23 @@ class Group:
     def applied(self, entry: Entry, changes: Changes) -> None:
         """Take what the next entry of the log did."""
         is_own = entry.node == self._hub.node
+        claims = self.log.claims.claims
         for place in changes.finished:
             self._finished(place)
+        # A place may be freed and claimed in one entry, in either order: what stands in the end is in force.
+        for place, order in changes.freed:
+            self._freed(place, order)
         for place, claim in changes.won:
-            self._claimed(place, claim)
+            if claims.get(place) is claim:
+                self._claimed(place, claim)
+            elif is_own:
+                self._return_room(self._unask(place))
         if is_own:
             for place in changes.lost:
                 self._tally.conflicts += 1
-                self._return_room(self._unask(place))
-        for place, order in changes.freed:
-            self._freed(place, order)
+                client = self._unask(place)
+                self._items.offer(place)
+                self._return_room(client)
         if changes.is_view:
             self._view_changed()
         self.go_on()
@@ -467,7 +499,7 @@ class Group:
         item = self._items.pop(place)
         self._mine.pop(place, None)
         if item is not None and item.claim is not None and item.claim.client_id:
-            self._service.sessions.sent_of(item.claim.client_id, self.name).discard(place)
+            self._service.sessions.settle_sent(item.claim.client_id, self.name, place)
 
     def _claimed(self, place: Place, claim: Claim) -> None:
         item = self._items.claim(place, claim)
@@ -479,7 +511,8 @@ class Group:
 
     def _freed(self, place: Place, order: int) -> None:
         self._mine.pop(place, None)
-        self._items.free(place, order)
+        # Asked for already: the answer tells.
+        self._items.free(place, order, is_asked=place in self._asked)
 
     def _lose(self, place: Place, order: int) -> None:
         """Learn that the log has a message no more."""

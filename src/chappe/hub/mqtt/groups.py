@@ -65,6 +65,7 @@ class Groups:
             "chappe_mqtt_group_entries_failed_total": counts.failures,
             "chappe_mqtt_group_entries_missed_total": counts.gaps,
             "chappe_mqtt_group_entries_malformed_total": counts.malformed,
+            "chappe_mqtt_group_entries_too_large_total": counts.too_large,
         }
 
     # --- Members -----------------------------------------------------------------------------------------------------
@@ -113,7 +114,7 @@ class Groups:
         """Learn that a session without a connection is over."""
         flights = {each.packet_id: each for each in away.flights}
         for name in _names((one for one, _ in away.filters), away.flights):
-            self._open(name).forget(away.client_id, flights)
+            self._open(name).forget(away.client_id, flights, away.sent.get(name, ()))
 
     def settle(self, away: Away) -> None:
         """Learn that this node looks after a session now, which was written down elsewhere."""
@@ -156,7 +157,7 @@ class Groups:
         for one in client.filters.groups():
             group = self._groups.get(one.name)
             if group is not None:
-                group.go_on()
+                group.made_room(client)
 
     # --- Inside ------------------------------------------------------------------------------------------------------
 

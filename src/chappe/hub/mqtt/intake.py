@@ -128,6 +128,8 @@ class Intake:
             elif self._begin is not None and self._has_log:
                 self._is_behind = True
             else:
+                # Nothing can be read again.
+                self.gaps += 1
                 self._order = order
 
     def go_on(self) -> None:

@@ -98,6 +98,12 @@ class Items:
         )
 
     @property
+    def has_much_room(self) -> bool:
+        """Whether a good part of what may be kept in memory is free."""
+        options = self._options
+        return 2 * self._held <= options.session_queue_messages and 2 * self._held_bytes <= options.session_queue_bytes
+
+    @property
     def first(self) -> int | None:
         """The order of the first message; None: there is none."""
         return min((item.order for item in self.all.values()), default=None)
@@ -130,17 +136,25 @@ class Items:
         self._waiting.pop(place, None)
         return item
 
-    def free(self, place: Place, order: int) -> None:
-        """Learn that a message is nobody's any more."""
+    def free(self, place: Place, order: int, *, is_asked: bool = False) -> None:
+        """Learn that a message is nobody's any more; `is_asked`: this node has claimed it, and waits for the answer."""
         item = self._get(place, order)
         if item.claim is not None:
             self._tally.taken_over += item.claim.node != self._hub.node
         item.claim = None
         item.since = self._hub.clock.now()
+        if is_asked:
+            return
         if self.is_wanted:
             self._sort(place)
         else:
             self.pop(place)
+
+    def offer(self, place: Place) -> None:
+        """Claim a message again, or leave it to another node, if it is nobody's."""
+        item = self.all.get(place)
+        if item is not None and item.claim is None and self.is_wanted:
+            self._sort(place)
 
     def pop(self, place: Place) -> Item | None:
         """Forget a message, and return it."""

@@ -26,10 +26,13 @@ class Members:
         self.broken: set[MqttClient] = set()
         # From where each brings everything.
         self._places: dict[MqttClient, SincePosition | None] = {}
+        # Those that said that they have room since nobody had any; None: some may have.
+        self._ready: dict[MqttClient, None] | None = None
 
     def put(self, client: "MqttClient", one: Filter, place: SincePosition | None, begin: SincePosition | None) -> None:
         """Let a client be a member that brings everything from a place on."""
         self.filters[client] = one
+        self.made_room(client)
         self._places[client] = place
         self.begins.setdefault(client, begin)
 
@@ -56,7 +59,21 @@ class Members:
 
     def next_with_room(self) -> "MqttClient | None":
         """Return whose turn it is among those that take a message now, and let it wait again."""
-        return self._turn(next((each for each in self.filters if _has_room(each)), None))
+        # When nobody had room, not all are asked again for each message that one acknowledges.
+        asked = self.filters if self._ready is None else self._ready
+        chosen = next((each for each in asked if each in self.filters and _has_room(each)), None)
+        if chosen is None:
+            self._ready = {}
+        return self._turn(chosen)
+
+    def made_room(self, client: "MqttClient") -> None:
+        """Learn that a client takes a message now, if it is a member."""
+        if self._ready is not None and client in self.filters:
+            self._ready[client] = None
+
+    def look_again(self) -> None:
+        """Ask all again who has room."""
+        self._ready = None
 
     def next(self) -> "MqttClient | None":
         """Return whose turn it is: the first with room for a message, or simply the first."""

@@ -375,6 +375,16 @@ class Sessions:
         client = self.live.get(client_id)
         return client_id in self.away or (client is not None and client.expiry_s > 0)
 
+    def settle_sent(self, client_id: str, group: str, place: Place) -> None:
+        """Learn that the log of a group has a message no more that it claimed for a session here."""
+        client, away = self.live.get(client_id), self.away.get(client_id)
+        sent = away.sent if away is not None else client.sent if client is not None else None
+        places = sent.get(group) if sent else None
+        if sent and places is not None:
+            places.discard(place)
+            if not places:
+                del sent[group]
+
     def sent_of(self, client_id: str, group: str) -> set[Place]:
         """Return what a group claimed for a session here that it was sent with QoS 2."""
         client, away = self.live.get(client_id), self.away.get(client_id)

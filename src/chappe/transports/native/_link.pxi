@@ -277,13 +277,17 @@ cdef class NativeLink:
                 raise
 
     cdef void _weigh(self, double took_s):
-        """Note what serving it took, by a quarter, and at most twice as much: the machine may have been elsewhere once."""
+        """Note what serving it took: more at once, but at most twice as much, as the machine may have been elsewhere;
+        less by an eighth, so that who asks for much now and then counts as one that does."""
         if took_s <= 0.0:
             # Nothing was there to be read.
             return
-        if self._cost_s:
-            took_s = 0.75 * self._cost_s + 0.25 * min(took_s, 2.0 * self._cost_s)
-        self._cost_s = took_s
+        if not self._cost_s:
+            self._cost_s = took_s
+        elif took_s > self._cost_s:
+            self._cost_s = min(took_s, 2.0 * self._cost_s)
+        else:
+            self._cost_s -= (self._cost_s - took_s) / 8
 
     cdef void _be_greedy(self):
         """Note that it asks for more than is taken."""

@@ -98,6 +98,7 @@ cdef class Reactor:
     cdef double _look_due_s  # when those who ask for little may be looked for again
     cdef double _served_since_s
     cdef double _elsewhere_s  # what that took in all
+    cdef Py_ssize_t _write_left  # of those that waited to be written to when writing began, in greedy times
     cdef double _greedy_until_s  # links that were paused lately may have a turn
     cdef double _dirty_since_s  # the first of the links below is waiting
     cdef uint64_t _bytes_in

@@ -56,7 +56,7 @@ cdef double LONG_S = 0.00005
 cdef double QUICK_S = 0.0002
 cdef double QUICK_BESIDE_S = 0.0005
 #: What a link counts as that asks for more than is taken: it had to be paused, or brought more messages at once than it
-#: may. Six messages later it is quick again.
+#: may. A dozen messages later it is quick again.
 cdef double GREEDY_S = 0.001
 #: How long after that those who ask for little are looked for beside links that take a few us each: there are many of
 #: these, and all that were paused for the same reason go on at the same time.
@@ -187,8 +187,10 @@ cdef class Reactor:
                 if self._window_is_open:
                     self._flush()
             elif self._must_write():
-                # Nothing more is read before all is written.
+                # Nothing more is read before all is written, as far as it waited when that began.
                 self._write_out()
+                if self._dirty_count and self._write_left <= 0:
+                    self._serve()
             else:
                 self._serve()
                 if self._must_write():
@@ -521,12 +523,17 @@ cdef class Reactor:
         self.process()
 
     cdef void _write_out(self):
-        """Write one slice; while some ask for more than is taken, in pieces with looks in between."""
+        """Write one slice; while some ask for more than is taken, in pieces with looks in between.
+
+        What the looks make to be written may never end: the others are read again when that is written which was there.
+        """
         cdef double until_s
+        if self._write_left <= 0:
+            self._write_left = self._dirty_count
         self._flush()
         self._now_s = sq_now_s()
         until_s = min(self._greedy_until_s, self._now_s + SLICE_S)
-        while self._dirty_count and self._now_s < until_s:
+        while self._dirty_count and self._write_left > 0 and self._now_s < until_s:
             if self._now_s >= self._look_due_s:
                 self._look()
             self._flush()
@@ -555,6 +562,7 @@ cdef class Reactor:
                 settled += 1
         finally:
             self._dirty_count -= settled
+            self._write_left -= settled
             memmove(self._dirty, self._dirty + settled, self._dirty_count * sizeof(void *))
             memmove(self._outlets, self._outlets + settled, self._dirty_count * sizeof(sq_outlet *))
         # Only now: who is told may send to any of these links, or end them all.
@@ -565,6 +573,7 @@ cdef class Reactor:
                 link._finish()
         if not self._dirty_count:
             self._window_is_open = False
+            self._write_left = 0
 
     cdef bint _has_news(self, NativeLink link):
         """Look after a link that was written to; return whether it was all, and somebody waits for that."""
