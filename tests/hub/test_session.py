@@ -237,7 +237,8 @@ def test_an_exception_of_ours_is_told_as_100_and_the_session_goes_on(make_world:
     def broken(session: Session, command: Any) -> None:
         raise ZeroDivisionError("by zero")
 
-    world.hub.handlers[type(client.protocol.receive(b'{"type":"cancel","id":1}', True)[0])] = broken
+    (cancel,) = client.protocol.receive(b'{"type":"cancel","id":1}', True)
+    world.hub.handlers[type(cancel)] = broken
     assert client.code("cancel") == Code.INTERNAL_ERROR
     assert world.take_errors() == ["a command failed: ZeroDivisionError: by zero"]
     assert client.ask("ping")["type"] == "pong"

@@ -292,13 +292,15 @@ class Session:
             self.hub.counters.protocol_errors += 1
             self.close(error.close_code, error.reason)
             return
+        is_first = True
         for command in commands:
+            if between is not None and not is_first:
+                between()
+            is_first = False
             if self.state is _CLOSED:
                 # By a command before it in the same frame: nothing may enter a channel or lock on its behalf any more.
                 return
             self.take(command)
-            if between is not None and command is not commands[-1]:
-                between()
         if self._backlog or self._answers:
             self._limit_backlog()
 

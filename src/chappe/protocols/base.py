@@ -6,7 +6,7 @@ no protocol. Decoding is for each connection (`Protocol`), encoding is shared by
 (`Encoder`), which is what lets a fan-out encode once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
@@ -468,8 +468,10 @@ class ServerProtocol(Protocol):
     def frame_bytes(self) -> tuple[int, int]:
         """The largest carrier message before the session is open, and the largest now that it is."""
 
-    def receive(self, payload: bytes, text: bool) -> list[Command]:
+    def receive(self, payload: bytes, text: bool) -> Iterable[Command]:
         """Decode one carrier frame into commands, in wire order; what is malformed becomes `Rejected` in its place.
+
+        Of a large batch each may be decoded when it is asked for: others have a turn in between.
 
         Raises:
             RemoteProtocolError: the connection cannot go on; `.close_code` says how to end it.

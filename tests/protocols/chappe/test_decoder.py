@@ -74,7 +74,7 @@ def encode(encoding: str, value: Any) -> bytes:
 
 
 def decode(encoding: str, value: Any, **limits: Any) -> list[base.Command]:
-    return protocol(encoding, **limits).receive(encode(encoding, value), encoding == "json")
+    return [*protocol(encoding, **limits).receive(encode(encoding, value), encoding == "json")]
 
 
 def only(encoding: str, value: Any, **limits: Any) -> base.Command:
@@ -273,6 +273,23 @@ def test_a_batch_that_is_malformed_as_a_whole_is_one_error(raw: bytes) -> None:
     (found,) = protocol("json").receive(raw, True)
     assert isinstance(found, base.Rejected)
     assert (found.id, found.error.code) == (None, Code.BAD_REQUEST)
+
+
+def test_a_batch_is_decoded_command_by_command_so_that_others_have_a_turn_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared = protocol("json")
+    decoded: list[bytes] = []
+    decode_one = shared._decode_one
+
+    def noted(part: bytes) -> Any:
+        decoded.append(part)
+        return decode_one(part)
+
+    monkeypatch.setattr(shared, "_decode_one", noted)
+    for number, command in enumerate(shared.receive(b'[{"type":"ping","id":1},{"type":"ping","id":2}]', True), 1):
+        assert command == base.Ping(number)
+        assert len(decoded) == number
 
 
 def test_a_protocol_keeps_nothing_between_frames_and_joins_nothing() -> None:

@@ -1,6 +1,6 @@
 """chappe.v1 frames to commands (spec/protocol.md, clauses CH-2 and CH-3)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -72,8 +72,8 @@ class ChappeProtocol:
         self._decode_parts: Callable[[Any], list[msgspec.Raw]] = _msgpack_parts if msgpack else _json_parts
         self._decode_any: Callable[[Any], Any] = msgspec.msgpack.decode if msgpack else msgspec.json.decode
 
-    def receive(self, payload: bytes, text: bool) -> list[base.Command]:
-        """Decode one frame: an object is one command, an array a batch in order.
+    def receive(self, payload: bytes, text: bool) -> Iterable[base.Command]:
+        """Decode one frame: an object is one command, an array a batch in order, each decoded when it is asked for.
 
         Raises:
             RemoteProtocolError: 3501, a binary frame in JSON or a text frame in MessagePack.
@@ -91,7 +91,7 @@ class ChappeProtocol:
                 # One error for all: an error for each would be many times what was sent.
                 problem = f"a batch of {len(parts)} commands, expected {self._limits.batch_commands} or fewer"
                 return [base.Rejected(None, bad_message(problem))]
-            return [self._decode(bytes(part)) for part in parts]
+            return (self._decode(bytes(part)) for part in parts)
         return [self._decode(payload)]
 
     def opened(self, name: str) -> None:

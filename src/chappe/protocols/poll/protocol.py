@@ -23,6 +23,6 @@ class PollProtocol(ChappeProtocol):
         Raises:
             RemoteProtocolError: 3501, it is no text.
         """
-        commands = super().receive(payload, text)
+        commands = [*super().receive(payload, text)]
         self._took(commands)
         return commands

@@ -63,7 +63,7 @@ cdef double GREEDY_S = 0.001
 cdef double GREED_S = 0.25
 cdef double SLICE_S = 0.004
 #: The same in that time.
-cdef double GREEDY_SLICE_S = 0.0002
+cdef double GREEDY_SLICE_S = 0.0001
 #: How long what is to be written may wait for the end of a round of many turns, seconds.
 cdef double ROUND_S = 0.003
 
