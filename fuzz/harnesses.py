@@ -122,6 +122,7 @@ def _commands(protocol: Any, payload: bytes, text: bool) -> None:
         commands = protocol.receive(payload, text)
     except RemoteProtocolError:
         return
+    commands = [*commands]
     assert len(commands) <= _LIMITS.batch_commands
     for command in commands:
         if isinstance(command, base.Rejected):

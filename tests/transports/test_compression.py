@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -73,9 +74,9 @@ async def test_a_publication_is_deflated_once_for_all_who_agreed(
 ) -> None:
     calls: list[int] = []
 
-    def counted(payload: bytes) -> bytes:
+    def counted(payload: bytes, breathe: Callable[[], None] | None = None) -> bytes:
         calls.append(len(payload))
-        return compress(payload)
+        return compress(payload, breathe)
 
     monkeypatch.setattr("chappe.transports.encoding.compress", counted)
     async with front_door(data_plane=data_plane) as server:

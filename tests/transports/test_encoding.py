@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -43,9 +44,9 @@ def test_below_the_threshold_and_where_it_would_grow_both_share_the_plain_bytes(
 def test_what_is_compressed_already_is_not_tried_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[int] = []
 
-    def counted(payload: bytes) -> bytes:
+    def counted(payload: bytes, breathe: Callable[[], None] | None = None) -> bytes:
         tried.append(len(payload))
-        return compress(payload)
+        return compress(payload, breathe)
 
     monkeypatch.setattr("chappe.transports.encoding.compress", counted)
     dense, text = Frame(random.Random(1).randbytes(60_000), False), Frame(LONG * 20, True)

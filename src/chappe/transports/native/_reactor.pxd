@@ -3,7 +3,11 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from chappe.transports.native._linux cimport Event
+from chappe.transports.native._linux cimport (
+    close_fd, EPOLL_CLOEXEC, epoll_create1, epoll_ctl, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, epoll_event,
+    epoll_wait, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, Event, event_of, F_GETFL, F_SETFL, fcntl, IPPROTO_TCP,
+    MSG_DONTWAIT, O_NONBLOCK, recv, setsockopt, SHUT_RDWR, SHUT_WR, shutdown, TCP_NODELAY,
+)
 from chappe.wire._websocket cimport WebSocketCodec
 
 

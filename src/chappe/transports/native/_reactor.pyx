@@ -18,54 +18,18 @@ import weakref
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memcpy, memmove
 
-from chappe.transports.native._linux cimport (
-    close_fd, EPOLL_CLOEXEC, epoll_create1, epoll_ctl, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, epoll_event,
-    epoll_wait, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, Event, event_of, F_GETFL, F_SETFL, fcntl, IPPROTO_TCP,
-    MSG_DONTWAIT, O_NONBLOCK, recv, setsockopt, SHUT_RDWR, SHUT_WR, shutdown, TCP_NODELAY,
-)
 from chappe.wire._websocket cimport make_frame, ws_within_message
 
 from chappe.model.error_codes import Code
 from chappe.model.frame import Bundle, SlowConsumer
 
-WEBSOCKET = 0
-SSE = 1
-PACKETS = 2
+WEBSOCKET, SSE, PACKETS = range(3)
 
-cdef enum:
-    SCRATCH = 65536         # received at once; more would let one link take the whole turn
-    EVENTS = 256            # asked of the kernel at once
-    TURN_MESSAGES = 256     # of all links in one callback
-    LINK_MESSAGES = 64      # of one link before others have their turn
-    SLICE = 2000            # links written to before the loop has its turn
-    KNOWN_MESSAGES = 10     # of a link before what they cost tells what the next will
-    NO_SLOT = 0xFFFFFFFF
-
-cdef double TURN_S = 0.001
-#: How often those who cost little are looked for while others are served.
-cdef double LOOK_S = 0.0001
-#: How long one link is served before anybody is looked for.
-cdef double LONG_S = 0.00005
-#: What a link may have cost lately, each time that it was served, to be served out of turn; up to half of one if it is
-#: a quarter of what is being served: who costs as much as that has no claim to come first.
-cdef double QUICK_S = 0.0002
-cdef double QUICK_BESIDE_S = 0.0005
-#: What a link counts as that asks for more than is taken: it had to be paused, or brought more messages at once than it
-#: may. A dozen messages later it is quick again.
-cdef double GREEDY_S = 0.001
-#: How long after that those who ask for little are looked for beside links that take a few us each: there are many of
-#: these, and all that were paused for the same reason go on at the same time.
-cdef double GREED_S = 0.25
-cdef double SLICE_S = 0.004
-#: The same in that time.
-cdef double GREEDY_SLICE_S = 0.0001
-#: How long what is to be written may wait for the end of a round of many turns, seconds.
-cdef double ROUND_S = 0.003
+include "_turns.pxi"
 
 cdef object _reactors = weakref.WeakSet()
 
@@ -187,7 +151,7 @@ cdef class Reactor:
                 if self._window_is_open:
                     self._flush()
             elif self._must_write():
-                # Nothing more is read before all is written, as far as it waited when that began.
+                # Nothing is read before all is written that waited when that began.
                 self._write_out()
                 if self._dirty_count and self._write_left <= 0:
                     self._serve()
