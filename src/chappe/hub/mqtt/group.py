@@ -153,10 +153,15 @@ class Group:
         """
         if self.log.is_ready:
             claims = self.log.claims.claims
-            self._service.sessions.sent_of(client_id, self.name).intersection_update(claims)
+            self._forget_unclaimed(client_id)
             for place, claim in tuple(claims.items()):
                 if claim.client_id == client_id:
                     self._settle(place, claim)
+
+    def _forget_unclaimed(self, client_id: str) -> None:
+        sessions = self._service.sessions
+        unclaimed = sessions.sent_of(client_id, self.name) - self.log.claims.claims.keys()
+        sessions.forget_sent(client_id, self.name, unclaimed)
 
     def _settle(self, place: Place, claim: Claim) -> None:
         sessions = self._service.sessions
@@ -199,7 +204,9 @@ class Group:
         claims = self.log.claims.claims
         for place in sent:
             claim = claims.get(place)
-            draft.done.append((*place, claim.order if claim is not None else 0))
+            if claim is not None or not is_ready:
+                # Where it is among the others the log knows.
+                draft.done.append((*place, claim.order if claim is not None else 0))
         if not is_ready or any(claim.client_id == client_id for claim in claims.values()):
             # What was claimed for it elsewhere, and is not in its record, was never sent.
             draft.over[client_id] = None
@@ -456,7 +463,7 @@ class Group:
                 self._give_up(place)
             self._settle(place, claim)
         for client, one in self.members.filters.items():
-            self._service.sessions.sent_of(client.client_id, self.name).intersection_update(claims.claims)
+            self._forget_unclaimed(client.client_id)
             if client.expiry_s and one.qos:
                 self._keep(client.client_id)
         self._told_share = NOTHING
@@ -499,7 +506,7 @@ class Group:
         item = self._items.pop(place)
         self._mine.pop(place, None)
         if item is not None and item.claim is not None and item.claim.client_id:
-            self._service.sessions.settle_sent(item.claim.client_id, self.name, place)
+            self._service.sessions.forget_sent(item.claim.client_id, self.name, {place})
 
     def _claimed(self, place: Place, claim: Claim) -> None:
         item = self._items.claim(place, claim)

@@ -1,11 +1,11 @@
 """Sessions of MQTT clients: who has which client id, what outlives connections, and wills that wait."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Any, Final
 
 from chappe.hub.mqtt.adoption import Adoption
-from chappe.hub.mqtt.away import Away, PendingWill, away_of, end_of, will_command
+from chappe.hub.mqtt.away import Away, PendingWill, Sent, away_of, end_of, will_command
 from chappe.hub.mqtt.choosing import Place
 from chappe.hub.mqtt.keeping import Checkpoints, Keeping, Written
 from chappe.hub.mqtt.records import (
@@ -375,21 +375,21 @@ class Sessions:
         client = self.live.get(client_id)
         return client_id in self.away or (client is not None and client.expiry_s > 0)
 
-    def settle_sent(self, client_id: str, group: str, place: Place) -> None:
-        """Learn that the log of a group has a message no more that it claimed for a session here."""
-        client, away = self.live.get(client_id), self.away.get(client_id)
-        sent = away.sent if away is not None else client.sent if client is not None else None
-        places = sent.get(group) if sent else None
-        if sent and places is not None:
-            places.discard(place)
-            if not places:
+    def sent_of(self, client_id: str, group: str) -> Set[Place]:
+        """Return what a group claimed for a session here that it was sent with QoS 2."""
+        return self._sent(client_id).get(group, frozenset())
+
+    def forget_sent(self, client_id: str, group: str, places: Set[Place]) -> None:
+        """Learn which of that the log of the group has no more."""
+        sent = self._sent(client_id)
+        if group in sent:
+            sent[group] -= places
+            if not sent[group]:
                 del sent[group]
 
-    def sent_of(self, client_id: str, group: str) -> set[Place]:
-        """Return what a group claimed for a session here that it was sent with QoS 2."""
+    def _sent(self, client_id: str) -> Sent:
         client, away = self.live.get(client_id), self.away.get(client_id)
-        sent = away.sent if away is not None else client.sent if client is not None else None
-        return (sent or {}).get(group, set())
+        return (away.sent if away is not None else client.sent if client is not None else None) or {}
 
     # --- Lost -------------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ were ready have been served - or after 3 ms, a link at a time, without the GIL.
 Fairness: a callback serves messages for 1 ms or 256 of them, then the loop has its turn, and who was not served yet is
 first in the next one. Links that cost little do not wait for those that cost much: every 0.1 ms, between two messages
 of others, they are looked for, but not before the others had as much time as they; what takes long elsewhere in the
-process lets them be looked for as well (`breathe`). A fan-out to many links is written in slices, and nothing is read
-before all of it is written: TCP slows publishers down to what readers get.
+process lets them be looked for as well (`breathe`). A fan-out to many links is written in slices, and before all of it
+is written nothing is read, unless some ask for more than is taken: TCP slows publishers down to what readers get.
 """
 
 import os
