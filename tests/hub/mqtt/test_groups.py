@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
+from chappe.hub.mqtt.group import Group
 from chappe.protocols.mqtt import packets
 from chappe.protocols.mqtt.packets import Publish, SubscribeFilter, Unsubscribe
 from tests.hub.mqtt.rig import V3, V5, Box, durable_box
@@ -135,3 +138,30 @@ def test_a_member_without_the_right_is_refused(box: Box) -> None:
     member = box.joined("m")
     assert member.subscribe(SubscribeFilter("$share/g/closed/a", 1))[0] >= 0x80
     assert not box.service.groups._groups
+
+
+def test_many_groups_are_looked_after_a_few_at_a_time(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is done for all groups at once is what everybody else waits for."""
+    looks: list[tuple[float, str]] = []
+    audit = Group.audit
+
+    def noted(group: Group) -> None:
+        looks.append((box.clock.now(), group.name))
+        audit(group)
+
+    monkeypatch.setattr(Group, "audit", noted)
+    member = box.joined("m1")
+    names = [f"$share/g{number}/jobs/#" for number in range(100)]
+    for name in names:
+        member.subscribe(name, qos=1)
+    box.clock.advance(1.0)
+    looks.clear()
+    for _ in range(300):
+        box.clock.advance(0.01)
+    assert max(Counter(when for when, _ in looks).values()) == 8
+    assert set(Counter(name for _, name in looks).values()) <= {2, 3, 4}
+    assert {name for _, name in looks} == set(names)
+    member.send(Unsubscribe(member.next_id(), tuple(names)))
+    box.clock.advance(2.0)
+    assert box.service.metrics()["chappe_mqtt_groups"] == 0
+    assert box.service.groups.get(names[0]) is None
