@@ -477,14 +477,36 @@ async def test_what_came_before_a_bare_connection_began_is_received_first() -> N
 
 async def test_pieces_of_large_messages_end_the_turn_by_time_too() -> None:
     with a_place(Limits(frame_bytes=10_000_000)) as place:
-        links = []
-        for _ in range(200):
-            link, theirs = place.connect()
-            links.append(link)
-            theirs.send(masked(bytes(1_000_000))[:150_000])
+        message = masked(bytes(1_000_000))
+        pairs = [place.connect() for _ in range(200)]
+        for _, theirs in pairs:
+            theirs.send(message[:20_480])
+        # Who brings much is asked for more each time.
+        while any(link.bytes_in < 20_480 for link, _ in pairs):
+            place.reactor.process()
+        for _, theirs in pairs:
+            theirs.send(message[20_480:150_000])
         place.reactor.process()
         # 64 KiB of each take 3 ms on a fast machine; without a look at the clock all 200 were served.
-        assert 0 < sum(link.bytes_in > 0 for link in links) < 200
+        assert 0 < sum(link.bytes_in > 20_480 for link, _ in pairs) < 200
+
+
+async def test_who_brings_more_than_is_taken_is_asked_for_little_at_once() -> None:
+    with a_place(Limits(frame_bytes=10_000_000)) as place:
+        uploading, theirs = place.connect()
+        theirs.send(masked(bytes(1_000_000))[:150_000])
+        sizes = []
+        for _ in range(5):
+            before = uploading.bytes_in
+            place.reactor.process()
+            sizes.append(uploading.bytes_in - before)
+        # What is taken whole is asked for in ever larger pieces.
+        assert sizes == [4_096, 16_384, 65_536, 63_984, 0]
+
+        flooding, theirs = place.connect(Listener(lambda _: flooding.pause()))
+        theirs.send(masked(b"x" * 100) * 1_000)
+        place.reactor.process()
+        assert flooding.bytes_in == 4_096
 
 
 async def test_bytes_left_in_user_space_are_served_though_the_kernel_names_them_no_more() -> None:

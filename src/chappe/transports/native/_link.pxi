@@ -244,7 +244,7 @@ cdef class NativeLink:
     cdef void _on_readable(self):
         cdef Reactor reactor = self._reactor
         cdef uint8_t *scratch = reactor._aside if reactor._is_looking else reactor._scratch
-        cdef ssize_t size = recv(self._out.fd, scratch, SCRATCH, MSG_DONTWAIT)
+        cdef ssize_t size = recv(self._out.fd, scratch, self._piece, MSG_DONTWAIT)
         cdef size_t done
         if size < 0:
             if errno != EAGAIN and errno != EINTR:
@@ -275,6 +275,10 @@ cdef class NativeLink:
             except BaseException:
                 self._lose()
                 raise
+        if self.paused:
+            self._piece = LEAST_PIECE
+        elif <size_t>size == self._piece and self._stash is NULL and self._piece < SCRATCH:
+            self._piece *= 4
 
     cdef void _weigh(self, double took_s):
         """Note what serving it took: more at once, but at most twice as much, as the machine may have been elsewhere;

@@ -146,6 +146,7 @@ cdef class NativeLink:
     cdef dict _latest
     cdef sq_outlet _out
     cdef uint8_t *_stash
+    cdef uint32_t _piece  # bytes to receive at once
     cdef uint32_t _stash_at
     cdef uint32_t _stash_end
     cdef readonly double last_heard

@@ -126,7 +126,7 @@ cdef class Reactor:
         if carrier == WEBSOCKET:
             link._codec = WebSocketCodec(self._frame_bytes, inflate, self._fragments)
             link._is_deflating = inflate is not None
-        link._is_bare = carrier == PACKETS
+        link._is_bare, link._piece = carrier == PACKETS, LEAST_PIECE
         link.opened_at = link.last_heard = link.pinged_at = sq_now_s()
         if self.epfd < 0 or fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK) < 0:
             raise OSError("the reactor is closed, or this is no descriptor")
@@ -266,13 +266,14 @@ cdef class Reactor:
         """Serve for one turn, going on where the last one stopped."""
         cdef NativeLink link
         cdef Event event
+        cdef bint is_new = not self._round and self._event_at == self._event_count
         self._messages = 0
         self._now_s = sq_now_s()
         self._serve_until_s = self._now_s + TURN_S
-        if not self._round and self._event_at == self._event_count:
-            self._fetch()
-        elif self._now_s >= self._look_due_s:
+        if self._now_s >= self._look_due_s and (not is_new or self._now_s < self._greedy_until_s):
             self._look()
+        if is_new:
+            self._fetch()
         while self._round:
             link = self._round.pop()
             link._is_ready = False
@@ -580,9 +581,8 @@ cdef class Reactor:
     cdef void _settle(self):
         """Add to what the server counts."""
         counters = self._counters
-        if self._bytes_in:
-            counters.bytes_in += self._bytes_in
-            self._bytes_in = 0
+        counters.bytes_in += self._bytes_in
+        self._bytes_in = 0
         if self._messages_out:
             counters.messages_out += self._messages_out
             counters.bytes_out += self._bytes_out
