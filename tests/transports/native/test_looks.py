@@ -2,12 +2,13 @@
 
 import asyncio
 import functools
+import itertools
 import json
 import random
 import socket
 import time
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import pytest
@@ -151,13 +152,13 @@ async def test_a_link_that_is_ended_by_who_was_looked_for_hears_no_more() -> Non
         assert is_ended(theirs)
 
 
-async def test_who_asks_for_as_much_waits_for_its_turn() -> None:
+async def test_who_asks_for_much_waits_for_its_turn() -> None:
     with a_place() as place:
         order: list[str] = []
         asked: list[str] = []
 
         def busy(name: str, payload: bytes) -> None:
-            spin(0.0004)
+            spin(0.0008)
             if payload == b"now":
                 other = {"one": "other", "other": "one"}[name]
                 if not asked:
@@ -349,6 +350,56 @@ async def test_everybody_hears_everything_in_order_whoever_is_looked_for_and_whe
                     place.reactor.process()
             place.serve()
         assert heard == {number: list(range(count)) for number, count in enumerate(sent)}
+
+
+async def test_several_messages_that_waited_for_their_turn_do_not_wait_for_all_others_in_turn() -> None:
+    with a_place() as place:
+        order: list[str] = []
+
+        def heavy(payload: bytes) -> None:
+            # As a batch of commands: it lets others breathe in between.
+            for step in range(10):
+                spin(0.0002)
+                if len(order) == 2 and step == 7:
+                    # The turn is over by then.
+                    quick.send(masked(b"now?") * 6)
+                place.reactor.breathe()
+            order.append("heavy")
+
+        def publish(payload: bytes) -> None:
+            spin(0.00015)
+            if payload != b".":
+                order.append("quick")
+
+        _, quick = an_answering_link(place, publish)
+        many = [place.connect(Listener(heavy))[1] for _ in range(20)]
+        for theirs in many:
+            theirs.send(masked(b"x"))
+        while order.count("heavy") < 20:
+            place.reactor.process()
+        # 0.9 ms of 40: in the middle of the first few.
+        assert order.count("quick") == 6
+        assert max(at for at, who in enumerate(order) if who == "quick") < 12
+
+
+async def test_while_some_ask_for_more_than_is_taken_no_link_keeps_others_long() -> None:
+    with a_place() as place:
+        order: list[str] = []
+
+        def some(name: str, payload: bytes) -> None:
+            spin(0.00005)
+            order.append(name)
+
+        greedy, _ = an_answering_link(place)
+        pairs = [place.connect(Listener(functools.partial(some, name))) for name in ("one", "other")]
+        greedy.pause()
+        greedy.resume()
+        for _, theirs in pairs:
+            theirs.send(masked(b"x") * 60)
+        place.serve()
+        assert Counter(order) == {"one": 60, "other": 60}
+        # A quarter of a millisecond each is 5 of them.
+        assert max(len(list(run)) for _, run in itertools.groupby(order)) <= 12
 
 
 async def test_a_hub_that_waits_for_company_is_left_to_wait() -> None:

@@ -275,21 +275,23 @@ cdef class NativeLink:
             except BaseException:
                 self._lose()
                 raise
+        self._is_drained = self._stash is NULL and <size_t>size < self._piece
         if self.paused:
             self._piece = LEAST_PIECE
-        elif <size_t>size == self._piece and self._stash is NULL and self._piece < SCRATCH:
+        elif self._stash is NULL and not self._is_drained and self._piece < SCRATCH:
             self._piece *= 4
 
-    cdef void _weigh(self, double took_s):
+    cdef void _weigh(self, double took_s, uint64_t messages):
         """Note what serving it took: more at once, but at most twice as much, as the machine may have been elsewhere;
-        less by an eighth, so that who asks for much now and then counts as one that does."""
+        less by an eighth, so that who asks for much now and then counts as one that does. If it asked for no more, or was
+        served out of turn, what one message took: several wait when it came late, and it must not come later yet."""
         if took_s <= 0.0:
             # Nothing was there to be read.
             return
-        if not self._cost_s:
-            self._cost_s = took_s
-        elif took_s > self._cost_s:
-            self._cost_s = min(took_s, 2.0 * self._cost_s)
+        if messages > 1 and (self._is_drained or self._reactor._is_looking):
+            took_s /= messages
+        if took_s > self._cost_s:
+            self._cost_s = min(took_s, 2.0 * self._cost_s) if self._cost_s else took_s
         else:
             self._cost_s -= (self._cost_s - took_s) / 8
 
@@ -300,6 +302,7 @@ cdef class NativeLink:
 
     cdef void _take_stash(self):
         """Go on with bytes that are here already."""
+        self._is_drained = False
         if self._stash is NULL or (self.paused and not self.closing):
             return
         if self._is_bare:
@@ -338,7 +341,7 @@ cdef class NativeLink:
             self._deliver(payload, text)
             # Looked at whatever comes of it: the turn ends by this clock.
             is_out_of_time = reactor._is_out_of_time()
-            reactor._look_if_due()
+            look_if_due(reactor)
             if self._gone:
                 return size
             if is_out_of_time or messages >= LINK_MESSAGES or (self.paused and not self.closing):

@@ -89,6 +89,8 @@ cdef class Reactor:
     cdef int _event_count
     cdef list _ready
     cdef list _round
+    # Links that were served out of turn, but not with all they brought.
+    cdef list _cut
     cdef NativeLink _served
     # Links that end as soon as nothing iterates over them.
     cdef list _failing
@@ -101,6 +103,7 @@ cdef class Reactor:
     cdef double _now_s
     cdef double _look_due_s  # when those who ask for little may be looked for again
     cdef double _served_since_s
+    cdef double _served_until_s  # others have their turn then
     cdef double _elsewhere_s  # what that took in all
     cdef Py_ssize_t _write_left  # of those that waited to be written to when writing began, in greedy times
     cdef double _greedy_until_s  # links that were paused lately may have a turn
@@ -119,10 +122,6 @@ cdef class Reactor:
     cdef bint _must_write(self)
     cdef void _serve(self)
     cdef void _serve_one(self, NativeLink link, bint receives)
-    cdef void _look(self)
-    cdef void _look_if_due(self)
-    cdef void _write_from(self, Py_ssize_t first)
-    cdef bint _serve_if_quick(self, Event event, double most_s)
     cdef NativeLink _link_of(self, Event event)
     cdef void _fetch(self)
     cdef void _write_out(self)
@@ -172,6 +171,7 @@ cdef class NativeLink:
     cdef bint _is_blocked
     cdef readonly bint paused
     cdef bint _is_ready
+    cdef bint _is_drained  # nothing was left when it was served last
     cdef bint _is_finishing
     cdef bint _is_lingering
     cdef bint _is_eof
@@ -188,7 +188,7 @@ cdef class NativeLink:
     cdef void _drop_at(self, uint32_t index)
     cdef void _drop_older(self, object frame)
     cdef void _queue_control(self)
-    cdef void _weigh(self, double took_s)
+    cdef void _weigh(self, double took_s, uint64_t messages)
     cdef void _be_greedy(self)
     cdef void _on_readable(self)
     cdef void _take_stash(self)

@@ -69,7 +69,7 @@ cdef class Reactor:
         self._batch_window_s = batch_window_s
         self._ready = []
         self._round = []
-        self._failing = []
+        self._failing, self._cut = [], []
         self._free_slot = NO_SLOT
         self._scratch = <uint8_t *>PyMem_Malloc(SCRATCH)
         self._aside = <uint8_t *>PyMem_Malloc(SCRATCH)
@@ -193,7 +193,7 @@ cdef class Reactor:
                 link._end()
         self._forget_dirty()
         # The collector sees no links: in one of these they would keep us, and we them.
-        self._ready, self._round, self._failing = [], [], []
+        self._ready, self._round, self._failing, self._cut = [], [], [], []
         self._event_at = self._event_count
         self._settle()
         close_fd(epfd)
@@ -255,11 +255,12 @@ cdef class Reactor:
     # --- Serving ------------------------------------------------------------------------------------------------------
 
     cdef bint _is_out_of_time(self):
+        """Whether the link that is served had its time, or the turn is over; what is served out of turn has its own."""
         self._now_s = sq_now_s()
-        return self._turn_is_over()
+        return self._now_s >= self._served_until_s or (not self._is_looking and self._turn_is_over())
 
     cdef bint _turn_is_over(self):
-        """The same by the clock as it was read last."""
+        """By the clock as it was read last."""
         return self._messages >= TURN_MESSAGES or self._now_s >= self._serve_until_s
 
     cdef void _serve(self):
@@ -271,7 +272,7 @@ cdef class Reactor:
         self._now_s = sq_now_s()
         self._serve_until_s = self._now_s + TURN_S
         if self._now_s >= self._look_due_s and (not is_new or self._now_s < self._greedy_until_s):
-            self._look()
+            look(self)
         if is_new:
             self._fetch()
         while self._round:
@@ -301,8 +302,10 @@ cdef class Reactor:
     cdef void _serve_one(self, NativeLink link, bint receives):
         """Serve a link from the kernel, or with what is here of it already, and note what it took."""
         cdef double began_s = self._now_s, elsewhere_s = self._elsewhere_s
+        cdef uint64_t messages = link.messages_in
         self._served = link
         self._served_since_s = began_s
+        self._served_until_s = began_s + (LINK_S if began_s < self._greedy_until_s else TURN_S)
         try:
             if receives:
                 link._on_readable()
@@ -310,85 +313,8 @@ cdef class Reactor:
                 link._take_stash()
         finally:
             self._served = None
-        link._weigh(self._now_s - began_s - (self._elsewhere_s - elsewhere_s))
-        self._look_if_due()
-
-    cdef void _look_if_due(self):
-        """Look after those who ask for little, if one link took long enough by the clock as it was read last.
-
-        Where all ask for little, each has its turn soon, and what they bring is written together.
-        """
-        if self._now_s < self._look_due_s or self._is_looking or self._batch_window_s > 0:
-            return
-        if self._now_s - self._served_since_s >= LONG_S or self._now_s < self._greedy_until_s:
-            self._look()
-
-    cdef void _look(self):
-        """Serve who asks for little, in the middle of what takes long: it would wait for all who ask for much.
-
-        Whoever did not cost much the last time is served, those first that cost least, and what that brings is written
-        at once. The next look comes when others had as long as this one took, so that nobody starves.
-        """
-        cdef epoll_event[EVENTS] events
-        cdef double began_s = self._now_s, limit_s = QUICK_S, most_s = QUICK_S / 16
-        cdef double until_s = began_s + LOOK_S
-        cdef int i, left = max(0, epoll_wait(self.epfd, events, EVENTS, 0)), count = left
-        cdef Py_ssize_t dirty = self._dirty_count
-        if self._served is not None:
-            limit_s = max(QUICK_S, min(QUICK_BESIDE_S, self._served._cost_s / 4))
-        self._is_looking = True
-        try:
-            while left:
-                for i in range(count):
-                    if events[i].events & EPOLLIN and self._serve_if_quick(event_of(&events[i]), most_s):
-                        # Served once: the kernel names it again if there is more.
-                        events[i].events = 0
-                        left -= 1
-                        if self._now_s >= until_s:
-                            # The rest of the time is the others'.
-                            left = 0
-                            break
-                if most_s >= limit_s:
-                    break
-                most_s = min(2 * most_s, limit_s)
-        finally:
-            self._is_looking = False
-        if self._dirty_count > dirty and self._batch_window_s <= 0:
-            self._write_from(dirty)
-        self._now_s = sq_now_s()
-        self._look_due_s = self._now_s + max(LOOK_S, self._now_s - began_s)
-        self._elsewhere_s += self._now_s - began_s
-
-    cdef void _write_from(self, Py_ssize_t first):
-        """Write to the links that wait for it since a moment; they are looked after when all are."""
-        cdef Py_ssize_t i, done
-        cdef double deadline_s
-        with nogil:
-            deadline_s = sq_now_s() + LOOK_S
-            done = sq_write_many(self._outlets + first, self._dirty_count - first, deadline_s)
-        for i in range(first, first + done):
-            sq_settle(&(<NativeLink>self._dirty[i])._out.queue)
-
-    cdef bint _serve_if_quick(self, Event event, double most_s):
-        """Serve a link if it cost no more than that lately; return whether it did."""
-        cdef NativeLink link = self._link_of(event)
-        cdef double began_s = self._now_s
-        cdef sq_outlet *outlet
-        cdef bint was_dirty
-        # Who is new may cost anything; and this may happen in the middle of one of its messages.
-        if link is None or link.messages_in < KNOWN_MESSAGES or link._cost_s > most_s or link is self._served:
-            return False
-        if link._stash is not NULL:
-            return False
-        was_dirty = link._is_dirty
-        link._on_readable()
-        if was_dirty and self._batch_window_s <= 0:
-            # Its turn to be written to is later; its answer goes now, with what is before it.
-            outlet = &link._out
-            sq_write_many(&outlet, 1, 0)
-            sq_settle(&outlet.queue)
-        link._weigh(self._now_s - began_s)
-        return True
+        link._weigh(self._now_s - began_s - (self._elsewhere_s - elsewhere_s), link.messages_in - messages)
+        look_if_due(self)
 
     def breathe(self):
         """Look after those who ask for little, in the middle of what takes long elsewhere in the process.
@@ -403,7 +329,7 @@ cdef class Reactor:
             return
         self._is_serving = True
         try:
-            self._look()
+            look(self)
         finally:
             self._is_serving = is_serving
             if not is_serving:
@@ -500,7 +426,7 @@ cdef class Reactor:
         until_s = min(self._greedy_until_s, self._now_s + SLICE_S)
         while self._dirty_count and self._write_left > 0 and self._now_s < until_s:
             if self._now_s >= self._look_due_s:
-                self._look()
+                look(self)
             self._flush()
             self._now_s = sq_now_s()
 
@@ -590,6 +516,7 @@ cdef class Reactor:
 
 
 include "_link.pxi"
+include "_looks.pxi"
 
 
 def _after_fork_in_child():
