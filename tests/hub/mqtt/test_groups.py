@@ -165,3 +165,21 @@ def test_many_groups_are_looked_after_a_few_at_a_time(box: Box, monkeypatch: pyt
     box.clock.advance(2.0)
     assert box.service.metrics()["chappe_mqtt_groups"] == 0
     assert box.service.groups.get(names[0]) is None
+
+
+def test_a_group_that_cannot_be_looked_after_keeps_no_other_from_it(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: Counter[str] = Counter()
+
+    def failing(group: Group) -> None:
+        looks[group.name] += 1
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Group, "audit", failing)
+    member = box.joined("m1")
+    names = [f"$share/g{number}/jobs/#" for number in range(3)]
+    for name in names:
+        member.subscribe(name, qos=1)
+    for _ in range(10):
+        box.clock.advance(0.5)
+    assert {name: looks[name] >= 3 for name in names} == dict.fromkeys(names, True)
+    assert box.hub.counters.hook_errors == sum(looks.values())

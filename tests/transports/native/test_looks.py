@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import random
+import select
 import socket
 import time
 import zlib
@@ -14,7 +15,7 @@ from collections.abc import Callable
 import pytest
 
 from chappe.model.frame import Frame
-from chappe.transports.native import NativeLink
+from chappe.transports.native import PACKETS, NativeLink
 from chappe.wire.deflate import InflateError, compress, inflate
 from chappe.wire.websocket import encode_frame
 from tests.transports.native.place import Listener, Place, a_place, frame, is_ended, masked, on_the_wire, read_all
@@ -61,8 +62,9 @@ async def test_who_asks_for_little_is_answered_between_two_messages_of_one_that_
         _, heavy = place.connect(Listener(busy))
         _, quick = an_answering_link(place)
         heavy.send(b"".join(masked(b"%d" % number) for number in range(4)))
-        place.reactor.process()
-        # Asked within the second message, it has its answer before the third is done with, in the same turn.
+        # In one turn, if the machine does nothing else in between.
+        place.serve()
+        # Asked within the second message, it has its answer before the third is done with.
         assert answers[:3] == [b"", b"", on_the_wire(b"now?")]
 
 
@@ -400,6 +402,103 @@ async def test_while_some_ask_for_more_than_is_taken_no_link_keeps_others_long()
         assert Counter(order) == {"one": 60, "other": 60}
         # A quarter of a millisecond each is 5 of them.
         assert max(len(list(run)) for _, run in itertools.groupby(order)) <= 12
+
+
+async def test_a_flood_of_short_messages_is_not_all_that_is_looked_for() -> None:
+    with a_place() as place:
+        flooded: list[bytes] = []
+        before: list[int] = []
+
+        def heavy(payload: bytes) -> None:
+            for _ in range(10):
+                spin(0.0002)
+                place.reactor.breathe()
+
+        def short(payload: bytes) -> None:
+            spin(0.00002)
+            flooded.append(payload)
+
+        def publish(payload: bytes) -> None:
+            spin(0.00015)
+            if payload == b"now?":
+                before.append(len(flooded))
+
+        _, quick = an_answering_link(place, publish)
+        flooding = [an_answering_link(place, short)[1] for _ in range(3)]
+        greedy, _ = an_answering_link(place)
+        many = [place.connect(Listener(heavy))[1] for _ in range(30)]
+        flooded.clear()
+        for theirs in flooding:
+            theirs.send(masked(b"y" * 50) * 1_000)
+        for theirs in many:
+            theirs.send(masked(b"x"))
+        greedy.pause()
+        greedy.resume()
+        for _ in range(5):
+            place.reactor.process()
+        known = len(flooded)
+        quick.send(masked(b"now?"))
+        while not before:
+            greedy.pause()
+            greedy.resume()
+            place.reactor.process()
+        # A look or two of them may come first, and what the first message of another lets them have.
+        assert before[0] - known < 150
+        place.serve(10_000)
+        assert len(flooded) == 3_000
+
+
+@pytest.mark.parametrize("answers", [False, True])
+async def test_what_a_peer_said_before_it_went_is_heard_though_it_waits_for_its_turn(answers: bool) -> None:
+    with a_place() as place:
+        heard: list[bytes] = []
+
+        def hear(payload: bytes) -> None:
+            spin(0.00006)
+            heard.append(payload)
+            if answers:
+                link.send(frame(payload))
+
+        receiver = Listener(hear)
+        link, theirs = place.connect(receiver)
+        greedy, _ = an_answering_link(place)
+        greedy.pause()
+        greedy.resume()
+        theirs.send(b"".join(masked(b"%d" % number) for number in range(40)))
+        theirs.close()
+        place.serve()
+        assert heard == [b"%d" % number for number in range(40)]
+        assert receiver.lost_with == [1006]
+        assert link in place.gone
+
+
+async def test_a_paused_link_that_is_ended_keeps_nobody_busy() -> None:
+    with a_place() as place:
+        link, theirs = place.connect(Listener(lambda _: link.pause()))
+        theirs.send(masked(b"x") * 10)
+        place.serve()
+        link.fail(1008, "enough")
+        theirs.send(masked(b"x") * 10)
+        for _ in range(10):
+            place.reactor.process()
+        assert not place.reactor.has_more()
+        assert not select.select([place.reactor.epfd], [], [], 0)[0]
+
+
+async def test_of_a_bare_connection_a_look_takes_a_kilobyte() -> None:
+    with a_place() as place:
+        receiver = Listener()
+        _, theirs = place.connect(receiver, PACKETS)
+        for _ in range(KNOWN_MESSAGES + 2):
+            theirs.send(b".")
+            place.serve()
+        receiver.heard.clear()
+        theirs.send(bytes(4_000))
+        spin(0.0002)
+        place.reactor.breathe()
+        assert [len(each) for each in receiver.heard] == [1_024]
+        place.serve()
+        assert sum(len(each) for each in receiver.heard) == 4_000
 
 
 async def test_a_hub_that_waits_for_company_is_left_to_wait() -> None:

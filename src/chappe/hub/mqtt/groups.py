@@ -191,21 +191,27 @@ class Groups:
         if not self._round:
             self._round = list(self._groups)
         for _ in range(min(len(self._round), max(_PART, -(-len(self._groups) // _PARTS)))):
-            name = self._round.pop()
-            group = self._groups.get(name)
+            group = self._groups.get(self._round.pop())
             if group is None:
                 continue
-            group.audit()
-            if group.is_idle:
-                self._gaps += group.gaps
-                group.close()
-                del self._groups[name]
+            try:
+                self._audit_one(group)
+            except Exception as error:
+                # The other groups need their time all the same.
+                self._service.hub.report(error, "a shared group could not be looked after")
         if self._round:
             self._timer = self._service.hub.clock.call_later(AUDIT_S / _PARTS, self._audit)
         elif self._groups:
             self._begin_round(max(0.0, self._round_began + AUDIT_S - self._service.hub.clock.now()))
         else:
             self._timer = None
+
+    def _audit_one(self, group: Group) -> None:
+        group.audit()
+        if group.is_idle:
+            self._gaps += group.gaps
+            group.close()
+            del self._groups[group.name]
 
 
 def _names(filters: Iterable[Filter], flights: Iterable[Flight]) -> list[str]:

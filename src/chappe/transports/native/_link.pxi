@@ -244,7 +244,8 @@ cdef class NativeLink:
     cdef void _on_readable(self):
         cdef Reactor reactor = self._reactor
         cdef uint8_t *scratch = reactor._aside if reactor._is_looking else reactor._scratch
-        cdef ssize_t size = recv(self._out.fd, scratch, self._piece, MSG_DONTWAIT)
+        cdef size_t room = LOOK_PIECE if self._is_bare and reactor._is_looking else self._piece
+        cdef ssize_t size = recv(self._out.fd, scratch, room, MSG_DONTWAIT)
         cdef size_t done
         if size < 0:
             if errno != EAGAIN and errno != EINTR:
@@ -275,30 +276,20 @@ cdef class NativeLink:
             except BaseException:
                 self._lose()
                 raise
-        self._is_drained = self._stash is NULL and <size_t>size < self._piece
+        self._is_drained = self._stash is NULL and <size_t>size < room
         if self.paused:
             self._piece = LEAST_PIECE
-        elif self._stash is NULL and not self._is_drained and self._piece < SCRATCH:
+        elif self._stash is NULL and <size_t>size == self._piece and self._piece < SCRATCH:
             self._piece *= 4
-
-    cdef void _weigh(self, double took_s, uint64_t messages):
-        """Note what serving it took: more at once, but at most twice as much, as the machine may have been elsewhere;
-        less by an eighth, so that who asks for much now and then counts as one that does. If it asked for no more, or was
-        served out of turn, what one message took: several wait when it came late, and it must not come later yet."""
-        if took_s <= 0.0:
-            # Nothing was there to be read.
-            return
-        if messages > 1 and (self._is_drained or self._reactor._is_looking):
-            took_s /= messages
-        if took_s > self._cost_s:
-            self._cost_s = min(took_s, 2.0 * self._cost_s) if self._cost_s else took_s
-        else:
-            self._cost_s -= (self._cost_s - took_s) / 8
 
     cdef void _be_greedy(self):
         """Note that it asks for more than is taken."""
         self._cost_s = max(self._cost_s, GREEDY_S)
         self._reactor._greedy_until_s = sq_now_s() + GREED_S
+
+    cdef bint _will_read(self):
+        """Whether bytes are here that have their turn: what a peer said before it went is heard, its end comes after."""
+        return self._stash is not NULL and not self._is_finishing and (not self.paused or self.closing)
 
     cdef void _take_stash(self):
         """Go on with bytes that are here already."""
@@ -514,6 +505,9 @@ cdef class NativeLink:
         self.closing = self._is_finishing = True
         if self._gone:
             return
+        if self._stash is not NULL:
+            # For its turn to forget it, and to read on.
+            self._reactor._mark_ready(self)
         # The session ends now, not when the peer has read what waits for it.
         self._tell_lost(self._codec._close_code if self._codec is not None else 1006)
         if self._out.queue.count:

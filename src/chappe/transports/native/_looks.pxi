@@ -15,8 +15,8 @@ cdef void look_if_due(Reactor reactor):
 cdef void look(Reactor reactor):
     """Serve who asks for little, in the middle of what takes long: it would wait for all who ask for much.
 
-    Whoever did not cost much the last time is served, those first that cost least, and what that brings is written
-    at once. The next look comes when others had as long as this one took, so that nobody starves.
+    Whoever did not cost much the last time is served, those first that cost least, then those that were not done the
+    last time, and what that brings is written at once. The next look comes when others had as long as this one took, so that nobody starves.
     """
     cdef epoll_event[EVENTS] events
     cdef double began_s = reactor._now_s, most_s = QUICK_S / 32
@@ -26,12 +26,6 @@ cdef void look(Reactor reactor):
     cdef NativeLink link
     reactor._is_looking = True
     try:
-        cut, reactor._cut = reactor._cut, []
-        for link in cut:
-            if reactor._now_s >= until_s:
-                reactor._cut.append(link)
-            elif link._stash is not NULL and link is not reactor._served:
-                serve_out_of_turn(reactor, link)
         while left and reactor._now_s < until_s:
             for i in range(count):
                 if events[i].events & EPOLLIN and serve_if_quick(reactor, event_of(&events[i]), most_s):
@@ -45,6 +39,12 @@ cdef void look(Reactor reactor):
             if most_s >= QUICK_S:
                 break
             most_s *= 2
+        cut, reactor._cut = reactor._cut, []
+        for link in cut:
+            if reactor._now_s >= until_s:
+                reactor._cut.append(link)
+            elif link._stash is not NULL and link is not reactor._served:
+                serve_out_of_turn(reactor, link)
     finally:
         reactor._is_looking = False
     if reactor._dirty_count > dirty and reactor._batch_window_s <= 0:
@@ -79,7 +79,7 @@ cdef bint serve_if_quick(Reactor reactor, Event event, double most_s):
 
 
 cdef void serve_out_of_turn(Reactor reactor, NativeLink link):
-    """Serve a link for a while; if that was not enough, it is served again the next time."""
+    """Serve a link for a while; if that was not enough, it is served again the next time, but not for ever."""
     cdef double began_s = reactor._now_s
     cdef uint64_t messages = link.messages_in
     cdef sq_outlet *outlet
@@ -94,6 +94,28 @@ cdef void serve_out_of_turn(Reactor reactor, NativeLink link):
         outlet = &link._out
         sq_write_many(&outlet, 1, 0)
         sq_settle(&outlet.queue)
-    link._weigh(reactor._now_s - began_s, link.messages_in - messages)
-    if link._stash is not NULL and not link.paused and link._cost_s <= QUICK_S:
+    weigh(link, reactor._now_s - began_s, link.messages_in - messages)
+    if link._stash is NULL or link.paused:
+        link._cuts = 0
+    elif link._cuts < MOST_CUTS:
+        link._cuts += 1
         reactor._cut.append(link)
+    else:
+        # Not a few that waited: it brings more than is taken.
+        link._cuts = 0
+        link._be_greedy()
+
+
+cdef void weigh(NativeLink link, double took_s, uint64_t messages):
+    """Note what serving it took: more at once, but at most twice as much, as the machine may have been elsewhere;
+    less by an eighth, so that who asks for much now and then counts as one that does. If it asked for no more, or was
+    served out of turn, what one message took: several wait when it came late, and it must not come later yet."""
+    if took_s <= 0.0:
+        # Nothing was there to be read.
+        return
+    if messages > 1 and (link._is_drained or link._reactor._is_looking):
+        took_s /= messages
+    if took_s > link._cost_s:
+        link._cost_s = min(took_s, 2.0 * link._cost_s) if link._cost_s else took_s
+    else:
+        link._cost_s -= (link._cost_s - took_s) / 8

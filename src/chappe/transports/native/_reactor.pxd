@@ -104,7 +104,7 @@ cdef class Reactor:
     cdef double _look_due_s  # when those who ask for little may be looked for again
     cdef double _served_since_s
     cdef double _served_until_s  # others have their turn then
-    cdef double _elsewhere_s  # what that took in all
+    cdef double _elsewhere_s  # what looks took in all
     cdef Py_ssize_t _write_left  # of those that waited to be written to when writing began, in greedy times
     cdef double _greedy_until_s  # links that were paused lately may have a turn
     cdef double _dirty_since_s  # the first of the links below is waiting
@@ -158,6 +158,7 @@ cdef class NativeLink:
     cdef double _cost_s  # seconds that serving it took lately; 0: it was not served yet
     cdef double _pings_began
     cdef uint32_t _pings
+    cdef uint32_t _cuts  # looks in a row that did not take all it brought
     cdef uint32_t _index
     cdef uint32_t _watched
     cdef uint64_t _drop_from  # the number in the queue of the first frame that may be dropped
@@ -188,9 +189,9 @@ cdef class NativeLink:
     cdef void _drop_at(self, uint32_t index)
     cdef void _drop_older(self, object frame)
     cdef void _queue_control(self)
-    cdef void _weigh(self, double took_s, uint64_t messages)
     cdef void _be_greedy(self)
     cdef void _on_readable(self)
+    cdef bint _will_read(self)
     cdef void _take_stash(self)
     cdef size_t _feed(self, uint8_t *data, size_t size) except? 0
     cdef void _keep(self, const uint8_t *data, size_t size)

@@ -290,7 +290,7 @@ cdef class Reactor:
             if event.events & EPOLLOUT and link._is_blocked:
                 link._is_blocked = False
                 self._mark_dirty(link)
-            if event.events & (EPOLLERR | EPOLLHUP) and not link._watched & EPOLLIN:
+            if event.events & (EPOLLERR | EPOLLHUP) and not link._watched & EPOLLIN and not link._will_read():
                 # Paused: nothing would ever be received that tells the end.
                 self._fail_later(link)
             elif link._stash is NULL and link._watched & EPOLLIN and event.events & (EPOLLIN | EPOLLERR | EPOLLHUP):
@@ -313,7 +313,7 @@ cdef class Reactor:
                 link._take_stash()
         finally:
             self._served = None
-        link._weigh(self._now_s - began_s - (self._elsewhere_s - elsewhere_s), link.messages_in - messages)
+        weigh(link, self._now_s - began_s - (self._elsewhere_s - elsewhere_s), link.messages_in - messages)
         look_if_due(self)
 
     def breathe(self):
@@ -351,7 +351,7 @@ cdef class Reactor:
         self._round, self._ready = self._ready, []
         self._round.reverse()
         self._event_at = 0
-        self._look_due_s = self._now_s + LOOK_S
+        self._look_due_s = max(self._look_due_s, self._now_s + LOOK_S)
         self._event_count = max(0, epoll_wait(self.epfd, events, EVENTS, 0))
         for i in range(self._event_count):
             self._events[i] = event_of(&events[i])
@@ -472,7 +472,8 @@ cdef class Reactor:
             return False
         sq_settle(&link._out.queue)
         if link._out.state == SQ_BROKEN:
-            self._fail_later(link)
+            if not link._will_read():
+                self._fail_later(link)
             return False
         link._is_blocked = link._out.state == SQ_BLOCKED
         link._watch()

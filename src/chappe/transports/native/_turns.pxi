@@ -10,6 +10,8 @@ cdef enum:
     LINK_MESSAGES = 64      # of one link before others have their turn
     SLICE = 2000            # links written to before the loop has its turn
     KNOWN_MESSAGES = 10     # of a link before what they cost tells what the next will
+    MOST_CUTS = 4           # looks in a row that go on with one link
+    LOOK_PIECE = 1024       # received at once in a look where no packet can be told from the next
     NO_SLOT = 0xFFFFFFFF
 
 cdef double TURN_S = 0.001
