@@ -191,7 +191,7 @@ def test_a_session_that_ended_is_gone_without_the_garbage_collector() -> None:
         del session
         while sessions:
             sessions.pop().lost(1000)
-        left = [each for each in gc.get_objects() if isinstance(each, Session) and each.hub is rig.hub]
+        left = [each for each in gc.get_objects() if type(each) is Session and each.hub is rig.hub]
     finally:
         gc.enable()
     assert left == []

@@ -40,6 +40,8 @@ def test_a_url_says_where_and_how(url: str, options: NatsOptions) -> None:
         ("nats://a:x", "no server"),
         ("nats://a:99999", "no server"),
         ("nats://a,,b", "no server"),
+        ("nats://[::1", "no server"),
+        ("nats:a", "expected nats"),
         ("nats://a/path", "expected nats"),
         ("nats://a/?color=red", "option 'color'"),
         ("nats://a/?servers=b", "option 'servers'"),

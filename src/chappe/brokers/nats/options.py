@@ -64,12 +64,15 @@ def parse_url(url: str) -> NatsOptions:
     Raises:
         ConfigurationError: it says something that is not known; the text names it, never a password.
     """
-    parts = urlsplit(url)
+    # Several servers are no authority of a URL: some versions of urlsplit refuse an IPv6 address behind another name.
+    beginning, _, rest = url.partition("://")
+    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    netloc, parts = rest[:end], urlsplit(f"{beginning}://{rest[end:]}")
     if parts.scheme not in _SCHEMES:
         raise ConfigurationError(f"broker.url: {parts.scheme!r} is not known, expected nats:// or nats+tls://")
     if parts.path not in ("", "/") or parts.fragment:
         raise ConfigurationError(f"broker.url: {parts.path!r} is not known, expected nats://host:port/?option=value")
-    login, _, hosts = parts.netloc.rpartition("@")
+    login, _, hosts = netloc.rpartition("@")
     name, colon, password = login.partition(":")
     given: dict[str, Any] = dict(_option(*pair) for pair in parse_qsl(parts.query, keep_blank_values=True))
     if colon:
@@ -93,15 +96,14 @@ def _option(name: str, text: str) -> tuple[str, object]:
 
 
 def _server(host: str) -> str:
-    parts = urlsplit(f"//{host}")
     try:
-        port = parts.port or _DEFAULT_PORT
+        parts = urlsplit(f"//{host}")
+        name, port = parts.hostname, parts.port or _DEFAULT_PORT
     except ValueError:
-        port = 0
-    if not parts.hostname or not port:
+        name, port = None, 0
+    if not name or not port:
         raise ConfigurationError(f"broker.url: {host!r} is no server, expected host:port")
-    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{name}:{port}"
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 
 def _check(options: NatsOptions) -> None:
