@@ -21,6 +21,7 @@ from chappe.model.errors import ChappeError
 from chappe.transports.admission import WELCOME
 from chappe.transports.departure import EXTENSION as DEPARTURE
 from chappe.transports.departure import Departure
+from chappe.transports.event_loop import stop_reading
 from chappe.transports.lobby import CarrierLink, Lobby
 from chappe.transports.peer_certificate import EXTENSION as CERTIFICATE
 from chappe.transports.peer_certificate import PeerCertificate, read_certificate
@@ -125,8 +126,7 @@ class FrontDoor(HttpToolsProtocol):
             self._unread += data
             self.flow.pause_reading()
             if self._turn is not None:
-                # uvloop begins to read behind `connection_made`, whatever was said there.
-                self.transport.pause_reading()
+                stop_reading(self.transport)
         elif self.lobby.turns.has_time():
             self._feed(data)
         else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from chappe.hub.mqtt import MqttService
 from chappe.hub.session import Peer
+from chappe.transports.event_loop import stop_reading
 from chappe.transports.mqtt_link import MqttLink
 from chappe.transports.peer_certificate import read_certificate
 from chappe.transports.upgrade import Rejected
@@ -56,7 +57,7 @@ class MqttDoor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Keep what came before reading had stopped."""
         self._unread += data
-        self._transport.pause_reading()
+        stop_reading(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: nobody waits any more."""
