@@ -87,8 +87,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def stop_reading(transport: asyncio.Transport) -> None:
     """Pause a transport that brings bytes although it was paused.
 
-    Loops begin to read behind `connection_made`, whatever was said there: uvloop, and asyncio of early Python 3.11, which
-    takes a second pause only behind a resume.
+    Loops begin to read behind `connection_made`, whatever was said there: uvloop, and asyncio of early Python 3.11,
+    which takes a second pause only behind a resume.
     """
     if not transport.is_reading():
         transport.resume_reading()
