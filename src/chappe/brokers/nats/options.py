@@ -64,23 +64,25 @@ def parse_url(url: str) -> NatsOptions:
     Raises:
         ConfigurationError: it says something that is not known; the text names it, never a password.
     """
-    # Several servers are no authority of a URL: some versions of urlsplit refuse an IPv6 address behind another name.
-    beginning, _, rest = url.partition("://")
-    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
-    netloc, parts = rest[:end], urlsplit(f"{beginning}://{rest[end:]}")
-    if parts.scheme not in _SCHEMES:
-        raise ConfigurationError(f"broker.url: {parts.scheme!r} is not known, expected nats:// or nats+tls://")
-    if parts.path not in ("", "/") or parts.fragment:
-        raise ConfigurationError(f"broker.url: {parts.path!r} is not known, expected nats://host:port/?option=value")
-    login, _, hosts = netloc.rpartition("@")
+    # By hand: several servers are no authority of a URL, and some versions of urlsplit refuse an IPv6 address behind
+    # another name.
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.partition(":")[0].lower()
+    rest, _, query = rest.partition("?")
+    place, _, path = rest.partition("/")
+    if "://" not in url or scheme not in _SCHEMES:
+        raise ConfigurationError(f"broker.url: {scheme!r} is not known, expected nats:// or nats+tls://")
+    if path:
+        raise ConfigurationError("broker.url: it has a path, expected nats://host:port/?option=value")
+    login, _, hosts = place.rpartition("@")
     name, colon, password = login.partition(":")
-    given: dict[str, Any] = dict(_option(*pair) for pair in parse_qsl(parts.query, keep_blank_values=True))
+    given: dict[str, Any] = dict(_option(*pair) for pair in parse_qsl(query, keep_blank_values=True))
     if colon:
         given |= {"user": unquote(name), "password": unquote(password)}
     elif name:
         given["token"] = unquote(name)
     servers = tuple(_server(host) for host in hosts.split(","))
-    options = NatsOptions(servers=servers, **{"tls": parts.scheme == "nats+tls", **given})
+    options = NatsOptions(servers=servers, **{"tls": scheme == "nats+tls", **given})
     _check(options)
     return options
 
@@ -101,7 +103,7 @@ def _server(host: str) -> str:
         name, port = parts.hostname, parts.port or _DEFAULT_PORT
     except ValueError:
         name, port = None, 0
-    if not name or not port:
+    if not name or not port or parts.netloc != host:
         raise ConfigurationError(f"broker.url: {host!r} is no server, expected host:port")
     return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 

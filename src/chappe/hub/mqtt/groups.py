@@ -40,7 +40,7 @@ class Groups:
         self._round_began = 0.0
         cluster = service.hub.cluster
         if cluster is not None:
-            cluster.nodes.on_gone.append(lambda node: self._look())
+            cluster.nodes.on_gone.append(self._node_is_gone)
 
     def get(self, name: str) -> Group | None:
         """Return a group that has members here, or something left to do."""
@@ -177,9 +177,12 @@ class Groups:
                 self._begin_round(AUDIT_S)
         return group
 
-    def _look(self) -> None:
-        for group in tuple(self._groups.values()):
-            group.audit()
+    def _node_is_gone(self, node: str) -> None:
+        """Look after all groups now: what the node had goes to others."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._round.clear()
+            self._begin_round(0.0)
 
     def _begin_round(self, in_s: float) -> None:
         clock = self._service.hub.clock

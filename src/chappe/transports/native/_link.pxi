@@ -288,7 +288,7 @@ cdef class NativeLink:
         self._reactor._greedy_until_s = sq_now_s() + GREED_S
 
     cdef bint _will_read(self):
-        """Whether bytes are here that have their turn: what a peer said before it went is heard, its end comes after."""
+        """Whether bytes are here that have their turn: what a peer said before it went is heard, then its end."""
         return self._stash is not NULL and not self._is_finishing and (not self.paused or self.closing)
 
     cdef void _take_stash(self):

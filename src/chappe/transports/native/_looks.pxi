@@ -16,7 +16,8 @@ cdef void look(Reactor reactor):
     """Serve who asks for little, in the middle of what takes long: it would wait for all who ask for much.
 
     Whoever did not cost much the last time is served, those first that cost least, then those that were not done the
-    last time, and what that brings is written at once. The next look comes when others had as long as this one took, so that nobody starves.
+    last time, and what that brings is written at once. The next look comes when others had as long as this one took,
+    so that nobody starves.
     """
     cdef epoll_event[EVENTS] events
     cdef double began_s = reactor._now_s, most_s = QUICK_S / 32

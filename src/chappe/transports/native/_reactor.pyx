@@ -69,7 +69,8 @@ cdef class Reactor:
         self._batch_window_s = batch_window_s
         self._ready = []
         self._round = []
-        self._failing, self._cut = [], []
+        self._failing = []
+        self._cut = []
         self._free_slot = NO_SLOT
         self._scratch = <uint8_t *>PyMem_Malloc(SCRATCH)
         self._aside = <uint8_t *>PyMem_Malloc(SCRATCH)
@@ -126,7 +127,8 @@ cdef class Reactor:
         if carrier == WEBSOCKET:
             link._codec = WebSocketCodec(self._frame_bytes, inflate, self._fragments)
             link._is_deflating = inflate is not None
-        link._is_bare, link._piece = carrier == PACKETS, LEAST_PIECE
+        link._is_bare = carrier == PACKETS
+        link._piece = LEAST_PIECE
         link.opened_at = link.last_heard = link.pinged_at = sq_now_s()
         if self.epfd < 0 or fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK) < 0:
             raise OSError("the reactor is closed, or this is no descriptor")
@@ -508,8 +510,9 @@ cdef class Reactor:
     cdef void _settle(self):
         """Add to what the server counts."""
         counters = self._counters
-        counters.bytes_in += self._bytes_in
-        self._bytes_in = 0
+        if self._bytes_in:
+            counters.bytes_in += self._bytes_in
+            self._bytes_in = 0
         if self._messages_out:
             counters.messages_out += self._messages_out
             counters.bytes_out += self._bytes_out

@@ -22,7 +22,7 @@ cdef double LONG_S = 0.00005
 #: What a message of a link may have cost lately for it to be served out of turn: a publication takes 0.1 to 0.3 ms.
 cdef double QUICK_S = 0.0005
 #: What a link counts as that asks for more than is taken: it had to be paused, or brought more messages at once than it
-#: may. A dozen messages later it is quick again.
+#: may. Half a dozen messages later it is quick again.
 cdef double GREEDY_S = 0.001
 #: How long after that those who ask for little are looked for beside links that take a few us each: there are many of
 #: these, and all that were paused for the same reason go on at the same time.
